@@ -1,0 +1,1 @@
+//! The camera: the only user of `nokhwa`.

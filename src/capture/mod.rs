@@ -1,0 +1,134 @@
+//! Where pictures come from: the [`Source`] trait, what can go wrong, and the sources there are.
+
+pub mod camera;
+pub mod pattern;
+
+use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
+use std::fmt;
+
+/// What the configuration asks of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// In pixels.
+    pub size: Size,
+    /// Frames per second.
+    pub rate: FrameRate,
+    /// `None` takes what costs least.
+    pub format: Option<PixelFormat>,
+}
+
+/// What a source granted; it may differ from what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The source's own name, such as the camera's model.
+    pub device: String,
+    /// In pixels.
+    pub size: Size,
+    /// Frames per second.
+    pub rate: FrameRate,
+    /// Layout of the frames.
+    pub format: PixelFormat,
+    /// Why this format, size and rate: one sentence for the log.
+    pub reason: String,
+}
+
+/// An open camera or another maker of frames.
+///
+/// It blocks, so it is made, used and dropped on one capture thread and need not be [`Send`].
+pub trait Source {
+    /// What was agreed when the source was opened.
+    fn granted(&self) -> &Granted;
+
+    /// Waits for the next frame.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadFrame`] costs this one frame; after any other kind the source is to be dropped and opened again.
+    fn next_frame(&mut self) -> Result<RawFrame, CaptureError>;
+}
+
+/// Knows how to open a source, again and again: what a stream is configured with.
+pub trait Opener: Send + Sync + 'static {
+    /// Opens the source on the calling thread; may block for seconds.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError>;
+
+    /// What is opened, for logs and status: `/dev/video0`, `test pattern`.
+    fn describe(&self) -> String;
+}
+
+/// What kind of failure it is; each has its own cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// There is no such device (ENOENT, ENODEV, ENXIO).
+    NotFound,
+    /// Another program holds the device (EBUSY).
+    Busy,
+    /// The user may not open the device (EACCES, EPERM).
+    NoPermission,
+    /// The USB bus has no room for the format (ENOSPC).
+    NoUsbBandwidth,
+    /// The device was there and is gone, or failed while streaming.
+    Lost,
+    /// One frame can't be used.
+    BadFrame,
+    /// The device can't do what is needed: no capture device, no usable format.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// A word for metrics and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Busy => "busy",
+            Self::NoPermission => "no_permission",
+            Self::NoUsbBandwidth => "no_usb_bandwidth",
+            Self::Lost => "lost",
+            Self::BadFrame => "bad_frame",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
+    /// What the user can do about it.
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::NotFound => {
+                "plug the camera in, or name another device; `fanlight cameras` lists them"
+            }
+            Self::Busy => "close the program that uses the camera",
+            Self::NoPermission => {
+                "add the user that runs fanlight to the group `video` and log in again"
+            }
+            Self::NoUsbBandwidth => {
+                "ask for a smaller size, a lower rate or `format = \"mjpeg\"`, or use another USB port"
+            }
+            Self::Lost => "check the cable; the camera is opened again when it is back",
+            Self::BadFrame => "check the cable if it happens often",
+            Self::Unsupported => {
+                "choose a format, size and rate that `fanlight cameras` lists for the device"
+            }
+        }
+    }
+}
+
+/// A failure of a source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct CaptureError {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// What happened, with the device's name: `/dev/video0: no such device`.
+    pub detail: String,
+}
+
+impl CaptureError {
+    /// An error of that kind, described by `detail`.
+    pub fn new(kind: ErrorKind, detail: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            detail: detail.to_string(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! fanlight: one camera, a fan of viewers.
+
+pub mod capture;
+pub mod config;
+pub mod media;
