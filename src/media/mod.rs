@@ -120,13 +120,7 @@ pub enum PixelFormat {
 
 impl PixelFormat {
     /// Every format, in the order in which documentation lists them.
-    pub const ALL: [Self; 5] = [
-        Self::Yuyv,
-        Self::Nv12,
-        Self::I420,
-        Self::Grey,
-        Self::Mjpeg,
-    ];
+    pub const ALL: [Self; 5] = [Self::Yuyv, Self::Nv12, Self::I420, Self::Grey, Self::Mjpeg];
 
     /// The name that the configuration and the logs use.
     pub const fn name(self) -> &'static str {

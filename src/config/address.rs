@@ -1,0 +1,57 @@
+//! Addresses in the configuration: where the daemon listens and under which it is reached.
+
+use super::value::{Parsed, shown, wrong_type};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use toml::de::DeValue;
+
+pub(super) fn external_address(value: &DeValue<'_>) -> Parsed<IpAddr> {
+    const EXPECTED: &str = "an IP address without a port, such as \"203.0.113.7\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    let address: IpAddr = text
+        .parse()
+        .map_err(|_| format!("{} is not {EXPECTED}", shown(value)))?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(format!("{address} is no address that a viewer can reach"));
+    }
+    Ok(address)
+}
+
+pub(super) fn listen(value: &DeValue<'_>) -> Parsed<SocketAddr> {
+    match value {
+        DeValue::Integer(port) => listen_address(&port.to_string()),
+        DeValue::String(text) => listen_address(text),
+        _ => Err(wrong_type(value, LISTEN)),
+    }
+}
+
+const LISTEN: &str = "ADDRESS:PORT, :PORT or PORT, such as \"192.168.1.5:8080\" or 8080";
+
+/// Reads an address to listen on: `192.0.2.1:8080`, `[::1]:8080`, or `:8080` and `8080` for every address of the machine.
+///
+/// # Errors
+/// A sentence that says what is wrong. Names such as `localhost` are refused: nothing is looked up.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
+        return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
+    }
+    let quoted = shown(&DeValue::String(text.into()));
+    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        let with_port = SocketAddr::new(address, 8080);
+        return Err(format!("{quoted} has no port; write \"{with_port}\""));
+    }
+    match text.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_err() => Err(format!(
+            "{quoted} has no port in 0 to 65535; it is {LISTEN}"
+        )),
+        Some(("localhost", port)) => Err(format!(
+            "{quoted} is a name; write \"127.0.0.1:{port}\" or \"[::1]:{port}\""
+        )),
+        Some(("*", port)) => Err(format!(
+            "{quoted} is not an address; write \":{port}\" for every address of the machine"
+        )),
+        _ => Err(format!("{quoted} is not {LISTEN}")),
+    }
+}

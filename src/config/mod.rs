@@ -1,0 +1,150 @@
+//! The configuration: a TOML text becomes a valid [`Config`], or a list of everything that is wrong with it.
+
+//!
+//! Nothing here touches a socket or a device: what can be known from the text alone is checked, the rest shows when
+//! the daemon starts. `docs/config.md` is the reference for users.
+
+mod address;
+mod parse;
+mod problem;
+mod section;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use address::listen_address;
+pub use problem::{ConfigErrors, Problem};
+pub use section::KEYS;
+pub use value::RESERVED_NAMES;
+
+use crate::media::{FrameRate, PixelFormat, Size};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be configured; every value is valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[http]`
+    pub http: Http,
+    /// `[rtc]`
+    pub rtc: Rtc,
+    /// `[[stream]]`, at least one; the first is the default stream. Names are unique.
+    pub streams: Vec<Stream>,
+}
+
+/// The HTTP side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+}
+
+/// The media side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rtc {
+    /// UDP; the HTTP address unless configured.
+    pub listen: SocketAddr,
+    /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
+    pub external_addresses: Vec<IpAddr>,
+}
+
+/// One `[[stream]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// Part of the URL: 1 to 64 of `a-z A-Z 0-9 - _`, not a reserved word.
+    pub name: String,
+    /// Where the pictures come from.
+    pub source: Source,
+    /// Asked of the source; 16x16 to 3840x2160, even sides.
+    pub size: Size,
+    /// Asked of the source; 1 to 120.
+    pub fps: FrameRate,
+    /// `None` is `auto`.
+    pub format: Option<PixelFormat>,
+    /// Of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
+    pub bitrate: u32,
+    /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
+    pub keyframe_interval: Duration,
+    /// How long the source stays open after the last viewer; 0 s to 1 h.
+    pub linger: Duration,
+    /// Keep the source open without viewers.
+    pub always_on: bool,
+}
+
+/// Where a stream's pictures come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A V4L2 device node.
+    Device(PathBuf),
+    /// The built-in moving test pattern.
+    Pattern,
+}
+
+/// Every address of the machine, IPv4 and IPv6, port 8080.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080);
+
+impl Stream {
+    /// A stream with the defaults for everything but its name and source: 1280x720 at 30 frames per second and
+    /// 2.5 Mbit/s, any format, a keyframe every 4 s, open on demand and for 5 s after the last viewer.
+    pub fn new(name: impl Into<String>, source: Source) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            size: Size::new(1280, 720),
+            fps: FrameRate::whole(30),
+            format: None,
+            bitrate: 2_500_000,
+            keyframe_interval: Duration::from_secs(4),
+            linger: Duration::from_secs(5),
+            always_on: false,
+        }
+    }
+}
+
+impl Default for Config {
+    /// What an empty file says: one stream `camera` from `/dev/video0`, HTTP and media on port 8080.
+    fn default() -> Self {
+        Self {
+            http: Http {
+                listen: DEFAULT_LISTEN,
+            },
+            rtc: Rtc {
+                listen: DEFAULT_LISTEN,
+                external_addresses: Vec::new(),
+            },
+            streams: vec![Stream::new(
+                "camera",
+                Source::Device(PathBuf::from("/dev/video0")),
+            )],
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from TOML text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, in the order of its lines.
+    pub fn parse(text: &str) -> Result<Self, ConfigErrors> {
+        parse::config(text)
+    }
+
+    /// Reads a configuration file. A missing file is an error: silent defaults hide a mistyped path.
+    ///
+    /// # Errors
+    /// The file can't be read or isn't UTF-8, or everything that is wrong with its text. The errors carry the path.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let in_file = |errors: ConfigErrors| errors.in_file(path);
+        let bytes = std::fs::read(path)
+            .map_err(|error| in_file(ConfigErrors::of_file(format!("cannot be read: {error}"))))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+            in_file(ConfigErrors::of_file(format!(
+                "line {line} is not UTF-8 text; save the file as UTF-8"
+            )))
+        })?;
+        Self::parse(&text).map_err(in_file)
+    }
+}

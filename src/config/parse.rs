@@ -1,0 +1,194 @@
+//! The walk through the configuration file: every table becomes its part of the [`Config`], every problem is reported.
+
+use super::address;
+use super::problem::Problems;
+use super::section::{KEYS, Section};
+use super::value::{self, wrong_type};
+use super::{Config, ConfigErrors, Source, Stream};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use toml::de::{DeTable, DeValue};
+
+/// Reads the whole text.
+pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::new(text);
+    for error in &errors {
+        let at = error.span().map_or(text.len(), |span| span.start);
+        problems.syntax(at, error.message());
+    }
+    let root = Section::root(&mut problems, document.get_ref());
+
+    let mut config = Config::default();
+    if let Some(http) = root.table(&mut problems, 0) {
+        config.http.listen = http
+            .read(&mut problems, "listen", address::listen)
+            .unwrap_or(config.http.listen);
+    }
+    config.rtc.listen = config.http.listen;
+    if let Some(rtc) = root.table(&mut problems, 1) {
+        config.rtc.listen = rtc
+            .read(&mut problems, "listen", address::listen)
+            .unwrap_or(config.rtc.listen);
+        config.rtc.external_addresses = external_addresses(&mut problems, &rtc);
+    }
+    let whole = streams(&mut problems, &root).map(|streams| {
+        if !streams.is_empty() {
+            config.streams = streams;
+        }
+        config
+    });
+    problems.settle(whole)
+}
+
+fn external_addresses(problems: &mut Problems<'_>, rtc: &Section<'_, '_>) -> Vec<IpAddr> {
+    const KEY: &str = "external_addresses";
+    let Some(list) = rtc.entry(KEY) else {
+        return Vec::new();
+    };
+    let DeValue::Array(list) = list.get_ref() else {
+        let message = wrong_type(list.get_ref(), "a list, such as [\"203.0.113.7\"]");
+        problems.add(list.span().start, &rtc.key(KEY), message);
+        return Vec::new();
+    };
+    let mut addresses = Vec::new();
+    for (index, item) in list.iter().enumerate() {
+        let key = format!("{}[{index}]", rtc.key(KEY));
+        match address::external_address(item.get_ref()) {
+            Ok(address) if addresses.contains(&address) => {
+                problems.add(item.span().start, &key, format!("{address} is there twice"));
+            }
+            Ok(address) => addresses.push(address),
+            Err(message) => problems.add(item.span().start, &key, message),
+        }
+    }
+    addresses
+}
+
+/// Every `[[stream]]`; empty when the file has none, `None` when one is wrong.
+fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<Stream>> {
+    let (name, known) = KEYS[2];
+    let Some(list) = root.entry(name) else {
+        return Some(Vec::new());
+    };
+    let at = list.span().start;
+    let DeValue::Array(list) = list.get_ref() else {
+        problems.add(
+            at,
+            name,
+            "there can be many; write [[stream]] in double brackets",
+        );
+        return None;
+    };
+    if list.is_empty() {
+        problems.add(
+            at,
+            name,
+            "this list is empty; describe a stream under [[stream]]",
+        );
+    }
+    let mut seen = Seen::default();
+    let mut streams = Vec::new();
+    for (index, item) in list.iter().enumerate() {
+        let (path, at) = (format!("{name}[{index}]"), item.span().start);
+        if let DeValue::Table(table) = item.get_ref() {
+            let section = Section::open(problems, path, at, table, known);
+            streams.push(stream(problems, &section, &mut seen));
+        } else {
+            problems.add(at, &path, wrong_type(item.get_ref(), "a [[stream]] table"));
+        }
+    }
+    streams.into_iter().collect()
+}
+
+/// What earlier streams hold, by the full key of its holder.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, String>,
+    devices: HashMap<PathBuf, String>,
+}
+
+fn stream(
+    problems: &mut Problems<'_>,
+    section: &Section<'_, '_>,
+    seen: &mut Seen,
+) -> Option<Stream> {
+    let name = stream_name(problems, section, seen);
+    let source = stream_source(problems, section, seen);
+    let size = section.read(problems, "size", value::size);
+    let fps = section.read(problems, "fps", value::fps);
+    let format = section.read(problems, "format", value::format);
+    let bitrate = section.read(problems, "bitrate", value::bitrate);
+    let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
+    let linger = section.read(problems, "linger", value::linger);
+    let always_on = section.read(problems, "always_on", value::flag);
+
+    let default = Stream::new(name?, source?);
+    Some(Stream {
+        size: size.unwrap_or(default.size),
+        fps: fps.unwrap_or(default.fps),
+        format: format.unwrap_or(default.format),
+        bitrate: bitrate.unwrap_or(default.bitrate),
+        keyframe_interval: interval.unwrap_or(default.keyframe_interval),
+        linger: linger.unwrap_or(default.linger),
+        always_on: always_on.unwrap_or(default.always_on),
+        ..default
+    })
+}
+
+fn stream_name(
+    problems: &mut Problems<'_>,
+    section: &Section<'_, '_>,
+    seen: &mut Seen,
+) -> Option<String> {
+    let Some(value) = section.entry("name") else {
+        let message = "has no name; add one, such as name = \"camera\": it becomes part of the URL";
+        problems.missing(section.at, &section.path, message);
+        return None;
+    };
+    let name = section.read(problems, "name", value::name)?;
+    if let Some(first) = seen.names.get(&name) {
+        let message = format!("{name:?} is already the name of {first}");
+        problems.add(value.span().start, &section.key("name"), message);
+        return None;
+    }
+    seen.names.insert(name.clone(), section.path.clone());
+    Some(name)
+}
+
+fn stream_source(
+    problems: &mut Problems<'_>,
+    section: &Section<'_, '_>,
+    seen: &mut Seen,
+) -> Option<Source> {
+    let device_entry = section.entry("device");
+    let pattern_entry = section.entry("pattern");
+    let device = section.read(problems, "device", value::device);
+    let pattern = section.read(problems, "pattern", value::flag);
+    match (device_entry, pattern_entry) {
+        (Some(_), Some(at)) if pattern == Some(true) => {
+            let message = "the stream also has a device; keep the one that is meant";
+            problems.add(at.span().start, &section.key("pattern"), message);
+            None
+        }
+        (Some(entry), _) => {
+            let device = device?;
+            if let Some(first) = seen.devices.get(&device) {
+                let message = format!(
+                    "{} already belongs to {first}; a camera serves one stream, and a stream any number of viewers",
+                    device.display()
+                );
+                problems.add(entry.span().start, &section.key("device"), message);
+            }
+            seen.devices.insert(device.clone(), section.path.clone());
+            Some(Source::Device(device))
+        }
+        (None, Some(_)) if pattern != Some(false) => pattern.map(|_| Source::Pattern),
+        (None, _) => {
+            let message = "has no source; add device = \"/dev/video0\", or pattern = true for the test pattern";
+            problems.missing(section.at, &section.path, message);
+            None
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! One table of the configuration file: which keys it may have, and reading them with every problem reported.
+
+use super::problem::Problems;
+use super::value::{Parsed, nearest, shown, wrong_type};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
+pub const KEYS: [(&str, &[&str]); 3] = [
+    ("http", &["listen"]),
+    ("rtc", &["listen", "external_addresses"]),
+    (
+        "stream",
+        &[
+            "name",
+            "device",
+            "pattern",
+            "size",
+            "fps",
+            "format",
+            "bitrate",
+            "keyframe_interval",
+            "linger",
+            "always_on",
+        ],
+    ),
+];
+
+/// Other words for a key that users bring along from similar programs.
+const SYNONYMS: [(&str, &str); 6] = [
+    ("frame_rate", "fps"),
+    ("framerate", "fps"),
+    ("resolution", "size"),
+    ("path", "device"),
+    ("address", "listen"),
+    ("port", "listen"),
+];
+
+/// One table of the file: where it stands, and the keys that are its own.
+pub(super) struct Section<'a, 'i> {
+    /// Full key: `stream[0]`, empty for the document.
+    pub(super) path: String,
+    /// Byte offset of its header.
+    pub(super) at: usize,
+    table: &'a DeTable<'i>,
+}
+
+impl<'a, 'i> Section<'a, 'i> {
+    /// The document itself, whose keys are the tables.
+    pub(super) fn root(problems: &mut Problems<'_>, table: &'a DeTable<'i>) -> Self {
+        let tables = KEYS.map(|(table, _)| table);
+        Self::open(problems, String::new(), 0, table, &tables)
+    }
+
+    /// Reports every key that is not among `known`.
+    pub(super) fn open(
+        problems: &mut Problems<'_>,
+        path: String,
+        at: usize,
+        table: &'a DeTable<'i>,
+        known: &[&str],
+    ) -> Self {
+        let section = Self { path, at, table };
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if !known.contains(&name) {
+                let message = unknown_key(name, known);
+                problems.add(key.span().start, &section.key(name), message);
+            }
+        }
+        section
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+        let mut entries = self.table.iter();
+        entries.find_map(|(name, value)| (name.get_ref() == key).then_some(value))
+    }
+
+    /// The value of a key, read by `parse`; `None` when it isn't there or is wrong, which is then reported.
+    pub(super) fn read<T>(
+        &self,
+        problems: &mut Problems<'_>,
+        key: &str,
+        parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
+    ) -> Option<T> {
+        let value = self.entry(key)?;
+        parse(value.get_ref())
+            .map_err(|message| problems.add(value.span().start, &self.key(key), message))
+            .ok()
+    }
+
+    /// The table at that index of [`KEYS`], if the file has it.
+    pub(super) fn table(
+        &self,
+        problems: &mut Problems<'_>,
+        index: usize,
+    ) -> Option<Section<'a, 'i>> {
+        let (name, known) = KEYS[index];
+        let value = self.entry(name)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                Some(Section::open(problems, self.key(name), at, table, known))
+            }
+            other => {
+                let message = match other {
+                    DeValue::Array(_) => format!("there is only one; write [{name}]"),
+                    _ => wrong_type(other, &format!("a table: [{name}] on a line of its own")),
+                };
+                problems.add(at, &self.key(name), message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn key(&self, name: &str) -> String {
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name = if !name.is_empty() && name.chars().all(bare) {
+            name.to_owned()
+        } else {
+            shown(&DeValue::String(name.into()))
+        };
+        match self.path.as_str() {
+            "" => name,
+            path => format!("{path}.{name}"),
+        }
+    }
+}
+
+fn unknown_key(name: &str, known: &[&str]) -> String {
+    let synonym = SYNONYMS.iter().find(|(other, _)| *other == name);
+    let meant = synonym
+        .map(|(_, key)| *key)
+        .filter(|key| known.contains(key));
+    if let Some(key) = meant.or_else(|| nearest(name, known)) {
+        return format!("unknown key; did you mean `{key}`?");
+    }
+    let elsewhere: Vec<_> = KEYS
+        .iter()
+        .filter(|(_, keys)| keys.contains(&name))
+        .map(|(table, _)| match *table {
+            "stream" => "[[stream]]".to_owned(),
+            table => format!("[{table}]"),
+        })
+        .collect();
+    if elsewhere.is_empty() {
+        format!("unknown key; there are {}", known.join(", "))
+    } else {
+        format!(
+            "unknown key here; it belongs under {}",
+            elsewhere.join(" or ")
+        )
+    }
+}

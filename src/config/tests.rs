@@ -1,0 +1,509 @@
+//! What the configuration promises: good files mean what they say, bad ones are answered with every problem at once.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Everything that `text` is told, one line a problem.
+fn complaint(text: &str) -> String {
+    Config::parse(text).unwrap_err().to_string()
+}
+
+/// What one key of an otherwise good stream is told, without the line and the key.
+fn told(key_and_value: &str) -> String {
+    let text = format!("[[stream]]\nname = \"a\"\npattern = true\n{key_and_value}");
+    let complaint = complaint(&text);
+    let key = key_and_value.split(' ').next().unwrap();
+    let start = format!("line 4: stream[0].{key}: ");
+    match complaint.strip_prefix(&start) {
+        Some(message) => message.to_owned(),
+        None => panic!("{complaint:?} does not start with {start:?}"),
+    }
+}
+
+/// The one stream of a file that adds this to a minimal stream.
+fn stream(lines: &str) -> Stream {
+    let text = format!("[[stream]]\nname = \"a\"\npattern = true\n{lines}");
+    let mut streams = Config::parse(&text).unwrap().streams;
+    assert_eq!(streams.len(), 1);
+    streams.remove(0)
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = Config::parse("# nothing\n").unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.http.listen.to_string(), "[::]:8080");
+    assert_eq!(config.streams[0].name, "camera");
+}
+
+#[test]
+fn a_file_with_every_key_means_what_it_says() {
+    let config = Config::parse(
+        r#"
+        [http]
+        listen = "127.0.0.1:80"
+        [rtc]
+        listen = ":5000"
+        external_addresses = ["203.0.113.7", "2001:db8::7"]
+        [[stream]]
+        name = "door"
+        device = "/dev/v4l/by-id/usb-cam"
+        size = "640x480"
+        fps = 12.5
+        format = "MJPEG"
+        bitrate = "800k"
+        keyframe_interval = "1500ms"
+        linger = "1m"
+        always_on = true
+        [[stream]]
+        name = "test"
+        pattern = true
+        format = "auto"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
+    assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
+    assert_eq!(config.rtc.external_addresses.len(), 2);
+    let door = Stream {
+        name: "door".to_owned(),
+        source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
+        size: Size::new(640, 480),
+        fps: FrameRate::from_f64(12.5).unwrap(),
+        format: Some(PixelFormat::Mjpeg),
+        bitrate: 800_000,
+        keyframe_interval: Duration::from_millis(1500),
+        linger: Duration::from_secs(60),
+        always_on: true,
+    };
+    let test = Stream::new("test", Source::Pattern);
+    assert_eq!(config.streams, [door, test]);
+}
+
+#[test]
+fn media_follows_the_http_address_unless_told_otherwise() {
+    let config = Config::parse("[http]\nlisten = 9000").unwrap();
+    assert_eq!(config.rtc.listen.to_string(), "[::]:9000");
+    let config = Config::parse("[http]\nlisten = 9000\n[rtc]\nlisten = 9001").unwrap();
+    assert_eq!(config.rtc.listen.to_string(), "[::]:9001");
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_key_line_and_cure() {
+    let text = r#"
+[http]
+listn = 8080
+[[stream]]
+name = "door"
+device = "/dev/video0"
+fps = 300
+[[stream]]
+name = "door"
+device = "/dev/video0"
+pattern = true
+bitrate = "fast"
+[[stream]]
+size = "641x480"
+colour = "sepia"
+"#;
+    let expected = r#"
+line 3: http.listn: unknown key; did you mean `listen`?
+line 7: stream[0].fps: 300 is not in 1 to 120
+line 9: stream[1].name: "door" is already the name of stream[0]
+line 11: stream[1].pattern: the stream also has a device; keep the one that is meant
+line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.5M", "800k" or 2500000
+line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
+line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
+line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
+line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, bitrate, keyframe_interval, linger, always_on
+"#;
+    assert_eq!(complaint(text), expected.trim());
+}
+
+#[test]
+fn errors_of_syntax_stand_beside_the_others_and_hide_nothing() {
+    let complaint = complaint("[http\nlisten = 8080\n[rtc]\nlissen = 1\n[[stream]]\nfps = 0\n");
+    let lines: Vec<_> = complaint.lines().collect();
+    assert!(lines[0].starts_with("line 1: "), "{complaint}");
+    assert!(complaint.contains("line 4: rtc.lissen: "), "{complaint}");
+    assert!(complaint.contains("line 6: stream[0].fps: "), "{complaint}");
+    assert!(!complaint.contains("has no name"), "{complaint}");
+}
+
+#[test]
+fn a_key_given_twice_is_an_error() {
+    let complaint = complaint("[http]\nlisten = 1\nlisten = 2\n");
+    assert_eq!(complaint, "line 3: duplicate key");
+}
+
+#[test]
+fn an_unknown_key_is_answered_with_the_key_that_was_meant() {
+    for (wrong, right) in [
+        ("frame_rate", "fps"),
+        ("keyframe-interval", "keyframe_interval"),
+        ("Bitrate", "bitrate"),
+        ("resolution", "size"),
+    ] {
+        let expected = format!("unknown key; did you mean `{right}`?");
+        assert_eq!(told(&format!("{wrong} = 1")), expected);
+    }
+    let complaint = complaint("bitrate = 1\nlisten = 2\n[[streams]]\n\"a b\".c = 1\n");
+    assert_eq!(
+        complaint,
+        "line 1: bitrate: unknown key here; it belongs under [[stream]]\n\
+         line 2: listen: unknown key here; it belongs under [http] or [rtc]\n\
+         line 3: streams: unknown key; did you mean `stream`?"
+    );
+}
+
+#[test]
+fn tables_and_lists_of_tables_are_not_confused() {
+    let complaint = complaint("http = 1\n[stream]\n[[rtc]]\n");
+    assert_eq!(
+        complaint,
+        "line 1: http: 1 is a number; expected a table: [http] on a line of its own\n\
+         line 2: stream: there can be many; write [[stream]] in double brackets\n\
+         line 3: rtc: there is only one; write [rtc]"
+    );
+    assert!(super::Config::parse("stream = []").is_err());
+    assert!(super::Config::parse("stream = [1]").is_err());
+}
+
+#[test]
+fn names_that_are_urls_of_the_daemon_are_refused() {
+    for word in RESERVED_NAMES {
+        let complaint = complaint(&format!("[[stream]]\nname = \"{word}\"\npattern = true"));
+        assert!(complaint.contains("is the daemon's own"), "{complaint}");
+    }
+    for bad in ["", "a/b", "tür", "robots.txt", &"a".repeat(65)] {
+        let complaint = complaint(&format!("[[stream]]\nname = \"{bad}\"\npattern = true"));
+        assert!(complaint.contains("is not 1 to 64 of"), "{complaint}");
+    }
+}
+
+#[test]
+fn one_camera_cannot_serve_two_streams() {
+    let text = |second: &str| {
+        format!(
+            "[[stream]]\nname = \"a\"\ndevice = \"/dev/video0\"\n[[stream]]\nname = \"b\"\n{second}"
+        )
+    };
+    let complaint = complaint(&text("device = \"/dev/video0\""));
+    assert!(
+        complaint.starts_with("line 6: stream[1].device: /dev/video0 already belongs to stream[0]")
+    );
+    Config::parse(&text("device = \"/dev/video2\"")).unwrap();
+}
+
+#[test]
+fn the_pattern_can_be_switched_off_in_favour_of_a_device() {
+    let text = "[[stream]]\nname = \"a\"\npattern = false\n";
+    assert!(complaint(text).contains("has no source"));
+    let config = Config::parse(&format!("{text}device = \"/dev/video1\"")).unwrap();
+    assert_eq!(
+        config.streams[0].source,
+        Source::Device("/dev/video1".into())
+    );
+}
+
+#[test]
+fn bitrates_are_numbers_or_carry_a_unit() {
+    for (written, bits) in [
+        ("2500000", 2_500_000),
+        ("1_000_000", 1_000_000),
+        ("\"2.5M\"", 2_500_000),
+        ("\"800k\"", 800_000),
+        ("\"800 k\"", 800_000),
+        ("\"100000\"", 100_000),
+    ] {
+        assert_eq!(stream(&format!("bitrate = {written}")).bitrate, bits);
+    }
+    for (written, message) in [
+        ("2500", "2500 is not in 50k to 100M bits per second"),
+        ("\"101M\"", "\"101M\" is not in 50k to 100M bits per second"),
+        ("-1", "-1 is not in 50k to 100M bits per second"),
+    ] {
+        assert_eq!(told(&format!("bitrate = {written}")), message);
+    }
+    for written in ["2.5", "\"2.5G\"", "\"M\"", "\"1.2.3M\"", "\"-1M\"", "true"] {
+        assert!(told(&format!("bitrate = {written}")).contains("such as bitrate = \"2.5M\""));
+    }
+}
+
+#[test]
+fn times_are_seconds_or_carry_a_unit() {
+    for (written, millis) in [
+        ("0", 0),
+        ("2", 2000),
+        ("1.5", 1500),
+        ("\"4s\"", 4000),
+        ("\"500ms\"", 500),
+        ("\"10\"", 10_000),
+        ("\"60m\"", 3_600_000),
+        ("\"1h\"", 3_600_000),
+    ] {
+        let linger = stream(&format!("linger = {written}")).linger;
+        assert_eq!(linger, Duration::from_millis(millis), "{written}");
+    }
+    assert_eq!(told("linger = \"2h\""), "\"2h\" is not in 0 s to 1 h");
+    assert_eq!(told("linger = -1"), "-1 is not in 0 s to 1 h");
+    assert_eq!(told("linger = nan"), "nan is not in 0 s to 1 h");
+    assert_eq!(
+        told("keyframe_interval = 0.4"),
+        "0.4 is not in 0.5 s to 60 s"
+    );
+    assert!(told("linger = \"soon\"").contains("such as \"4s\""));
+    assert!(told("linger = 07:32:00").contains("is a date or a time of day"));
+}
+
+#[test]
+fn rates_sizes_and_formats_have_their_ranges() {
+    assert_eq!(stream("fps = 120").fps, FrameRate::whole(120));
+    for bad in [
+        "0",
+        "0.9999",
+        "120.001",
+        "nan",
+        "inf",
+        "1e400",
+        &"9".repeat(60),
+    ] {
+        assert!(
+            told(&format!("fps = {bad}")).ends_with("is not in 1 to 120"),
+            "{bad}"
+        );
+    }
+    assert_eq!(
+        told("fps = \"30\""),
+        "\"30\" is a string; expected frames per second, such as fps = 30 or fps = 12.5"
+    );
+    assert_eq!(stream("size = \"16x16\"").size, Size::new(16, 16));
+    assert_eq!(
+        told("size = \"3842x2160\""),
+        "3842x2160 is not in 16x16 to 3840x2160"
+    );
+    assert!(told("size = [640, 480]").contains("WIDTHxHEIGHT"));
+    for format in PixelFormat::ALL {
+        assert_eq!(
+            stream(&format!("format = \"{format}\"")).format,
+            Some(format)
+        );
+    }
+    assert_eq!(
+        told("format = \"mjpg\""),
+        "\"mjpg\" is not known; did you mean \"mjpeg\"?"
+    );
+    assert_eq!(
+        told("format = \"rgb\""),
+        "\"rgb\" is not one of auto, yuyv, nv12, i420, grey, mjpeg"
+    );
+    let relative = complaint("[[stream]]\nname = \"a\"\ndevice = \"video0\"");
+    assert!(relative.contains("`fanlight cameras` lists"), "{relative}");
+}
+
+#[test]
+fn addresses_to_listen_on_can_be_short() {
+    for (written, address) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("[::1]:80", "[::1]:80"),
+        (":8081", "[::]:8081"),
+        ("8081", "[::]:8081"),
+    ] {
+        assert_eq!(listen_address(written).unwrap().to_string(), address);
+    }
+    for (written, cure) in [
+        ("192.168.1.5", "write \"192.168.1.5:8080\""),
+        ("::1", "write \"[::1]:8080\""),
+        ("localhost:80", "write \"127.0.0.1:80\" or \"[::1]:80\""),
+        ("*:80", "write \":80\""),
+        (":65536", "no port in 0 to 65535"),
+        ("", "ADDRESS:PORT"),
+        ("example.org:80", "is not ADDRESS:PORT"),
+    ] {
+        let message = listen_address(written).unwrap_err();
+        assert!(message.contains(cure), "{message}");
+    }
+}
+
+#[test]
+fn external_addresses_are_checked_one_by_one() {
+    let complaint = complaint(
+        "[rtc]\nexternal_addresses = [\n\"203.0.113.7\",\n\"203.0.113.7\",\n\"0.0.0.0\",\n\"host\"]\n",
+    );
+    assert_eq!(
+        complaint,
+        "line 4: rtc.external_addresses[1]: 203.0.113.7 is there twice\n\
+         line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
+         line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\""
+    );
+}
+
+#[test]
+fn a_file_is_named_in_each_of_its_problems() {
+    let folder = std::env::temp_dir().join(format!("fanlight-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("a.toml");
+    let shown = path.display();
+    assert_eq!(
+        Config::load(&path).unwrap_err().to_string(),
+        format!("{shown}: cannot be read: No such file or directory (os error 2)")
+    );
+    std::fs::write(&path, b"# fine\n# \xff\n").unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap_err().to_string(),
+        format!("{shown}: line 2 is not UTF-8 text; save the file as UTF-8")
+    );
+    std::fs::write(&path, "a = 1\n[http]\nlisten = 70000\n").unwrap();
+    let errors = Config::load(&path).unwrap_err();
+    assert_eq!(errors.problems().len(), 2);
+    assert!(errors.to_string().starts_with(&format!("{shown}:1: a: ")));
+    assert!(
+        errors
+            .to_string()
+            .contains(&format!("\n{shown}:3: http.listen: "))
+    );
+    std::fs::write(&path, "\u{feff}[http]\r\nlisten = 70\r\n").unwrap();
+    assert_eq!(Config::load(&path).unwrap().http.listen.port(), 70);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Writes a configuration as a user would, with the choice of notation made by `terse`.
+fn written(config: &Config, terse: bool) -> String {
+    let addresses = &config.rtc.external_addresses;
+    let mut text = format!(
+        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n",
+        config.http.listen,
+        config.rtc.listen,
+        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+    );
+    for stream in &config.streams {
+        let source = match &stream.source {
+            Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
+            Source::Pattern => "pattern = true".to_owned(),
+        };
+        let format = stream.format.map_or("auto", PixelFormat::name);
+        let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
+        let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
+        text += &format!(
+            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
+            stream.name, stream.size, stream.fps,
+        );
+        text += &if terse {
+            format!(
+                "bitrate = {bitrate}\nkeyframe_interval = {}\nlinger = {}\n",
+                interval as f64 / 1e3,
+                linger as f64 / 1e3
+            )
+        } else {
+            format!(
+                "bitrate = \"{}k\"\nkeyframe_interval = \"{interval}ms\"\nlinger = \"{} s\"\n",
+                f64::from(bitrate) / 1e3,
+                linger as f64 / 1e3
+            )
+        };
+        text += &format!("always_on = {}\n", stream.always_on);
+    }
+    text
+}
+
+prop_compose! {
+    fn any_stream()(
+        name in "[a-zA-Z0-9_-]{1,62}",
+        device in proptest::option::of("/dev/[ -~]{1,20}"),
+        (width, height) in (8u32..=1920, 8u32..=1080),
+        milli_fps in 1000u32..=120_000,
+        format in proptest::option::of(proptest::sample::select(&PixelFormat::ALL[..])),
+        bitrate in 50_000u32..=100_000_000,
+        interval in 500u64..=60_000,
+        linger in 0u64..=3_600_000,
+        always_on: bool,
+    ) -> Stream {
+        Stream {
+            name,
+            source: device.map_or(Source::Pattern, |path| Source::Device(path.into())),
+            size: Size::new(width * 2, height * 2),
+            fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
+            format,
+            bitrate,
+            keyframe_interval: Duration::from_millis(interval),
+            linger: Duration::from_millis(linger),
+            always_on,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_config()(
+        http: SocketAddr,
+        rtc: SocketAddr,
+        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
+        mut streams in proptest::collection::vec(any_stream(), 1..4),
+    ) -> Config {
+        for (index, stream) in streams.iter_mut().enumerate() {
+            // Unique, and no reserved word.
+            stream.name = format!("{index}{}", stream.name);
+            if let Source::Device(path) = &mut stream.source {
+                path.push(index.to_string());
+            }
+        }
+        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
+        let external = external.into_iter();
+        Config {
+            http: Http { listen: plain(http) },
+            rtc: Rtc {
+                listen: plain(rtc),
+                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
+            },
+            streams,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_valid_configuration_is_read_back_as_it_was_written(config in any_config(), terse: bool) {
+        let text = written(&config, terse);
+        match Config::parse(&text) {
+            Ok(read) => prop_assert_eq!(read, config),
+            Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\PC|[\\[\\]\n\"'=.#{}])*") {
+        let _ = Config::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_file_never_makes_it_panic(config in any_config(), at: prop::sample::Index, put in "\\PC{0,3}") {
+        let mut text: Vec<char> = written(&config, true).chars().collect();
+        let at = at.index(text.len());
+        text.splice(at..(at + 2).min(text.len()), put.chars());
+        let _ = Config::parse(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn a_bad_value_of_any_type_is_reported_under_its_own_key(
+        (table, key) in proptest::sample::select(every_key()),
+        value in prop_oneof![
+            "[0-9_.eExob+-]{1,30}", "\"[^\"\\\\\n]{0,30}\"", "\\[[0-9a-z\", ]{0,9}\\]", "\\{ ?[a-z=1]{0,5} ?\\}",
+            Just("1979-05-27T07:32:00Z".to_owned()), Just("true".to_owned()), "-?[0-9]{1,40}", "[-+]?(inf|nan)",
+        ],
+    ) {
+        let header = if table == "stream" { "[[stream]]" } else { &format!("[{table}]") };
+        let text = format!("{header}\n{key} = {value}\n");
+        if let Err(errors) = Config::parse(&text) {
+            for problem in errors.problems() {
+                prop_assert!(matches!(problem.line, Some(1..=3)), "{}", errors);
+                prop_assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{}", errors);
+            }
+        }
+    }
+}
+
+fn every_key() -> Vec<(&'static str, &'static str)> {
+    let tables = KEYS.iter();
+    tables
+        .flat_map(|(table, keys)| keys.iter().map(|key| (*table, *key)))
+        .collect()
+}

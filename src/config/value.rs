@@ -1,0 +1,226 @@
+//! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
+
+use crate::media::{FrameRate, PixelFormat, Size};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// What a value became, or what is wrong with it and the cure.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// First segments of the daemon's own URLs: no stream may be named so.
+pub const RESERVED_NAMES: [&str; 11] = [
+    "api", "assets", "favicon", "healthz", "metrics", "offer", "readyz", "robots", "whep", "whip",
+    "ws",
+];
+
+const FPS: RangeInclusive<f64> = 1.0..=120.0;
+const SMALLEST: Size = Size::new(16, 16);
+const LARGEST: Size = Size::new(3840, 2160);
+const BITRATE: RangeInclusive<f64> = 50e3..=100e6;
+
+pub(super) fn flag(value: &DeValue<'_>) -> Parsed<bool> {
+    value
+        .as_bool()
+        .ok_or_else(|| wrong_type(value, "true or false, without quotes"))
+}
+
+/// A stream's name, which is the first segment of its URL.
+pub(super) fn name(value: &DeValue<'_>) -> Parsed<String> {
+    const EXPECTED: &str = "1 to 64 of the characters a-z A-Z 0-9 - _";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
+        return Err(format!("{} is not {EXPECTED}", shown(value)));
+    }
+    if RESERVED_NAMES
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
+    {
+        return Err(format!(
+            "{} is taken: /{text} is the daemon's own; choose another name",
+            shown(value)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn fps(value: &DeValue<'_>) -> Parsed<FrameRate> {
+    let fps = number(value)
+        .ok_or_else(|| wrong_type(value, "frames per second, such as fps = 30 or fps = 12.5"))?;
+    let rate = FPS.contains(&fps).then(|| FrameRate::from_f64(fps));
+    rate.flatten()
+        .ok_or_else(|| format!("{} is not in 1 to 120", shown(value)))
+}
+
+pub(super) fn size(value: &DeValue<'_>) -> Parsed<Size> {
+    const EXPECTED: &str = "WIDTHxHEIGHT in pixels, such as size = \"1280x720\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    let size: Size = text
+        .parse()
+        .map_err(|_| format!("{} is not {EXPECTED}", shown(value)))?;
+    let in_range = (SMALLEST.width..=LARGEST.width).contains(&size.width)
+        && (SMALLEST.height..=LARGEST.height).contains(&size.height);
+    if !in_range {
+        return Err(format!("{size} is not in {SMALLEST} to {LARGEST}"));
+    }
+    if size != size.even() {
+        return Err(format!(
+            "{size} has an odd side, which H.264 video can't have; take {}",
+            size.even()
+        ));
+    }
+    Ok(size)
+}
+
+pub(super) fn format(value: &DeValue<'_>) -> Parsed<Option<PixelFormat>> {
+    let names = PixelFormat::ALL.map(PixelFormat::name);
+    let expected = format!("one of auto, {}", names.join(", "));
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
+    let known = PixelFormat::ALL.into_iter();
+    known
+        .map(Some)
+        .find(|format| format.is_some_and(|format| text.eq_ignore_ascii_case(format.name())))
+        .ok_or_else(|| match nearest(text, &names) {
+            Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
+            None => format!("{} is not {expected}", shown(value)),
+        })
+}
+
+/// Bits per second: a whole number, or a string with a unit such as `2.5M` or `800k`.
+pub(super) fn bitrate(value: &DeValue<'_>) -> Parsed<u32> {
+    const EXPECTED: &str = "bits per second, such as bitrate = \"2.5M\", \"800k\" or 2500000";
+    let rate = match value {
+        DeValue::String(text) => with_unit(text, &[("", 1.0), ("k", 1e3), ("K", 1e3), ("M", 1e6)])
+            .ok_or_else(|| format!("{} is not {EXPECTED}", shown(value)))?,
+        // A float is more likely a forgotten unit than half a bit.
+        DeValue::Integer(_) => number(value).unwrap_or(f64::NAN),
+        _ => return Err(wrong_type(value, EXPECTED)),
+    };
+    if !BITRATE.contains(&rate) {
+        return Err(format!(
+            "{} is not in 50k to 100M bits per second",
+            shown(value)
+        ));
+    }
+    // In range by the check above.
+    Ok(rate.round() as u32)
+}
+
+pub(super) fn keyframe_interval(value: &DeValue<'_>) -> Parsed<Duration> {
+    duration(value, 0.5..=60.0, "0.5 s to 60 s")
+}
+
+pub(super) fn linger(value: &DeValue<'_>) -> Parsed<Duration> {
+    duration(value, 0.0..=3600.0, "0 s to 1 h")
+}
+
+/// Seconds as a number, or a string with a unit; kept to the millisecond.
+fn duration(
+    value: &DeValue<'_>,
+    range: RangeInclusive<f64>,
+    shown_range: &str,
+) -> Parsed<Duration> {
+    const EXPECTED: &str = "a time, such as \"4s\", \"500ms\" or a number of seconds";
+    const UNITS: [(&str, f64); 5] = [
+        ("", 1.0),
+        ("s", 1.0),
+        ("ms", 1e-3),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
+    let seconds = match value {
+        DeValue::String(text) => {
+            with_unit(text, &UNITS).ok_or_else(|| format!("{} is not {EXPECTED}", shown(value)))?
+        }
+        _ => number(value).ok_or_else(|| wrong_type(value, EXPECTED))?,
+    };
+    if !range.contains(&seconds) {
+        return Err(format!("{} is not in {shown_range}", shown(value)));
+    }
+    // In range by the check above: neither negative nor too large.
+    Ok(Duration::from_millis((seconds * 1e3).round() as u64))
+}
+
+pub(super) fn device(value: &DeValue<'_>) -> Parsed<PathBuf> {
+    const EXPECTED: &str = "the path of a camera, such as device = \"/dev/video0\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    if text.starts_with('/') && !text.contains(char::is_control) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(format!(
+        "{} is not {EXPECTED}; `fanlight cameras` lists what there is",
+        shown(value)
+    ))
+}
+
+/// The candidate that `text` most likely means; `None` if it is like none of them.
+pub(super) fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    // Keys are short: comparing a long text costs time for nothing.
+    if text.len() > 64 {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    let distance = |candidate| strsim::damerau_levenshtein(&text, candidate);
+    let best = candidates.iter().min_by_key(|known| distance(known))?;
+    let close = (best.len() / 3).max(1);
+    (distance(best) <= close).then_some(best)
+}
+
+/// A value as the user wrote it, cut to a length that fits a line.
+pub(super) fn shown(value: &DeValue<'_>) -> String {
+    const LONGEST: usize = 40;
+    let cut = |text: &dyn Display| {
+        let mut text = text.to_string();
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+            text.push('…');
+        }
+        text
+    };
+    match value {
+        DeValue::String(text) => format!("{:?}", cut(text)),
+        DeValue::Integer(integer) => cut(integer),
+        DeValue::Float(float) => cut(float),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(date) => date.to_string(),
+        DeValue::Array(_) => "this list".to_owned(),
+        DeValue::Table(_) => "this table".to_owned(),
+    }
+}
+
+pub(super) fn wrong_type(value: &DeValue<'_>, expected: &str) -> String {
+    let kind = match value {
+        DeValue::String(_) => "is a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "is a number",
+        DeValue::Boolean(_) => "is a boolean",
+        DeValue::Datetime(_) => "is a date or a time of day",
+        DeValue::Array(_) | DeValue::Table(_) => "does not fit here",
+    };
+    format!("{} {kind}; expected {expected}", shown(value))
+}
+
+/// Whole numbers beyond 128 bits are infinite: out of every range all the same.
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Integer(integer) => {
+            let whole = i128::from_str_radix(integer.as_str(), integer.radix());
+            Some(whole.map_or(f64::INFINITY, |whole| whole as f64))
+        }
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A decimal number followed by one of the units, times the unit's factor.
+fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    Some(number.parse::<f64>().ok()? * factor)
+}
