@@ -7,6 +7,8 @@
 mod address;
 mod parse;
 mod problem;
+#[cfg(test)]
+mod properties;
 mod section;
 #[cfg(test)]
 mod tests;

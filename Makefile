@@ -1,0 +1,39 @@
+# fanlight. `make` alone tells what there is.
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+BINARY ?= target/release/fanlight
+export PREFIX SYSCONFDIR DESTDIR BINARY
+
+.PHONY: help run build check test install uninstall clean
+
+help:
+	@echo 'make run        install missing build dependencies, build, start (ARGS="--test-pattern …")'
+	@echo 'make build      install missing build dependencies, build $(BINARY)'
+	@echo 'make check      the quick checks: format, clippy, unit tests'
+	@echo 'make test       every check there is, with what it needs installed first'
+	@echo 'make install    put binary, unit, user and sample configuration in place (DESTDIR, PREFIX, SYSCONFDIR)'
+	@echo 'make uninstall  take them away again; an edited configuration stays'
+	@echo 'make clean      remove everything that was built'
+
+run: build
+	@exec $(BINARY) $(ARGS)
+
+build:
+	@scripts/setup.sh build
+	cargo build --locked --release
+
+check:
+	@scripts/check.sh quick
+
+test:
+	@scripts/setup.sh test
+	@scripts/check.sh all
+
+# Installs what `make build` built: the user who installs is often root, who need not have Rust.
+install uninstall:
+	@scripts/install.sh $@
+
+clean:
+	cargo clean

@@ -1,0 +1,65 @@
+#!/bin/sh
+# `install.sh install` puts the binary, the systemd unit, the service user and the sample configuration in place,
+# `install.sh uninstall` takes them away. An edited configuration is never touched, and the user stays.
+# Environment: DESTDIR (none), PREFIX (/usr/local), SYSCONFDIR (/etc), BINARY (target/release/fanlight).
+set -eu
+
+cd "$(dirname "$0")/.."
+dest=${DESTDIR:-} prefix=${PREFIX:-/usr/local} etc=${SYSCONFDIR:-/etc} binary=${BINARY:-target/release/fanlight}
+
+program=$prefix/bin/fanlight
+unit=$prefix/lib/systemd/system/fanlight.service
+users=$prefix/lib/sysusers.d/fanlight.conf
+docs=$prefix/share/doc/fanlight
+config=$etc/fanlight/fanlight.toml
+documents='docs/config.md LICENSE LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY'
+running() { [ -z "$dest" ] && [ -d /run/systemd/system ]; }
+
+put() {  # MODE FROM TO
+    install -D -m "$1" "$2" "$dest$3"
+    echo "$dest$3"
+}
+
+create_user() {
+    if command -v systemd-sysusers >/dev/null; then
+        systemd-sysusers "$users"
+    elif ! id fanlight >/dev/null 2>&1; then
+        useradd --system --user-group --groups video --no-create-home --shell /usr/sbin/nologin fanlight
+    fi
+}
+
+case ${1:-} in
+    install)
+        if [ ! -x "$binary" ]; then
+            echo "$binary is not there: run make build first" >&2
+            exit 1
+        fi
+        put 755 "$binary" "$program"
+        patched=$(mktemp); trap 'rm -f "$patched"' EXIT
+        sed "s|/usr/local|$prefix|g; s|/etc/fanlight|$etc/fanlight|g" systemd/fanlight.service >"$patched"
+        put 644 "$patched" "$unit"
+        put 644 systemd/fanlight.sysusers "$users"
+        for file in $documents; do put 644 "$file" "$docs/$(basename "$file")"; done
+        if [ -e "$dest$config" ]; then
+            echo "$dest$config: kept as it is"
+        else
+            put 644 systemd/fanlight.toml "$config"
+        fi
+        [ -n "$dest" ] || create_user
+        if running; then
+            systemctl daemon-reload
+            echo "start it now and at every boot: systemctl enable --now fanlight"
+        fi ;;
+    uninstall)
+        if running; then systemctl disable --now fanlight 2>/dev/null || true; fi
+        rm -f "$dest$program" "$dest$unit" "$dest$users"
+        for file in $documents; do rm -f "$dest$docs/$(basename "$file")"; done
+        if cmp -s systemd/fanlight.toml "$dest$config"; then
+            rm "$dest$config"
+        elif [ -e "$dest$config" ]; then
+            echo "$dest$config: kept, since it was edited"
+        fi
+        rmdir "$dest$docs" "$dest$etc/fanlight" 2>/dev/null || true
+        if running; then systemctl daemon-reload; fi ;;
+    *) echo "usage: install.sh install|uninstall" >&2; exit 2 ;;
+esac

@@ -1,0 +1,145 @@
+//! Properties of the configuration's reader over any configuration, any text and any value.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Writes a configuration as a user would, with the choice of notation made by `terse`.
+fn written(config: &Config, terse: bool) -> String {
+    let addresses = &config.rtc.external_addresses;
+    let mut text = format!(
+        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n",
+        config.http.listen,
+        config.rtc.listen,
+        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+    );
+    for stream in &config.streams {
+        let source = match &stream.source {
+            Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
+            Source::Pattern => "pattern = true".to_owned(),
+        };
+        let format = stream.format.map_or("auto", PixelFormat::name);
+        let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
+        let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
+        text += &format!(
+            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
+            stream.name, stream.size, stream.fps,
+        );
+        text += &if terse {
+            format!(
+                "bitrate = {bitrate}\nkeyframe_interval = {}\nlinger = {}\n",
+                interval as f64 / 1e3,
+                linger as f64 / 1e3
+            )
+        } else {
+            format!(
+                "bitrate = \"{}k\"\nkeyframe_interval = \"{interval}ms\"\nlinger = \"{} s\"\n",
+                f64::from(bitrate) / 1e3,
+                linger as f64 / 1e3
+            )
+        };
+        text += &format!("always_on = {}\n", stream.always_on);
+    }
+    text
+}
+
+prop_compose! {
+    fn any_stream()(
+        name in "[a-zA-Z0-9_-]{1,62}",
+        device in proptest::option::of("/dev/[ -~]{1,20}"),
+        (width, height) in (8u32..=1920, 8u32..=1080),
+        milli_fps in 1000u32..=120_000,
+        format in proptest::option::of(proptest::sample::select(&PixelFormat::ALL[..])),
+        bitrate in 50_000u32..=100_000_000,
+        interval in 500u64..=60_000,
+        linger in 0u64..=3_600_000,
+        always_on: bool,
+    ) -> Stream {
+        Stream {
+            name,
+            source: device.map_or(Source::Pattern, |path| Source::Device(path.into())),
+            size: Size::new(width * 2, height * 2),
+            fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
+            format,
+            bitrate,
+            keyframe_interval: Duration::from_millis(interval),
+            linger: Duration::from_millis(linger),
+            always_on,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_config()(
+        http: SocketAddr,
+        rtc: SocketAddr,
+        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
+        mut streams in proptest::collection::vec(any_stream(), 1..4),
+    ) -> Config {
+        for (index, stream) in streams.iter_mut().enumerate() {
+            // Unique, and no reserved word.
+            stream.name = format!("{index}{}", stream.name);
+            if let Source::Device(path) = &mut stream.source {
+                path.push(index.to_string());
+            }
+        }
+        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
+        let external = external.into_iter();
+        Config {
+            http: Http { listen: plain(http) },
+            rtc: Rtc {
+                listen: plain(rtc),
+                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
+            },
+            streams,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_valid_configuration_is_read_back_as_it_was_written(config in any_config(), terse: bool) {
+        let text = written(&config, terse);
+        match Config::parse(&text) {
+            Ok(read) => prop_assert_eq!(read, config),
+            Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\PC|[\\[\\]\n\"'=.#{}])*") {
+        let _ = Config::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_file_never_makes_it_panic(config in any_config(), at: prop::sample::Index, put in "\\PC{0,3}") {
+        let mut text: Vec<char> = written(&config, true).chars().collect();
+        let at = at.index(text.len());
+        text.splice(at..(at + 2).min(text.len()), put.chars());
+        let _ = Config::parse(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn a_bad_value_of_any_type_is_reported_under_its_own_key(
+        (table, key) in proptest::sample::select(every_key()),
+        value in prop_oneof![
+            "[0-9_.eExob+-]{1,30}", "\"[^\"\\\\\n]{0,30}\"", "\\[[0-9a-z\", ]{0,9}\\]", "\\{ ?[a-z=1]{0,5} ?\\}",
+            Just("1979-05-27T07:32:00Z".to_owned()), Just("true".to_owned()), "-?[0-9]{1,40}", "[-+]?(inf|nan)",
+        ],
+    ) {
+        let header = if table == "stream" { "[[stream]]" } else { &format!("[{table}]") };
+        let text = format!("{header}\n{key} = {value}\n");
+        if let Err(errors) = Config::parse(&text) {
+            for problem in errors.problems() {
+                prop_assert!(matches!(problem.line, Some(1..=3)), "{}", errors);
+                prop_assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{}", errors);
+            }
+        }
+    }
+}
+
+fn every_key() -> Vec<(&'static str, &'static str)> {
+    let tables = KEYS.iter();
+    tables
+        .flat_map(|(table, keys)| keys.iter().map(|key| (*table, *key)))
+        .collect()
+}
