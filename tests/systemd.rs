@@ -205,6 +205,6 @@ fn an_edited_configuration_survives_installing_and_uninstalling() {
     assert!(told.contains("etc/fanlight/fanlight.toml: kept"), "{told}");
     let told = make("uninstall", &scratch);
     assert!(told.contains("etc/fanlight/fanlight.toml: kept"), "{told}");
-    assert_eq!(files_below(&scratch.0), [config.clone()]);
+    assert_eq!(files_below(&scratch.0), std::slice::from_ref(&config));
     assert_eq!(std::fs::read_to_string(config).unwrap(), "# mine\n");
 }
