@@ -132,6 +132,19 @@ impl PixelFormat {
             Self::Mjpeg => "mjpeg",
         }
     }
+
+    /// Bytes of one frame of that size whose rows have no padding; `None` for a compressed format.
+    ///
+    /// Odd sides are legal: chroma that half a pixel pair needs is there.
+    pub const fn frame_len(self, size: Size) -> Option<usize> {
+        let chroma = size.width.div_ceil(2) as usize * size.height.div_ceil(2) as usize;
+        match self {
+            Self::Yuyv => Some(size.width.div_ceil(2) as usize * 4 * size.height as usize),
+            Self::Nv12 | Self::I420 => Some(size.pixels() + 2 * chroma),
+            Self::Grey => Some(size.pixels()),
+            Self::Mjpeg => None,
+        }
+    }
 }
 
 impl fmt::Display for PixelFormat {
@@ -288,6 +301,19 @@ mod tests {
         let picture = I420::new(Size::new(5, 3));
         assert_eq!(picture.size(), Size::new(4, 2));
         assert_eq!((picture.y.len(), picture.u.len()), (8, 2));
+    }
+
+    #[test]
+    fn frame_lengths_follow_the_format() {
+        let lengths = |size| PixelFormat::ALL.map(|format| format.frame_len(size));
+        assert_eq!(
+            lengths(Size::new(4, 2)),
+            [Some(16), Some(12), Some(12), Some(8), None]
+        );
+        assert_eq!(
+            lengths(Size::new(3, 3)),
+            [Some(24), Some(17), Some(17), Some(9), None]
+        );
     }
 
     #[test]
