@@ -1,0 +1,158 @@
+//! The HTTP side: the only folder that names `hyper`. Accepts connections, decodes a request to a resource, and
+//! hands it to the one function that serves it.
+
+mod api;
+mod assets;
+mod respond;
+mod route;
+mod whep;
+
+use crate::metrics::Metrics;
+use crate::rtc::Plane;
+use crate::shutdown::Shutdown;
+use crate::stream::Streams;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use respond::{Error, Reply};
+use route::Resource;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// A client that does not finish its request's head in that time is cut off.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connections may take to finish their last reply when the daemon ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const BACKLOG: i32 = 1024;
+
+/// What requests are served from.
+pub struct Context {
+    /// Everything that can be watched.
+    pub streams: Streams,
+    /// Makes and ends sessions.
+    pub plane: Arc<Plane>,
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the daemon begins to end.
+    pub shutdown: Shutdown,
+}
+
+/// Binds the listener. An IPv6 wildcard address takes IPv4 as well.
+///
+/// # Errors
+/// When the address is in use, is not one of this machine's, or needs a privilege.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // A restarted daemon needs its port at once, not when the kernel has forgotten the last connections.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until the context's shutdown, then lets connections finish their replies.
+pub async fn serve(listener: TcpListener, context: Arc<Context>) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = context.shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => connection(stream, peer, &context, &graceful),
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // What does not finish is cut off with the runtime.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: &Arc<Context>,
+    graceful: &GracefulShutdown,
+) {
+    // The address of ours that the client used: it can be reached there, by media as well.
+    let reached = stream.local_addr().ok().map(|a| a.ip().to_canonical());
+    // Replies are small; waiting to fill packets only delays them.
+    let _ = stream.set_nodelay(true);
+    let context = context.clone();
+    let service = service_fn(move |request| {
+        let context = context.clone();
+        async move { Ok::<_, Infallible>(handle(&context, request, reached).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "connection");
+        }
+    });
+}
+
+async fn handle(context: &Context, request: Request<Incoming>, reached: Option<IpAddr>) -> Reply {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let Some(resource) = Resource::decode(&path) else {
+        return Error::NotFound(format!("there is nothing at {path}")).into();
+    };
+    let reply = if method == Method::OPTIONS {
+        respond::preflight(&resource)
+    } else if resource.methods().contains(&method) {
+        serve_resource(context, &resource, request, reached)
+            .await
+            .unwrap_or_else(Reply::from)
+    } else {
+        Error::MethodNotAllowed(resource.methods()).into()
+    };
+    tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
+    respond::with_cors(reply, &resource)
+}
+
+/// The one place where resources meet the code that serves them. The method is one that the resource allows.
+async fn serve_resource(
+    context: &Context,
+    resource: &Resource<'_>,
+    request: Request<Incoming>,
+    reached: Option<IpAddr>,
+) -> Result<Reply, Error> {
+    match resource {
+        Resource::Page(stream) => Ok(assets::page(context, *stream)),
+        Resource::Asset(name) => assets::asset(name, request.headers()),
+        Resource::Health => Ok(respond::text("fanlight is healthy\n")),
+        Resource::Ready if context.shutdown.is_cancelled() => Err(Error::Stopping),
+        Resource::Ready => Ok(respond::text("fanlight is ready\n")),
+        Resource::Metrics => Ok(respond::typed(
+            Metrics::CONTENT_TYPE,
+            context.metrics.render(),
+        )),
+        Resource::Streams => Ok(api::streams(context)),
+        Resource::Stream(name) => api::stream(context, name),
+        Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
+        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
+        Resource::Session { stream, id } => whep::end(context, stream, id),
+    }
+}

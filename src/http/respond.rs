@@ -1,0 +1,181 @@
+//! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
+
+use super::route::Resource;
+use crate::rtc::{AnswerError, OfferError};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+
+/// A complete reply.
+pub type Reply = Response<Full<Bytes>>;
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
+/// What can be wrong with a request, or with us.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no such thing.
+    NotFound(String),
+    /// The thing has only these methods.
+    MethodNotAllowed(&'static [Method]),
+    /// The body must be of this type.
+    UnsupportedMediaType(&'static str),
+    /// The body is longer than this many bytes.
+    TooLarge(usize),
+    /// The body came too slowly.
+    Timeout,
+    /// The body is not what its type says.
+    Malformed(String),
+    /// The body is well-formed and of no use.
+    Unusable(String),
+    /// Too much to do.
+    Overloaded,
+    /// The daemon is ending.
+    Stopping,
+}
+
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Self {
+        let text = error.to_string();
+        match error {
+            AnswerError::Offer(OfferError::Malformed(_)) => Self::Malformed(text),
+            AnswerError::Offer(OfferError::Unusable(_)) => Self::Unusable(text),
+            AnswerError::Overloaded => Self::Overloaded,
+            AnswerError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl Error {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::NotFound(detail) | Self::Malformed(detail) | Self::Unusable(detail) => detail,
+            Self::MethodNotAllowed(methods) => format!("this URL takes {}", text_of(methods)),
+            Self::UnsupportedMediaType(expected) => {
+                format!("the body must be sent with content-type: {expected}")
+            }
+            Self::TooLarge(limit) => format!("the body is larger than {} KiB", limit / 1024),
+            Self::Timeout => "the body did not arrive in time".into(),
+            Self::Overloaded => "the server has too much to do; try again soon".into(),
+            Self::Stopping => "the server is stopping".into(),
+        }
+    }
+
+    /// The header that tells a client what to do instead.
+    fn header(&self) -> Option<(HeaderName, String)> {
+        match self {
+            Self::MethodNotAllowed(methods) => Some((header::ALLOW, text_of(methods))),
+            Self::UnsupportedMediaType(expected) => Some((ACCEPT_POST, (*expected).to_owned())),
+            Self::Overloaded => Some((header::RETRY_AFTER, "1".into())),
+            Self::Stopping => Some((header::RETRY_AFTER, "5".into())),
+            _ => None,
+        }
+    }
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    detail: String,
+}
+
+impl From<Error> for Reply {
+    fn from(error: Error) -> Self {
+        let status = error.status();
+        let header = error.header();
+        let mut reply = json(&Problem {
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: error.detail(),
+        });
+        *reply.status_mut() = status;
+        let content_type = HeaderValue::from_static("application/problem+json");
+        reply
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        if let Some((name, value)) = header {
+            set(&mut reply, name, &value);
+        }
+        reply
+    }
+}
+
+/// A reply of the given type that no cache keeps.
+pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    let headers = reply.headers_mut();
+    let value = HeaderValue::from_static;
+    headers.insert(header::CONTENT_TYPE, value(content_type));
+    headers.insert(header::CACHE_CONTROL, value("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, value("nosniff"));
+    reply
+}
+
+/// A line for people.
+pub fn text(body: &'static str) -> Reply {
+    typed("text/plain; charset=utf-8", body)
+}
+
+/// A value for programs.
+pub fn json(value: &impl Serialize) -> Reply {
+    // Only maps with keys that are not strings fail, and nothing here has such.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    typed("application/json", body)
+}
+
+/// Sets a header whose value is ours; one that HTTP can't carry is left out.
+pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        reply.headers_mut().insert(name, value);
+    }
+}
+
+fn text_of(methods: &[Method]) -> String {
+    let names = methods.iter().map(Method::as_str);
+    names.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
+}
+
+/// The reply to OPTIONS, a browser's preflight request for one.
+pub fn preflight(resource: &Resource<'_>) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let methods = text_of(resource.methods());
+    set(&mut reply, header::ALLOW, &methods);
+    if let Resource::Whep(_) = resource {
+        set(&mut reply, ACCEPT_POST, "application/sdp");
+    }
+    if resource.is_shared() {
+        set(&mut reply, header::ACCESS_CONTROL_ALLOW_METHODS, &methods);
+        let headers = "authorization, content-type, if-match";
+        set(&mut reply, header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
+        set(&mut reply, header::ACCESS_CONTROL_MAX_AGE, "86400");
+    }
+    reply
+}
+
+/// Lets pages of other origins read the reply, where the resource is meant for them.
+pub fn with_cors(mut reply: Reply, resource: &Resource<'_>) -> Reply {
+    if resource.is_shared() {
+        set(&mut reply, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        let exposed = "location, retry-after";
+        set(&mut reply, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    reply
+}

@@ -1,0 +1,144 @@
+//! Paths to resources, and the methods that each resource has.
+
+use hyper::Method;
+
+/// Everything that has a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// The player: of the named stream, or of all.
+    Page(Option<&'a str>),
+    /// A file of the player.
+    Asset(&'a str),
+    /// Whether the process works.
+    Health,
+    /// Whether it takes viewers.
+    Ready,
+    /// Prometheus text.
+    Metrics,
+    /// The state of all streams.
+    Streams,
+    /// The state of one.
+    Stream(&'a str),
+    /// WHEP: of the named stream, or of the default one.
+    Whep(Option<&'a str>),
+    /// The offer exchange in JSON, likewise.
+    JsonOffer(Option<&'a str>),
+    /// A WHEP session.
+    Session {
+        /// Its stream.
+        stream: &'a str,
+        /// Its unguessable name.
+        id: &'a str,
+    },
+}
+
+impl<'a> Resource<'a> {
+    /// The resource at a path, if there can be one: streams and sessions are looked up later.
+    pub fn decode(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        // One slash at the end is forgiven, since people type it.
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let segments: Vec<&str> = path.split('/').collect();
+        Some(match segments[..] {
+            [""] => Self::Page(None),
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Ready,
+            ["metrics"] => Self::Metrics,
+            ["assets", name] => Self::Asset(name),
+            ["api", "streams"] => Self::Streams,
+            ["api", "streams", name] => Self::Stream(name),
+            ["whep"] => Self::Whep(None),
+            ["whep", stream] => Self::Whep(Some(stream)),
+            ["offer"] => Self::JsonOffer(None),
+            ["assets" | "api" | "offer", ..] => return None,
+            [stream, "whep"] => Self::Whep(Some(stream)),
+            [stream, "whep", id] => Self::Session { stream, id },
+            [stream, "offer"] => Self::JsonOffer(Some(stream)),
+            [stream] => Self::Page(Some(stream)),
+            _ => return None,
+        })
+    }
+
+    /// What can be done with it, besides OPTIONS.
+    pub const fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Page(_)
+            | Self::Asset(_)
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Streams
+            | Self::Stream(_) => &[Method::GET, Method::HEAD],
+            Self::Whep(_) | Self::JsonOffer(_) => &[Method::POST],
+            Self::Session { .. } => &[Method::DELETE],
+        }
+    }
+
+    /// Whether pages of other origins may use it: to watch, or to import the player's modules.
+    pub const fn is_shared(&self) -> bool {
+        match self {
+            Self::Whep(_)
+            | Self::JsonOffer(_)
+            | Self::Session { .. }
+            | Self::Streams
+            | Self::Stream(_)
+            | Self::Asset(_) => true,
+            Self::Page(_) | Self::Health | Self::Ready | Self::Metrics => false,
+        }
+    }
+
+    /// What logs call it: a path may hold a session's name, which is a secret.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Page(_) => "page",
+            Self::Asset(_) => "asset",
+            Self::Health => "health",
+            Self::Ready => "ready",
+            Self::Metrics => "metrics",
+            Self::Streams => "streams",
+            Self::Stream(_) => "stream",
+            Self::Whep(_) => "whep",
+            Self::JsonOffer(_) => "offer",
+            Self::Session { .. } => "session",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_resource() {
+        let session = Resource::Session {
+            stream: "cam",
+            id: "x1",
+        };
+        for (path, resource) in [
+            ("/", Some(Resource::Page(None))),
+            ("/cam", Some(Resource::Page(Some("cam")))),
+            ("/cam/", Some(Resource::Page(Some("cam")))),
+            ("/healthz", Some(Resource::Health)),
+            ("/readyz", Some(Resource::Ready)),
+            ("/metrics", Some(Resource::Metrics)),
+            ("/assets/player.js", Some(Resource::Asset("player.js"))),
+            ("/api/streams", Some(Resource::Streams)),
+            ("/api/streams/cam", Some(Resource::Stream("cam"))),
+            ("/whep", Some(Resource::Whep(None))),
+            ("/whep/cam", Some(Resource::Whep(Some("cam")))),
+            ("/cam/whep", Some(Resource::Whep(Some("cam")))),
+            ("/cam/whep/x1", Some(session)),
+            ("/offer", Some(Resource::JsonOffer(None))),
+            ("/cam/offer", Some(Resource::JsonOffer(Some("cam")))),
+            ("", None),
+            ("cam", None),
+            ("/api/offer", None),
+            ("/assets/a/b", None),
+            ("/offer/cam", None),
+            ("/cam/whep/x1/y", None),
+            ("/a/b", None),
+        ] {
+            assert_eq!(Resource::decode(path), resource, "{path}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The daemon's counters, gauges and histograms, and their exposition as Prometheus text (OpenMetrics).
+//!
+//! No globals: [`Metrics`] is made once and parts of it are handed to those who count.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabel {
+    stream: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabel {
+    stream: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    reason: &'static str,
+}
+
+/// From a quarter of a millisecond, doubling, to half a second.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 12))
+}
+
+/// All there is to measure.
+pub struct Metrics {
+    registry: Registry,
+    captured: Family<StreamLabel, Counter>,
+    dropped: Family<StreamLabel, Counter>,
+    bad: Family<StreamLabel, Counter>,
+    encoded: Family<StreamLabel, Counter>,
+    keyframes: Family<StreamLabel, Counter>,
+    bytes: Family<StreamLabel, Counter>,
+    convert: Family<StreamLabel, Histogram>,
+    encode: Family<StreamLabel, Histogram>,
+    viewers: Family<StreamLabel, Gauge>,
+    live: Family<StreamLabel, Gauge>,
+    failures: Family<FailureLabel, Counter>,
+    rtc: Rtc,
+}
+
+/// What one stream counts.
+#[derive(Clone)]
+pub struct Stream {
+    name: String,
+    /// Frames that the source delivered.
+    pub captured: Counter,
+    /// Frames overwritten by a newer one before they could be encoded.
+    pub dropped: Counter,
+    /// Frames that could not be used.
+    pub bad: Counter,
+    /// Access units that the encoder made.
+    pub encoded: Counter,
+    /// Those of them that are keyframes.
+    pub keyframes: Counter,
+    /// Bytes of all access units.
+    pub bytes: Counter,
+    /// Seconds to convert a frame.
+    pub convert: Histogram,
+    /// Seconds to encode a frame.
+    pub encode: Histogram,
+    /// Who watches now.
+    pub viewers: Gauge,
+    /// 1 while pictures flow.
+    pub live: Gauge,
+    failures: Family<FailureLabel, Counter>,
+}
+
+impl Stream {
+    /// Counts one failure of the source or the encoder.
+    pub fn failed(&self, kind: &'static str) {
+        let label = FailureLabel {
+            stream: self.name.clone(),
+            kind,
+        };
+        self.failures.get_or_create(&label).inc();
+    }
+}
+
+/// What the media plane counts.
+#[derive(Clone)]
+pub struct Rtc {
+    /// Sessions made.
+    pub sessions: Counter,
+    /// Sessions that exist now, connected or not.
+    pub active: Gauge,
+    /// RTP packets handed to the kernel.
+    pub packets: Counter,
+    /// Datagrams that the kernel refused, a full socket buffer for one.
+    pub send_errors: Counter,
+    /// Keyframes that viewers asked for (PLI and FIR).
+    pub keyframe_requests: Counter,
+    /// Packets that viewers reported lost.
+    pub nacks: Counter,
+    /// Datagrams that belong to no session.
+    pub unmatched: Counter,
+    /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
+    pub latency: Histogram,
+    ends: Family<EndLabel, Counter>,
+}
+
+impl Rtc {
+    /// Counts the end of a session.
+    pub fn ended(&self, reason: &'static str) {
+        self.ends.get_or_create(&EndLabel { reason }).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("fanlight");
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The running version", Info::new(version));
+        Self {
+            captured: family(&mut registry, "frames_captured", "Frames from the source"),
+            dropped: family(
+                &mut registry,
+                "frames_dropped",
+                "Frames overwritten by a newer one before they could be encoded",
+            ),
+            bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
+            encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
+            keyframes: family(&mut registry, "keyframes", "Keyframes encoded"),
+            bytes: bytes(&mut registry),
+            convert: histogram(&mut registry, "convert", "Time to convert a frame"),
+            encode: histogram(&mut registry, "encode", "Time to encode a frame"),
+            viewers: family(&mut registry, "viewers", "Connected viewers"),
+            live: family(&mut registry, "stream_live", "1 while pictures flow"),
+            failures: family(
+                &mut registry,
+                "stream_failures",
+                "Failures of a stream's source or encoder",
+            ),
+            rtc: rtc(&mut registry),
+            registry,
+        }
+    }
+
+    /// The part for a stream. All parts made for one name count together.
+    pub fn stream(&self, name: &str) -> Stream {
+        let label = StreamLabel {
+            stream: name.to_owned(),
+        };
+        Stream {
+            name: name.to_owned(),
+            captured: self.captured.get_or_create_owned(&label),
+            dropped: self.dropped.get_or_create_owned(&label),
+            bad: self.bad.get_or_create_owned(&label),
+            encoded: self.encoded.get_or_create_owned(&label),
+            keyframes: self.keyframes.get_or_create_owned(&label),
+            bytes: self.bytes.get_or_create_owned(&label),
+            convert: self.convert.get_or_create_owned(&label),
+            encode: self.encode.get_or_create_owned(&label),
+            viewers: self.viewers.get_or_create_owned(&label),
+            live: self.live.get_or_create_owned(&label),
+            failures: self.failures.clone(),
+        }
+    }
+
+    /// The part for the media plane.
+    pub fn rtc(&self) -> Rtc {
+        self.rtc.clone()
+    }
+
+    /// The exposition, as [`CONTENT_TYPE`](Self::CONTENT_TYPE).
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a `String` can't fail, and nothing here encodes fallibly.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Of [`render`](Self::render)'s text.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+}
+
+fn family<M: Default + Clone + prometheus_client::registry::Metric>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn bytes(registry: &mut Registry) -> Family<StreamLabel, Counter> {
+    let metric = Family::default();
+    let help = "Size of the encoded video";
+    registry.register_with_unit("encoded", help, Unit::Bytes, metric.clone());
+    metric
+}
+
+fn histogram(registry: &mut Registry, name: &str, help: &str) -> Family<StreamLabel, Histogram> {
+    let metric = Family::new_with_constructor(seconds as fn() -> Histogram);
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+fn rtc(registry: &mut Registry) -> Rtc {
+    let latency = seconds();
+    registry.register_with_unit(
+        "latency",
+        "Time from the sensor's timestamp to the frame's last packet sent",
+        Unit::Seconds,
+        latency.clone(),
+    );
+    Rtc {
+        sessions: family(registry, "sessions", "Sessions made"),
+        active: family(registry, "sessions_active", "Sessions that exist"),
+        packets: family(registry, "packets_sent", "RTP packets sent"),
+        send_errors: family(
+            registry,
+            "send_errors",
+            "Datagrams that the kernel refused to send",
+        ),
+        keyframe_requests: family(
+            registry,
+            "keyframe_requests",
+            "Keyframes asked for by viewers, PLI and FIR",
+        ),
+        nacks: family(registry, "nacks", "Packets reported lost by viewers"),
+        unmatched: family(
+            registry,
+            "datagrams_unmatched",
+            "Datagrams that belong to no session",
+        ),
+        ends: family(registry, "sessions_ended", "Sessions ended, by reason"),
+        latency,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_exposed_with_its_stream() {
+        let metrics = Metrics::new();
+        let stream = metrics.stream("garden");
+        stream.captured.inc_by(3);
+        metrics.stream("garden").captured.inc();
+        stream.encode.observe(0.004);
+        stream.failed("lost");
+        metrics.rtc().ended("closed");
+        let text = metrics.render();
+        for line in [
+            "fanlight_frames_captured_total{stream=\"garden\"} 4",
+            "fanlight_encode_seconds_count{stream=\"garden\"} 1",
+            "fanlight_stream_failures_total{stream=\"garden\",kind=\"lost\"} 1",
+            "fanlight_sessions_ended_total{reason=\"closed\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,263 @@
+//! Writing SDP: the answer for the viewer, and the plain offer that the WebRTC core is given in place of the viewer's.
+//!
+//! The core never sees what clients really send (other codecs, audio, data channels, vendor attributes), only
+//! the one section that is served; and the viewer never sees the core's answer. So what is said on the wire
+//! is decided here and nowhere else.
+
+use super::offer::{Offer, Section, Setup, Video};
+use crate::media::ProfileLevelId;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// Our side of a session.
+#[derive(Debug, Clone)]
+pub struct Local<'a> {
+    /// ICE user name fragment.
+    pub ufrag: &'a str,
+    /// ICE password.
+    pub password: &'a str,
+    /// Hash function and value of our certificate.
+    pub fingerprint: &'a str,
+    /// Of the video.
+    pub ssrc: u32,
+    /// The stream's name, which becomes the media stream's.
+    pub stream: &'a str,
+    /// What the video's parameter set says.
+    pub profile: ProfileLevelId,
+    /// Where we are reached, best first.
+    pub addresses: &'a [SocketAddr],
+}
+
+/// The answer to an offer: video in the section chosen, every other section rejected.
+pub fn answer(offer: &Offer, local: &Local<'_>) -> String {
+    let mut sdp = Lines::default();
+    sdp.line(format_args!("v=0"));
+    // RFC 8866, 5.2: the identifier must be unique; nothing depends on the address.
+    let id = rand::random::<u32>();
+    sdp.line(format_args!("o=- {id} 1 IN IP4 0.0.0.0"));
+    sdp.line(format_args!("s=fanlight"));
+    sdp.line(format_args!("t=0 0"));
+    if offer.bundle {
+        sdp.line(format_args!("a=group:BUNDLE {}", offer.video.mid));
+    }
+    sdp.line(format_args!("a=ice-lite"));
+    for (index, section) in offer.sections.iter().enumerate() {
+        if index == offer.video.index {
+            video(&mut sdp, section, &offer.video, local);
+        } else {
+            rejected(&mut sdp, section);
+        }
+    }
+    sdp.0
+}
+
+fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
+    let codec = &video.codec;
+    let payload_type = codec.payload_type;
+    let default = local.addresses.first();
+    let port = default.map_or(9, SocketAddr::port);
+    let protocol = &section.protocol;
+    sdp.line(format_args!("m=video {port} {protocol} {payload_type}"));
+    match default.map(SocketAddr::ip) {
+        Some(IpAddr::V6(ip)) => sdp.line(format_args!("c=IN IP6 {ip}")),
+        Some(IpAddr::V4(ip)) => sdp.line(format_args!("c=IN IP4 {ip}")),
+        None => sdp.line(format_args!("c=IN IP4 0.0.0.0")),
+    }
+    sdp.line(format_args!("a=mid:{}", video.mid));
+    sdp.line(format_args!("a=sendonly"));
+    sdp.line(format_args!("a=rtcp-mux"));
+    if video.reduced_size_rtcp {
+        sdp.line(format_args!("a=rtcp-rsize"));
+    }
+    sdp.line(format_args!("a=ice-ufrag:{}", local.ufrag));
+    sdp.line(format_args!("a=ice-pwd:{}", local.password));
+    sdp.line(format_args!("a=fingerprint:{}", local.fingerprint));
+    let setup = match video.setup {
+        Setup::Passive => "passive",
+        Setup::Active => "active",
+    };
+    sdp.line(format_args!("a=setup:{setup}"));
+    sdp.line(format_args!("a=rtpmap:{payload_type} H264/90000"));
+    let asymmetry = if codec.level_asymmetry {
+        "level-asymmetry-allowed=1;"
+    } else {
+        ""
+    };
+    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; for Baseline,
+    // which is ours, that is also what the parameter set says.
+    let profile = if codec.profile.profile == local.profile.profile {
+        local.profile
+    } else {
+        codec.profile
+    };
+    sdp.line(format_args!(
+        "a=fmtp:{payload_type} {asymmetry}packetization-mode=1;profile-level-id={profile}"
+    ));
+    for feedback in &codec.feedback {
+        sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+    }
+    let Local { stream, ssrc, .. } = local;
+    sdp.line(format_args!("a=msid:{stream} video"));
+    sdp.line(format_args!("a=ssrc:{ssrc} cname:{stream}"));
+    for (n, address) in local.addresses.iter().enumerate() {
+        let (ip, port) = (address.ip(), address.port());
+        let priority = priority(n);
+        let foundation = n + 1;
+        sdp.line(format_args!(
+            "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
+        ));
+    }
+    sdp.line(format_args!("a=end-of-candidates"));
+}
+
+/// RFC 9429, 5.3.1: a rejected section has port 0 and keeps its place.
+fn rejected(sdp: &mut Lines, section: &Section) {
+    let Section {
+        media,
+        protocol,
+        formats,
+        mid,
+    } = section;
+    sdp.line(format_args!("m={media} 0 {protocol} {formats}"));
+    sdp.line(format_args!("c=IN IP4 0.0.0.0"));
+    if let Some(mid) = mid {
+        sdp.line(format_args!("a=mid:{mid}"));
+    }
+    sdp.line(format_args!("a=inactive"));
+}
+
+/// RFC 8445, 5.1.2.1, for a host candidate of component 1; `rank` 0 is the best.
+fn priority(rank: usize) -> u32 {
+    const HOST: u32 = 126;
+    let local_preference = u32::from(u16::MAX).saturating_sub(rank as u32);
+    (HOST << 24) | (local_preference << 8) | 255
+}
+
+/// The section that is served, as the core likes it: one codec with the parameters it was configured with.
+pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
+    let mut sdp = Lines::default();
+    let payload_type = video.codec.payload_type;
+    sdp.line(format_args!("v=0"));
+    sdp.line(format_args!("o=- 1 1 IN IP4 0.0.0.0"));
+    sdp.line(format_args!("s=-"));
+    sdp.line(format_args!("t=0 0"));
+    sdp.line(format_args!("a=group:BUNDLE 0"));
+    sdp.line(format_args!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
+    sdp.line(format_args!("c=IN IP4 0.0.0.0"));
+    sdp.line(format_args!("a=mid:0"));
+    sdp.line(format_args!("a=recvonly"));
+    sdp.line(format_args!("a=rtcp-mux"));
+    sdp.line(format_args!("a=rtcp-rsize"));
+    sdp.line(format_args!("a=ice-ufrag:{}", video.ice.0));
+    sdp.line(format_args!("a=ice-pwd:{}", video.ice.1));
+    sdp.line(format_args!("a=fingerprint:{}", video.fingerprint));
+    let setup = match video.setup {
+        Setup::Passive => "active",
+        Setup::Active => "passive",
+    };
+    sdp.line(format_args!("a=setup:{setup}"));
+    sdp.line(format_args!("a=rtpmap:{payload_type} H264/90000"));
+    sdp.line(format_args!("a=fmtp:{payload_type} {codec_parameters}"));
+    for feedback in &video.codec.feedback {
+        sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+    }
+    sdp.0
+}
+
+/// SDP lines end with CRLF (RFC 8866, 5).
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a `String` can't fail.
+        let _ = write!(self.0, "{line}\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::sdp::SessionDescription;
+
+    const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+        a=group:BUNDLE a v d\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:a\r\na=recvonly\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=recvonly\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=fingerprint:sha-256 AA\r\n\
+        a=setup:actpass\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n\
+        a=fmtp:97 packetization-mode=1;profile-level-id=42e01f\r\na=rtcp-fb:97 nack pli\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";
+
+    fn answer_to(offer: &str, profile: &str) -> String {
+        let offer = Offer::parse(offer).unwrap();
+        let addresses = ["192.168.1.5:8080", "[fd00::5]:8080"].map(|a| a.parse().unwrap());
+        let local = Local {
+            ufrag: "UFRAG",
+            password: "PASSWORD",
+            fingerprint: "sha-256 CC:DD",
+            ssrc: 7,
+            stream: "garden",
+            profile: profile.parse().unwrap(),
+            addresses: &addresses,
+        };
+        answer(&offer, &local)
+    }
+
+    #[test]
+    fn every_section_of_the_offer_keeps_its_place_and_only_one_gets_video() {
+        let answer = answer_to(OFFER, "42c01f");
+        let sections: Vec<_> = answer.lines().filter(|l| l.starts_with("m=")).collect();
+        assert_eq!(
+            sections,
+            [
+                "m=audio 0 UDP/TLS/RTP/SAVPF 111 0",
+                "m=video 8080 UDP/TLS/RTP/SAVPF 97",
+                "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"
+            ]
+        );
+        assert!(answer.contains("a=group:BUNDLE v\r\n"));
+        assert_eq!(answer.matches("a=sendonly").count(), 1);
+        assert_eq!(answer.matches("a=inactive").count(), 2);
+        assert!(answer.contains("a=rtcp-fb:97 nack pli\r\n") && !answer.contains("ccm fir"));
+        assert!(answer.contains("a=setup:passive\r\n"));
+    }
+
+    #[test]
+    fn the_answer_says_what_the_parameter_set_says() {
+        let answer = answer_to(OFFER, "42c028");
+        assert!(answer.contains("a=fmtp:97 packetization-mode=1;profile-level-id=42c028\r\n"));
+    }
+
+    #[test]
+    fn candidates_are_complete_in_order_of_preference() {
+        let answer = answer_to(OFFER, "42c01f");
+        let candidates: Vec<_> = answer
+            .lines()
+            .filter(|line| line.starts_with("a=candidate"))
+            .collect();
+        assert_eq!(
+            candidates,
+            [
+                "a=candidate:1 1 udp 2130706431 192.168.1.5 8080 typ host",
+                "a=candidate:2 1 udp 2130706175 fd00::5 8080 typ host",
+            ]
+        );
+        assert!(answer.ends_with("a=end-of-candidates\r\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=inactive\r\n"));
+    }
+
+    #[test]
+    fn what_is_written_is_valid_sdp() {
+        let offer = Offer::parse(OFFER).unwrap();
+        for text in [answer_to(OFFER, "42c01f"), core_offer(&offer.video, "x=1")] {
+            let parsed = SessionDescription::unmarshal(&mut std::io::Cursor::new(&text)).unwrap();
+            assert_eq!(parsed.marshal(), text);
+        }
+    }
+
+    #[test]
+    fn a_viewer_that_waits_for_our_handshake_is_told_that_we_begin() {
+        let answer = answer_to(&OFFER.replace("setup:actpass", "setup:passive"), "42c01f");
+        assert!(answer.contains("a=setup:active\r\n"));
+    }
+}

@@ -1,0 +1,211 @@
+//! Which viewer a datagram belongs to: by its remote address, or, while that is unknown, by the user name in its
+//! STUN request (RFC 7983 for telling the protocols apart, RFC 8489 for STUN).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// Number of a viewer within the daemon's life.
+pub type ViewerId = u64;
+
+/// Addresses that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest is forgotten,
+/// so that no viewer can fill the table.
+const MAX_ADDRESSES: usize = 16;
+
+/// The two tables.
+#[derive(Debug, Default)]
+pub struct Demux {
+    by_address: HashMap<SocketAddr, ViewerId>,
+    by_ufrag: HashMap<Box<str>, ViewerId>,
+    addresses: HashMap<ViewerId, Vec<SocketAddr>>,
+}
+
+impl Demux {
+    /// Makes a viewer known by the user name fragment that its STUN requests will name.
+    pub fn insert(&mut self, id: ViewerId, ufrag: &str) {
+        self.by_ufrag.insert(ufrag.into(), id);
+        self.addresses.insert(id, Vec::new());
+    }
+
+    /// Forgets a viewer.
+    pub fn remove(&mut self, id: ViewerId, ufrag: &str) {
+        self.by_ufrag.remove(ufrag);
+        for address in self.addresses.remove(&id).into_iter().flatten() {
+            if self.by_address.get(&address) == Some(&id) {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    /// Whose datagram it is. A STUN request goes by its user name first, since an address may have
+    /// passed to another viewer (a browser that reconnects, a NAT that reuses a port).
+    pub fn find(&self, remote: SocketAddr, datagram: &[u8]) -> Option<ViewerId> {
+        match request_ufrag(datagram) {
+            Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
+            None => self.by_address.get(&remote).copied(),
+        }
+    }
+
+    /// Learns that an address is a viewer's. To be called once the viewer has proved it: its STUN request
+    /// was answered, so its integrity was right.
+    pub fn learn(&mut self, id: ViewerId, remote: SocketAddr) {
+        if self.by_address.insert(remote, id) == Some(id) {
+            return;
+        }
+        let Some(addresses) = self.addresses.get_mut(&id) else {
+            return;
+        };
+        if addresses.len() == MAX_ADDRESSES {
+            let oldest = addresses.remove(0);
+            if self.by_address.get(&oldest) == Some(&id) {
+                self.by_address.remove(&oldest);
+            }
+        }
+        addresses.push(remote);
+    }
+}
+
+/// What a datagram is by its first byte (RFC 7983, 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Connectivity checks.
+    Stun,
+    /// The handshake and data channels.
+    Dtls,
+    /// RTP and RTCP.
+    Media,
+}
+
+/// Tells the protocols apart; `None` for anything else.
+pub fn kind(datagram: &[u8]) -> Option<Kind> {
+    match datagram.first()? {
+        0..=3 => Some(Kind::Stun),
+        20..=63 => Some(Kind::Dtls),
+        128..=191 => Some(Kind::Media),
+        _ => None,
+    }
+}
+
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
+
+/// The attributes of a STUN message of one type; `None` for any other datagram.
+fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+    let (header, mut rest) = datagram.split_at_checked(20)?;
+    if header[..2] != message_type || header[4..8] != MAGIC_COOKIE {
+        return None;
+    }
+    Some(std::iter::from_fn(move || {
+        let (head, tail) = rest.split_at_checked(4)?;
+        let kind = u16::from_be_bytes([head[0], head[1]]);
+        let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let value = tail.get(..len)?;
+        // Values are padded to four bytes; the last one's padding may be cut off.
+        rest = tail.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    }))
+}
+
+/// The receiver's fragment of a binding request's user name (RFC 8445, 7.2.2).
+fn request_ufrag(datagram: &[u8]) -> Option<&str> {
+    let mut attributes = stun(datagram, BINDING_REQUEST)?;
+    let (_, name) = attributes.find(|(kind, _)| *kind == USERNAME)?;
+    Some(std::str::from_utf8(name).ok()?.split_once(':')?.0)
+}
+
+/// Whether a datagram is a binding request that nominates its pair.
+pub fn is_nomination(datagram: &[u8]) -> bool {
+    stun(datagram, BINDING_REQUEST)
+        .is_some_and(|mut attributes| attributes.any(|(kind, _)| kind == USE_CANDIDATE))
+}
+
+/// Whether a datagram is the positive answer to a binding request.
+pub fn is_binding_success(datagram: &[u8]) -> bool {
+    stun(datagram, BINDING_SUCCESS).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(name: &str) -> Vec<u8> {
+        let mut message = [&BINDING_REQUEST[..], &[0, 0], &MAGIC_COOKIE, &[7; 12]].concat();
+        message.extend(USERNAME.to_be_bytes());
+        message.extend((name.len() as u16).to_be_bytes());
+        message.extend(name.as_bytes());
+        message.resize(message.len().next_multiple_of(4), 0);
+        message
+    }
+
+    fn address(n: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], n))
+    }
+
+    #[test]
+    fn a_request_is_found_by_its_user_name_and_the_rest_by_the_address_learned() {
+        let mut demux = Demux::default();
+        demux.insert(1, "alpha");
+        demux.insert(2, "beta");
+        assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
+        assert_eq!(demux.find(address(9), &request("gamma:x")), None);
+        assert_eq!(demux.find(address(9), &[22]), None, "not learned yet");
+        demux.learn(2, address(9));
+        assert_eq!(demux.find(address(9), &[22]), Some(2));
+        demux.remove(2, "beta");
+        assert_eq!(demux.find(address(9), &[22]), None);
+        assert_eq!(demux.find(address(9), &request("beta:x")), None);
+    }
+
+    #[test]
+    fn an_address_passes_to_the_viewer_that_proves_it_last() {
+        let mut demux = Demux::default();
+        demux.insert(1, "alpha");
+        demux.insert(2, "beta");
+        demux.learn(1, address(9));
+        assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
+        demux.learn(2, address(9));
+        demux.remove(1, "alpha");
+        assert_eq!(demux.find(address(9), &[22]), Some(2));
+    }
+
+    #[test]
+    fn a_viewer_has_a_bounded_number_of_addresses() {
+        let mut demux = Demux::default();
+        demux.insert(1, "alpha");
+        for n in 1..=100 {
+            demux.learn(1, address(n));
+        }
+        assert_eq!(demux.by_address.len(), MAX_ADDRESSES);
+        assert_eq!(demux.find(address(100), &[22]), Some(1));
+        demux.remove(1, "alpha");
+        assert!(demux.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_nomination_is_known_by_its_attribute() {
+        let mut message = request("alpha:beta");
+        assert!(!is_nomination(&message));
+        message.extend(USE_CANDIDATE.to_be_bytes());
+        message.extend([0, 0]);
+        assert!(is_nomination(&message));
+        assert!(!is_binding_success(&message));
+        message[0] = 1;
+        assert!(is_binding_success(&message) && !is_nomination(&message));
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_makes_it_panic(tail in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let message = [&request("a:b")[..], &tail].concat();
+            for len in 0..message.len() {
+                request_ufrag(&message[..len]);
+                is_nomination(&message[..len]);
+                kind(&message[..len]);
+            }
+            request_ufrag(&tail);
+        }
+    }
+}

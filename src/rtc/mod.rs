@@ -1,0 +1,238 @@
+//! The media plane: every viewer's WebRTC session, on one thread and one UDP socket.
+//!
+//! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
+//! where the SDP work disturbs nobody, and hands the finished session to the media thread.
+
+mod answer;
+mod candidates;
+mod demux;
+mod offer;
+mod packetize;
+mod peer;
+mod reactor;
+mod timers;
+mod udp;
+mod viewer;
+
+use crate::metrics;
+use crate::shutdown::Shutdown;
+use crate::stream::Stream;
+use demux::ViewerId;
+use offer::Offer;
+pub use offer::OfferError;
+use peer::{Credentials, Identity, Peer};
+use reactor::{Command, Reactor};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+pub use udp::UdpSocket;
+use viewer::Viewer;
+
+/// Commands that may wait for the media thread; it takes them all each turn, so a full queue means that it is
+/// overloaded, and a new viewer is refused then.
+const COMMANDS: usize = 256;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The offer is at fault.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// The media thread can't take another viewer now.
+    #[error("the server has too much to do; try again soon")]
+    Overloaded,
+    /// The daemon is ending.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// A session that was made.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Names it in URLs: unguessable, and in no log.
+    pub id: String,
+    /// The SDP answer.
+    pub answer: String,
+}
+
+/// The sessions by their ids; touched when one begins or ends, never by media.
+#[derive(Clone, Default)]
+struct Sessions(Arc<Mutex<HashMap<String, (ViewerId, Arc<Stream>)>>>);
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (ViewerId, Arc<Stream>)>> {
+        // Every critical section leaves the map whole, so a panic elsewhere can't break it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The handle to the media thread.
+pub struct Plane {
+    commands: SyncSender<Command>,
+    waker: Arc<mio::Waker>,
+    identity: Identity,
+    bound: SocketAddr,
+    external: Vec<IpAddr>,
+    sessions: Sessions,
+    next_viewer: AtomicU64,
+    metrics: metrics::Rtc,
+    ended: Shutdown,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Plane {
+    /// Starts the media thread on a bound socket.
+    ///
+    /// # Errors
+    /// When the system has no thread or poller for it, or no certificate can be made.
+    pub fn start(
+        socket: UdpSocket,
+        external: Vec<IpAddr>,
+        metrics: metrics::Rtc,
+    ) -> io::Result<Self> {
+        let (commands, inbox) = sync_channel(COMMANDS);
+        let sessions = Sessions::default();
+        let bound = socket.local_addr();
+        let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
+        let waker = reactor.waker();
+        let ended = Shutdown::new();
+        let guard = ended.clone().drop_guard();
+        let thread = std::thread::Builder::new()
+            .name("media".into())
+            .spawn(move || {
+                let _guard = guard;
+                if let Err(error) = reactor.run() {
+                    tracing::error!(%error, "the media socket is broken");
+                }
+            })?;
+        Ok(Self {
+            commands,
+            waker,
+            identity: Identity::generate().map_err(io::Error::other)?,
+            bound,
+            external,
+            sessions,
+            next_viewer: AtomicU64::new(1),
+            metrics,
+            ended,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The media socket's address.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
+    /// viewer's request came to. Takes a millisecond and waits for nothing.
+    ///
+    /// # Errors
+    /// See [`AnswerError`].
+    pub fn answer(
+        &self,
+        offer: &str,
+        stream: &Arc<Stream>,
+        reached: Option<IpAddr>,
+    ) -> Result<Session, AnswerError> {
+        let now = Instant::now();
+        let offer = Offer::parse(offer)?;
+        // The source opens while the viewer does its handshakes.
+        let demand = stream.demand();
+        let credentials = Credentials::generate();
+        let ssrc = rand::random::<u32>().max(1);
+        let peer = Peer::new(now, &self.identity, &credentials, &offer, ssrc)
+            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+        let addresses = candidates::addresses(&candidates::Situation {
+            bound: self.bound,
+            reached: reached.map(|ip| ip.to_canonical()),
+            external: &self.external,
+            interfaces: &candidates::interfaces(),
+        });
+        let answer = answer::answer(
+            &offer,
+            &answer::Local {
+                ufrag: &credentials.ufrag,
+                password: &credentials.password,
+                fingerprint: &self.identity.fingerprint,
+                ssrc,
+                stream: stream.name(),
+                profile: stream.profile_level_id(),
+                addresses: &addresses,
+            },
+        );
+        let session = format!("{:032x}", rand::random::<u128>());
+        let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
+        let viewer = Viewer::new(now, id, session.clone(), credentials.ufrag, peer, demand);
+        // Known before the media thread may end it.
+        let entry = (id, stream.clone());
+        self.sessions.lock().insert(session.clone(), entry);
+        if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
+            self.sessions.lock().remove(&session);
+            return Err(error);
+        }
+        self.metrics.sessions.inc();
+        Ok(Session {
+            id: session,
+            answer,
+        })
+    }
+
+    /// Ends a session of a stream. `false` if there is none of that id.
+    pub fn end(&self, stream: &str, session: &str) -> bool {
+        let Some(viewer) = self
+            .sessions
+            .lock()
+            .get(session)
+            .filter(|(_, of)| of.name() == stream)
+            .map(|(viewer, _)| *viewer)
+        else {
+            return false;
+        };
+        // An overloaded media thread ends it when the viewer stops checking the connection.
+        let _ = self.send(Command::End(viewer));
+        true
+    }
+
+    /// How many sessions there are, connected or not.
+    pub fn sessions(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
+    /// Completes when the media thread has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Ends every session with a farewell to its viewer, and waits for the media thread.
+    pub fn stop(&self) {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Waits for room: the thread takes commands as long as it lives.
+        let _ = self.commands.send(Command::Stop);
+        let _ = self.waker.wake();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the media thread panicked");
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), AnswerError> {
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => AnswerError::Overloaded,
+                TrySendError::Disconnected(_) => AnswerError::Stopping,
+            })?;
+        // It fails only without a poller, and then nobody answers anyway.
+        let _ = self.waker.wake();
+        Ok(())
+    }
+}

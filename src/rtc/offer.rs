@@ -1,0 +1,295 @@
+//! Reading a viewer's SDP offer (RFC 8866, RFC 9429): what it wants, and whether that is what we send.
+
+use crate::media::ProfileLevelId;
+use rtc::sdp::SessionDescription;
+use rtc::sdp::description::media::MediaDescription;
+use std::io::Cursor;
+
+/// Why an offer can't be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    /// Not SDP at all.
+    #[error("the offer is not valid SDP: {0}")]
+    Malformed(String),
+    /// Valid, but of no use here; the sentence says why.
+    #[error("{0}")]
+    Unusable(&'static str),
+}
+
+const NO_VIDEO: &str = "the offer has no video section (m=video) to receive the stream with: \
+     add a recvonly video transceiver";
+const NOT_RECEIVING: &str = "the offer's video section does not receive: \
+     its direction must be recvonly or sendrecv";
+const NO_H264: &str = "the offer has no H.264 for video, the only codec this server sends: \
+     offer H264/90000, profile Constrained Baseline (42e01f)";
+const NO_FRAGMENTS: &str = "the offer has H.264 only with packetization-mode=0: \
+     offer it with packetization-mode=1 as well";
+const NO_PROFILE: &str = "the offer has no H.264 profile that can decode Constrained Baseline: \
+     offer profile-level-id=42e01f";
+const NO_ICE: &str = "the offer has no ICE credentials (a=ice-ufrag and a=ice-pwd)";
+const NO_DTLS: &str = "the offer has no certificate fingerprint (a=fingerprint): \
+     only DTLS-SRTP is served";
+const NO_MUX: &str = "the offer does not multiplex RTCP with RTP (a=rtcp-mux)";
+
+/// The H.264 payload type to answer with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Codec {
+    /// As the offer numbers it.
+    pub payload_type: u8,
+    /// As offered, 42e01f if it was left out.
+    pub profile: ProfileLevelId,
+    /// `level-asymmetry-allowed=1` was offered.
+    pub level_asymmetry: bool,
+    /// The feedback that was offered for it and that we act on, as in `a=rtcp-fb`.
+    pub feedback: Vec<&'static str>,
+}
+
+/// Which side begins the DTLS handshake (RFC 8842).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// The viewer begins, or leaves it to us; we wait.
+    Passive,
+    /// The viewer waits; we begin.
+    Active,
+}
+
+/// The section that is answered with video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Video {
+    /// Position among the offer's sections.
+    pub index: usize,
+    /// `a=mid`; made up if the offer has none.
+    pub mid: String,
+    /// What to send.
+    pub codec: Codec,
+    /// The viewer's ICE user name fragment and password.
+    pub ice: (String, String),
+    /// Hash function and value, as in `a=fingerprint`.
+    pub fingerprint: String,
+    /// Our part in the DTLS handshake.
+    pub setup: Setup,
+    /// `a=rtcp-rsize` was offered.
+    pub reduced_size_rtcp: bool,
+}
+
+/// A section as far as a rejection must repeat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// `audio`, `application`…
+    pub media: String,
+    /// `UDP/TLS/RTP/SAVPF`…
+    pub protocol: String,
+    /// Payload types, or `webrtc-datachannel`.
+    pub formats: String,
+    /// `a=mid`.
+    pub mid: Option<String>,
+}
+
+/// An offer that can be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Every section in order.
+    pub sections: Vec<Section>,
+    /// The one that gets video.
+    pub video: Video,
+    /// The offer groups its sections on one transport (BUNDLE, RFC 9143).
+    pub bundle: bool,
+}
+
+impl Offer {
+    /// Reads an offer and decides what to answer.
+    ///
+    /// # Errors
+    /// When it is not SDP, or asks for nothing that is served here.
+    pub fn parse(text: &str) -> Result<Self, OfferError> {
+        if text.trim().is_empty() {
+            return Err(OfferError::Malformed("it is empty".into()));
+        }
+        let session = SessionDescription::unmarshal(&mut Cursor::new(text))
+            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+        let sections = session.media_descriptions.iter().map(section).collect();
+        let video = video(&session).map_err(OfferError::Unusable)?;
+        let bundle = session.attributes.iter().any(|attribute| {
+            let value = attribute.value.as_deref().unwrap_or_default();
+            let mut words = value.split_ascii_whitespace();
+            attribute.key == "group"
+                && words.next() == Some("BUNDLE")
+                && words.any(|mid| mid == video.mid)
+        });
+        Ok(Self {
+            sections,
+            video,
+            bundle,
+        })
+    }
+}
+
+fn section(media: &MediaDescription) -> Section {
+    let name = &media.media_name;
+    Section {
+        media: name.media.clone(),
+        protocol: name.protos.join("/"),
+        formats: name.formats.join(" "),
+        mid: value(media, "mid").map(str::to_owned),
+    }
+}
+
+fn value<'a>(media: &'a MediaDescription, key: &str) -> Option<&'a str> {
+    media.attribute(key).flatten()
+}
+
+fn values<'a>(media: &'a MediaDescription, key: &'a str) -> impl Iterator<Item = &'a str> {
+    media
+        .attributes
+        .iter()
+        .filter(move |attribute| attribute.key == key)
+        .filter_map(|attribute| attribute.value.as_deref())
+}
+
+/// The first video section that we can serve; else what is wrong with the best of the others.
+fn video(session: &SessionDescription) -> Result<Video, &'static str> {
+    let mut problem = NO_VIDEO;
+    for (index, media) in session.media_descriptions.iter().enumerate() {
+        // Port 0 rejects a section, except in a bundle, where `bundle-only` says that it is meant.
+        let is_off = media.media_name.port.value == 0 && !media.has_attribute("bundle-only");
+        if media.media_name.media != "video" || is_off {
+            continue;
+        }
+        match section_video(session, index, media) {
+            Ok(video) => return Ok(video),
+            Err(reason) => problem = reason,
+        }
+    }
+    Err(problem)
+}
+
+fn section_video(
+    session: &SessionDescription,
+    index: usize,
+    media: &MediaDescription,
+) -> Result<Video, &'static str> {
+    let does_not_receive =
+        |key| media.has_attribute(key) || session.has_attribute(key) && !has_direction(media);
+    if does_not_receive("sendonly") || does_not_receive("inactive") {
+        return Err(NOT_RECEIVING);
+    }
+    let codec = codec(media)?;
+    if !media.has_attribute("rtcp-mux") {
+        return Err(NO_MUX);
+    }
+    // Transport attributes stand in the section, for the whole session, or, in a bundle, in another section.
+    let transport = |key: &str| {
+        value(media, key)
+            .or_else(|| session.attribute(key).map(String::as_str))
+            .or_else(|| session.media_descriptions.iter().find_map(|m| value(m, key)))
+            .map(str::to_owned)
+    };
+    let ice = transport("ice-ufrag").zip(transport("ice-pwd"));
+    let setup = match transport("setup").as_deref() {
+        Some("passive") => Setup::Active,
+        _ => Setup::Passive,
+    };
+    Ok(Video {
+        index,
+        mid: value(media, "mid").map_or_else(|| index.to_string(), str::to_owned),
+        codec,
+        ice: ice.ok_or(NO_ICE)?,
+        fingerprint: transport("fingerprint").ok_or(NO_DTLS)?,
+        setup,
+        reduced_size_rtcp: media.has_attribute("rtcp-rsize"),
+    })
+}
+
+fn has_direction(media: &MediaDescription) -> bool {
+    ["sendrecv", "recvonly", "sendonly", "inactive"]
+        .iter()
+        .any(|key| media.has_attribute(key))
+}
+
+/// The offered H.264 payload type that fits best what OpenH264 makes: Constrained Baseline, fragmented.
+fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
+    let mut problem = NO_H264;
+    let mut best: Option<(u8, Codec)> = None;
+    for mapping in values(media, "rtpmap") {
+        let Some((payload_type, encoding)) = mapping.split_once(' ') else {
+            continue;
+        };
+        let (Ok(number), true) = (
+            payload_type.parse::<u8>(),
+            encoding.trim().eq_ignore_ascii_case("H264/90000"),
+        ) else {
+            continue;
+        };
+        let parameters = parameters(media, payload_type);
+        if parameter(parameters, "packetization-mode") != Some("1") {
+            problem = NO_FRAGMENTS;
+            continue;
+        }
+        // RFC 6184, 8.1: Baseline at level 1 where the parameter is left out; browsers mean 42e01f.
+        let profile = parameter(parameters, "profile-level-id").unwrap_or("42e01f");
+        let (Ok(profile), true) = (profile.parse::<ProfileLevelId>(), number < 128) else {
+            continue;
+        };
+        let Some(rank) = rank(profile) else {
+            problem = NO_PROFILE;
+            continue;
+        };
+        if best.as_ref().is_none_or(|(other, _)| rank < *other) {
+            let codec = Codec {
+                payload_type: number,
+                profile,
+                level_asymmetry: parameter(parameters, "level-asymmetry-allowed") == Some("1"),
+                feedback: feedback(media, payload_type),
+            };
+            best = Some((rank, codec));
+        }
+    }
+    best.map(|(_, codec)| codec).ok_or(problem)
+}
+
+/// The lower, the better; `None` for profiles whose decoders need not decode Constrained Baseline
+/// (ITU-T H.264, A.2; RFC 6184, table 5).
+fn rank(profile: ProfileLevelId) -> Option<u8> {
+    const SET1: u8 = 0x40;
+    match (profile.profile, profile.constraints & SET1) {
+        (66, SET1) => Some(0),
+        (66, _) => Some(1),
+        // Main and High decoders take Constrained Baseline, a subset of both.
+        (77, _) => Some(2),
+        (100, _) => Some(3),
+        _ => None,
+    }
+}
+
+fn parameters<'a>(media: &'a MediaDescription, payload_type: &str) -> &'a str {
+    values(media, "fmtp")
+        .filter_map(|value| value.split_once(' '))
+        .find(|(number, _)| *number == payload_type)
+        .map_or("", |(_, parameters)| parameters)
+}
+
+fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    parameters
+        .split(';')
+        .filter_map(|parameter| parameter.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
+fn feedback(media: &MediaDescription, payload_type: &str) -> Vec<&'static str> {
+    let offered = |wanted: &&str| {
+        values(media, "rtcp-fb").any(|value| {
+            value.split_once(' ').is_some_and(|(number, kind)| {
+                (number == payload_type || number == "*") && kind.trim() == *wanted
+            })
+        })
+    };
+    ["nack", "nack pli", "ccm fir"]
+        .into_iter()
+        .filter(offered)
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "offer_tests.rs"]
+mod tests;

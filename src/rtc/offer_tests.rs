@@ -1,0 +1,130 @@
+//! Tests of the reading of offers, on offers as real clients make them.
+
+use super::*;
+use proptest::prelude::*;
+
+/// An offer with the given lines in its only video section.
+fn offer(section: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+         m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 104 106 108\r\nc=IN IP4 0.0.0.0\r\n\
+         a=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
+         a=fingerprint:sha-256 AA:BB\r\na=setup:actpass\r\na=rtcp-mux\r\n{section}"
+    )
+}
+
+fn h264(payload_type: u8, profile: &str, mode: u8) -> String {
+    format!(
+        "a=rtpmap:{payload_type} H264/90000\r\n\
+         a=fmtp:{payload_type} level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}\r\n"
+    )
+}
+
+fn problem(text: &str) -> &'static str {
+    match Offer::parse(text) {
+        Err(OfferError::Unusable(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_many_codecs_constrained_baseline_with_fragmentation_is_chosen() {
+    let section = [
+        "a=recvonly\r\na=rtpmap:96 VP8/90000\r\n".to_owned(),
+        h264(97, "42001f", 1),
+        h264(102, "42e01f", 0),
+        h264(104, "64001f", 1),
+        h264(106, "42e01f", 1),
+        h264(108, "4d001f", 1),
+    ];
+    let offer = Offer::parse(&offer(&section.concat())).unwrap();
+    assert_eq!(offer.video.codec.payload_type, 106);
+    assert_eq!(offer.video.codec.profile.to_string(), "42e01f");
+    assert!(offer.video.codec.level_asymmetry && offer.bundle);
+    assert_eq!(offer.video.mid, "0");
+    assert_eq!(offer.video.setup, Setup::Passive);
+}
+
+#[test]
+fn constrained_baseline_is_known_by_its_flag_and_not_by_its_spelling() {
+    let section = h264(97, "42001f", 1) + &h264(102, "42C015", 1);
+    let offer = Offer::parse(&offer(&section)).unwrap();
+    assert_eq!(offer.video.codec.payload_type, 102);
+}
+
+#[test]
+fn a_decoder_of_a_higher_profile_is_better_than_none() {
+    let offer = Offer::parse(&offer(&h264(104, "640c1f", 1))).unwrap();
+    assert_eq!(offer.video.codec.payload_type, 104);
+}
+
+#[test]
+fn each_unusable_offer_is_told_why() {
+    let good = h264(96, "42e01f", 1);
+    let vp8 = "a=rtpmap:96 VP8/90000\r\n";
+    assert_eq!(problem(&offer(vp8)), NO_H264);
+    assert_eq!(problem(&offer(&h264(96, "42e01f", 0))), NO_FRAGMENTS);
+    assert_eq!(problem(&offer(&h264(96, "f4001f", 1))), NO_PROFILE);
+    assert_eq!(
+        problem(&offer(&format!("a=sendonly\r\n{good}"))),
+        NOT_RECEIVING
+    );
+    let without = |line: &str| offer(&good).replace(line, "");
+    assert_eq!(problem(&without("a=rtcp-mux\r\n")), NO_MUX);
+    assert_eq!(problem(&without("a=ice-ufrag:abcd\r\n")), NO_ICE);
+    assert_eq!(
+        problem(&without("a=fingerprint:sha-256 AA:BB\r\n")),
+        NO_DTLS
+    );
+    let audio = offer(&good).replace("m=video 9", "m=audio 9");
+    assert_eq!(problem(&audio), NO_VIDEO);
+    let rejected = offer(&good).replace("m=video 9", "m=video 0");
+    assert_eq!(problem(&rejected), NO_VIDEO);
+}
+
+#[test]
+fn text_that_is_not_sdp_is_malformed() {
+    for text in ["", " \r\n", "hello", "{\"sdp\":\"\"}", "v=0\r\n\0"] {
+        let error = Offer::parse(text).unwrap_err();
+        assert!(matches!(error, OfferError::Malformed(_)), "{text:?}");
+    }
+}
+
+#[test]
+fn transport_attributes_may_stand_for_the_whole_session_or_in_another_bundled_section() {
+    let text = offer(&h264(96, "42e01f", 1));
+    for (line, moved_to) in [
+        ("a=setup:actpass\r\n", "a=group:BUNDLE 0\r\n"),
+        ("a=fingerprint:sha-256 AA:BB\r\n", "a=group:BUNDLE 0\r\n"),
+        ("a=ice-ufrag:abcd\r\n", "a=group:BUNDLE 0\r\n"),
+    ] {
+        let text = text
+            .replace(line, "")
+            .replace(moved_to, &(moved_to.to_owned() + line));
+        let offer = Offer::parse(&text).unwrap();
+        assert_eq!(offer.video.ice.0, "abcd");
+        assert_eq!(offer.video.fingerprint, "sha-256 AA:BB");
+    }
+}
+
+#[test]
+fn feedback_is_answered_only_where_it_was_offered_for_the_payload_type() {
+    let fb = "a=rtcp-fb:96 nack\r\na=rtcp-fb:* nack pli\r\na=rtcp-fb:97 ccm fir\r\na=rtcp-fb:96 goog-remb\r\n";
+    let offer = Offer::parse(&offer(&(h264(96, "42e01f", 1) + fb))).unwrap();
+    assert_eq!(offer.video.codec.feedback, ["nack", "nack pli"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,300}") {
+        let _ = Offer::parse(&text);
+        let _ = Offer::parse(&offer(&text));
+    }
+
+    #[test]
+    fn no_line_out_of_place_makes_it_panic(at in 0..40usize, line in "[a-z]=[ -~]{0,40}") {
+        let mut lines: Vec<_> = offer(&h264(96, "42e01f", 1)).lines().map(str::to_owned).collect();
+        lines.insert(at.min(lines.len()), line);
+        let _ = Offer::parse(&lines.join("\r\n"));
+    }
+}

@@ -1,0 +1,269 @@
+//! The one UDP socket of the media plane: datagrams in and out in batches, with the local address of each.
+//!
+//! A wildcard socket must answer from the address it was spoken to, or the viewer's NAT and ICE refuse
+//! the packet; `quinn-udp` reads and sets that address, and does segmentation offload.
+
+use mio::{Interest, Registry, Token, event};
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Asked of the kernel for each direction, in bytes: a keyframe to a few hundred viewers.
+/// It grants up to `net.core.wmem_max` and `net.core.rmem_max`.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// Receive buffers, each large enough for what the kernel coalesces into one (GRO).
+const BATCH: usize = 8;
+const BUFFER: usize = 64 << 10;
+/// Bytes that one segmented send may carry: an IPv4 datagram's limit less headers.
+const MAX_RUN: usize = 65_000;
+
+/// A datagram that was received.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// Which of our addresses it was sent to; `None` if the kernel didn't say.
+    pub local: Option<IpAddr>,
+    /// Its payload.
+    pub data: &'a [u8],
+}
+
+/// Counts since the last [`UdpSocket::take_counts`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Datagrams that the kernel did not take.
+    pub refused: u64,
+}
+
+/// Datagrams of one size to one destination, sent with one system call. Only the last may be shorter.
+struct Run {
+    remote: SocketAddr,
+    local: Option<IpAddr>,
+    segment: usize,
+    is_complete: bool,
+    data: Vec<u8>,
+}
+
+/// A bound, non-blocking socket with its buffers.
+pub struct UdpSocket {
+    io: mio::net::UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    buffers: Vec<Vec<u8>>,
+    meta: [RecvMeta; BATCH],
+    run: Run,
+    counts: Counts,
+}
+
+impl UdpSocket {
+    /// Binds. An IPv6 wildcard address takes IPv4 as well.
+    ///
+    /// # Errors
+    /// When the address is in use, is not one of this machine's, or needs a privilege.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        // As far as the system allows; less is no fault.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        socket.bind(&address.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let socket = std::net::UdpSocket::from(socket);
+        Ok(Self {
+            local: socket.local_addr()?,
+            io: mio::net::UdpSocket::from_std(socket),
+            state,
+            buffers: vec![vec![0; BUFFER]; BATCH],
+            meta: [RecvMeta::default(); BATCH],
+            run: Run {
+                remote: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+                local: None,
+                segment: 0,
+                is_complete: true,
+                data: Vec::with_capacity(MAX_RUN),
+            },
+            counts: Counts::default(),
+        })
+    }
+
+    /// What it is bound to.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Receives one batch without waiting. `false` when there was nothing.
+    ///
+    /// # Errors
+    /// When the socket is broken; what the network reports of single datagrams is none.
+    pub fn receive(&mut self, mut each: impl FnMut(Received<'_>)) -> io::Result<bool> {
+        let mut slices = self.buffers.iter_mut().map(|b| IoSliceMut::new(b));
+        // There are as many buffers as elements.
+        let mut slices: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| slices.next().expect("BATCH buffers"));
+        let received = self
+            .state
+            .recv(UdpSockRef::from(&self.io), &mut slices, &mut self.meta);
+        let count = match received {
+            Ok(count) => count,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::WouldBlock => Ok(false),
+                    // An ICMP message about something sent earlier: its viewer's time-out deals with it.
+                    io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::Interrupted => Ok(true),
+                    _ => Err(error),
+                };
+            }
+        };
+        for (meta, buffer) in self.meta.iter().zip(&self.buffers).take(count) {
+            let remote = canonical(meta.addr);
+            let local = meta.dst_ip.map(|ip| ip.to_canonical());
+            // One by one, where the kernel coalesced several.
+            for data in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                each(Received {
+                    remote,
+                    local,
+                    data,
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Queues a datagram, from the given address of ours. It leaves with [`flush`](Self::flush), or earlier.
+    pub fn push(&mut self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
+        let run = &self.run;
+        let joins = !run.is_complete
+            && run.remote == remote
+            && run.local == local
+            && datagram.len() <= run.segment
+            && run.data.len() + datagram.len() <= MAX_RUN
+            && run.data.len() / run.segment < self.state.max_gso_segments();
+        if !joins {
+            self.flush();
+            self.run.remote = remote;
+            self.run.local = local;
+            self.run.segment = datagram.len();
+            self.run.is_complete = datagram.is_empty();
+        }
+        self.run.is_complete |= datagram.len() < self.run.segment;
+        self.run.data.extend_from_slice(datagram);
+    }
+
+    /// Sends what is queued. What the kernel refuses is dropped and counted: media that waits is stale,
+    /// and the protocols above repeat what matters.
+    pub fn flush(&mut self) {
+        let run = &mut self.run;
+        if run.data.is_empty() {
+            return;
+        }
+        let transmit = Transmit {
+            destination: for_family(run.remote, self.local),
+            ecn: None,
+            contents: &run.data,
+            segment_size: (run.data.len() > run.segment).then_some(run.segment),
+            src_ip: run.local,
+        };
+        if let Err(error) = self.state.try_send(UdpSockRef::from(&self.io), &transmit) {
+            self.counts.refused += run.data.len().div_ceil(run.segment) as u64;
+            tracing::debug!(%error, remote = %run.remote, "not sent");
+        }
+        run.data.clear();
+        run.is_complete = true;
+    }
+
+    /// The counts, which begin anew.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+}
+
+/// IPv4 as such, also where it came through an IPv6 socket.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The address as a socket of `local`'s family takes it.
+fn for_family(remote: SocketAddr, local: SocketAddr) -> SocketAddr {
+    match (remote.ip(), local) {
+        (IpAddr::V4(ip), SocketAddr::V6(_)) => {
+            SocketAddr::new(ip.to_ipv6_mapped().into(), remote.port())
+        }
+        _ => remote,
+    }
+}
+
+impl event::Source for UdpSocket {
+    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.io.register(registry, token, what)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.io.reregister(registry, token, what)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.io.deregister(registry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn receive_all(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Option<IpAddr>, u8)> {
+        let mut all = Vec::new();
+        let until = std::time::Instant::now() + Duration::from_secs(10);
+        while all.len() < count && std::time::Instant::now() < until {
+            let mut each = |r: Received<'_>| all.push((r.remote, r.local, r.data[0]));
+            socket.receive(&mut each).unwrap();
+        }
+        all
+    }
+
+    #[test]
+    fn a_wildcard_socket_serves_both_families_and_answers_from_the_address_it_was_spoken_to() {
+        let mut server = UdpSocket::bind("[::]:0".parse().unwrap()).unwrap();
+        let port = server.local_addr().port();
+        for host in ["127.0.0.1", "127.0.0.2", "::1"] {
+            let ip: IpAddr = host.parse().unwrap();
+            let mut client = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
+            // Loopback sends to 127.0.0.2 from any 127/8 address.
+            client.push(SocketAddr::new(ip, port), Some(ip), &[1]);
+            client.flush();
+            let (remote, local, _) = receive_all(&mut server, 1)[0];
+            assert_eq!((remote, local), (client.local_addr(), Some(ip)));
+            server.push(remote, local, &[2]);
+            server.flush();
+            let (from, ..) = receive_all(&mut client, 1)[0];
+            assert_eq!(from, SocketAddr::new(ip, port));
+        }
+    }
+
+    #[test]
+    fn runs_arrive_as_the_datagrams_they_were() {
+        let mut server = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let to = client.local_addr();
+        let lengths = [1200, 1200, 1200, 300, 1200, 40, 41, 0, 9];
+        for (n, len) in lengths.into_iter().enumerate() {
+            server.push(to, None, &vec![n as u8; len]);
+        }
+        server.flush();
+        let received: Vec<_> = receive_all(&mut client, 8).iter().map(|r| r.2).collect();
+        // An empty datagram is not sent.
+        assert_eq!(received, [0, 1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!(server.take_counts(), Counts::default());
+    }
+}

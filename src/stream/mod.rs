@@ -1,0 +1,293 @@
+//! A named stream: its demand gate, its state, and the hub that its access units leave by.
+//!
+//! A [`Stream`] is the handle that the rest of the daemon holds. The work is done by its encode thread
+//! (`run`), which opens the source when somebody wants pictures and closes it when nobody does, and which
+//! owns the only retry loop there is.
+
+mod capture;
+mod policy;
+mod run;
+
+use crate::capture::{Granted, Opener};
+use crate::config;
+use crate::encode::Settings;
+use crate::hub::{Hub, Notify, Subscription};
+use crate::media::ProfileLevelId;
+use crate::metrics;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What a stream is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody watches; the source is closed.
+    Idle,
+    /// The source is being opened.
+    Starting,
+    /// Pictures flow.
+    Live,
+    /// The source or the encoder failed; it is tried again.
+    Down,
+}
+
+/// Why a stream is [`State::Down`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A word for it, such as `not_found`.
+    pub kind: &'static str,
+    /// What happened: `/dev/video0: no such device`.
+    pub detail: String,
+    /// What the user can do.
+    pub cure: &'static str,
+    /// When the pictures stopped.
+    pub since: Instant,
+    /// When the next attempt is made.
+    pub retry_at: Instant,
+}
+
+/// A snapshot for people and programs.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// What the stream is doing.
+    pub state: State,
+    /// What the source last granted; `None` before it was first opened.
+    pub granted: Option<Granted>,
+    /// Set in [`State::Down`].
+    pub failure: Option<Failure>,
+    /// How many [`Demand`]s there are.
+    pub demand: usize,
+}
+
+struct Control {
+    demand: usize,
+    /// When the last demand ended, while there is none.
+    unwanted_since: Option<Instant>,
+    keyframe_requested: bool,
+    stopping: bool,
+    status: Status,
+    /// Of the encoder's last sequence parameter set.
+    profile_level_id: ProfileLevelId,
+}
+
+/// A handle to a running stream. Dropping the last one does not end it: see [`Stream::stop`].
+pub struct Stream {
+    config: config::Stream,
+    source: String,
+    hub: Hub,
+    control: Mutex<Control>,
+    /// Notified when the encode thread may have something to do.
+    changed: Condvar,
+    metrics: metrics::Stream,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Stream {
+    /// Starts the stream's thread, which waits until it is wanted.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start(
+        config: config::Stream,
+        opener: Arc<dyn Opener>,
+        metrics: metrics::Stream,
+    ) -> std::io::Result<Arc<Self>> {
+        let settings = Settings {
+            size: config.size.even(),
+            rate: config.fps,
+            bitrate: config.bitrate,
+        };
+        let stream = Arc::new(Self {
+            source: opener.describe(),
+            hub: Hub::default(),
+            control: Mutex::new(Control {
+                demand: 0,
+                unwanted_since: None,
+                keyframe_requested: false,
+                stopping: false,
+                status: Status {
+                    state: State::Idle,
+                    granted: None,
+                    failure: None,
+                    demand: 0,
+                },
+                profile_level_id: settings.profile_level_id(),
+            }),
+            changed: Condvar::new(),
+            metrics,
+            thread: Mutex::new(None),
+            config,
+        });
+        let thread = run::spawn(stream.clone(), opener)?;
+        *lock(&stream.thread) = Some(thread);
+        Ok(stream)
+    }
+
+    /// The name in the URL.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// What was asked for.
+    pub fn config(&self) -> &config::Stream {
+        &self.config
+    }
+
+    /// What the source is: `/dev/video0`, `test pattern`.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The part of the metrics that counts this stream.
+    pub fn metrics(&self) -> &metrics::Stream {
+        &self.metrics
+    }
+
+    /// Wants pictures until the guard is dropped: opens the source.
+    pub fn demand(self: &Arc<Self>) -> Demand {
+        let mut control = lock(&self.control);
+        control.demand += 1;
+        control.unwanted_since = None;
+        self.changed.notify_all();
+        Demand(self.clone())
+    }
+
+    /// Access units from the next keyframe on.
+    pub fn subscribe(&self, notify: Notify) -> Subscription {
+        self.hub.subscribe(notify)
+    }
+
+    /// Asks for a keyframe. Requests are coalesced and rate-limited (see `policy`).
+    pub fn request_keyframe(&self) {
+        lock(&self.control).keyframe_requested = true;
+    }
+
+    /// What the video's sequence parameter set says, or will say before there is one.
+    pub fn profile_level_id(&self) -> ProfileLevelId {
+        lock(&self.control).profile_level_id
+    }
+
+    /// What the stream is doing now.
+    pub fn status(&self) -> Status {
+        let control = lock(&self.control);
+        Status {
+            demand: control.demand,
+            ..control.status.clone()
+        }
+    }
+
+    /// Ends the stream and waits until its source is closed.
+    pub fn stop(&self) {
+        lock(&self.control).stopping = true;
+        self.changed.notify_all();
+        let thread = lock(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(stream = self.name(), "the encode thread panicked");
+        }
+    }
+
+    /// Whether the encode thread ended although nobody asked it to: a bug, and a fault of the daemon.
+    pub fn has_died(&self) -> bool {
+        let is_finished = lock(&self.thread)
+            .as_ref()
+            .is_some_and(JoinHandle::is_finished);
+        is_finished && !lock(&self.control).stopping
+    }
+
+    /// Whether nobody has wanted pictures for as long as the source lingers.
+    fn is_unwanted(&self, control: &Control, now: Instant) -> bool {
+        !self.config.always_on
+            && control.demand == 0
+            && control
+                .unwanted_since
+                .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
+    }
+
+    /// Waits until pictures are wanted. `false` when the stream is to end.
+    fn wait_for_demand(&self) -> bool {
+        let control = self
+            .changed
+            .wait_while(lock(&self.control), |control| {
+                !control.stopping && control.demand == 0 && !self.config.always_on
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        !control.stopping
+    }
+
+    /// Waits for that long, less if the stream is to end or nobody wants it any more.
+    fn wait_before_retry(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut control = lock(&self.control);
+        loop {
+            let now = Instant::now();
+            if control.stopping || now >= until || self.is_unwanted(&control, now) {
+                return;
+            }
+            let step = (until - now).min(Duration::from_secs(1));
+            control = self
+                .changed
+                .wait_timeout(control, step)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        let mut control = lock(&self.control);
+        change(&mut control.status);
+        let is_live = control.status.state == State::Live;
+        self.metrics.live.set(i64::from(is_live));
+    }
+}
+
+/// As long as it lives, its stream's source stays open.
+pub struct Demand(Arc<Stream>);
+
+impl Demand {
+    /// The stream that is wanted.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.0
+    }
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        let mut control = lock(&self.0.control);
+        control.demand -= 1;
+        if control.demand == 0 {
+            control.unwanted_since = Some(Instant::now());
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+/// Every critical section here leaves its data whole, so a panic elsewhere can't break it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The streams of a daemon, in the order of the configuration.
+#[derive(Clone)]
+pub struct Streams(Arc<[Arc<Stream>]>);
+
+impl Streams {
+    /// A set of streams; the first is the default one.
+    pub fn new(streams: Vec<Arc<Stream>>) -> Self {
+        Self(streams.into())
+    }
+
+    /// The stream of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Stream>> {
+        self.0.iter().find(|stream| stream.name() == name)
+    }
+
+    /// The first stream.
+    pub fn default_stream(&self) -> Option<&Arc<Stream>> {
+        self.0.first()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,245 @@
+//! The encode thread of a stream: waits for demand, captures, converts, encodes, publishes; after a failure it
+//! backs off and begins again.
+
+use super::capture::{Capture, Captured};
+use super::policy::{Backoff, Keyframes};
+use super::{Failure, State, Stream, lock};
+use crate::capture::{CaptureError, Opener};
+use crate::convert::Converter;
+use crate::encode::{EncodeError, Encoder, Settings};
+use crate::latest::Taken;
+use crate::media::I420;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long opening may take, up to the first frame: slow webcams need seconds.
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without a frame for that long the source has stalled; at least that, and four frame intervals.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often the thread looks for the end of demand while no frame comes.
+const TICK: Duration = Duration::from_millis(250);
+/// Frames in a row that could not be converted, after which the source is opened anew.
+const MAX_BAD_FRAMES: u32 = 60;
+
+/// Starts the thread.
+pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<JoinHandle<()>> {
+    let span = tracing::info_span!("stream", name = stream.name());
+    std::thread::Builder::new()
+        .name(format!("enc-{}", stream.name()))
+        .spawn(move || span.in_scope(|| run(&stream, &opener)))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Source(#[from] CaptureError),
+    #[error("{0} for {1:?}")]
+    Stalled(&'static str, Duration),
+    #[error(transparent)]
+    Encoder(#[from] EncodeError),
+    #[error("no usable frame in {MAX_BAD_FRAMES}: {0}")]
+    Unusable(crate::convert::ConvertError),
+    #[error("the capture thread panicked, which is a bug in fanlight or in a library")]
+    Panicked,
+    #[error("no thread for the capture: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Fault {
+    fn kind_and_cure(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Source(error) => (error.kind.name(), error.kind.cure()),
+            Self::Stalled(..) => (
+                "stalled",
+                "unplug the camera and plug it in again; another USB port or a lower rate may help",
+            ),
+            Self::Encoder(_) => ("encoder", "try another `size`"),
+            Self::Unusable(_) => ("bad_frame", "try another `format`"),
+            Self::Panicked => ("panic", "report it, with the log"),
+            Self::Thread(_) => ("system", "raise the limit on tasks (TasksMax, ulimit -u)"),
+        }
+    }
+}
+
+fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
+    let mut backoff = Backoff::default();
+    while stream.wait_for_demand() {
+        match Session::new(stream).run(opener, &mut backoff) {
+            Ok(()) => {
+                stream.set_status(|status| {
+                    status.state = State::Idle;
+                    status.failure = None;
+                });
+                backoff.reset();
+            }
+            Err(fault) => fail(stream, &fault, backoff.next()),
+        }
+    }
+}
+
+/// Shows the fault everywhere and waits.
+fn fail(stream: &Stream, fault: &Fault, wait: Duration) {
+    let (kind, cure) = fault.kind_and_cure();
+    tracing::warn!(kind, retry_in = ?wait, "{fault}: {cure}");
+    stream.metrics.failed(kind);
+    let now = Instant::now();
+    stream.set_status(|status| {
+        let since = status.failure.as_ref().map_or(now, |failure| failure.since);
+        status.state = State::Down;
+        status.failure = Some(Failure {
+            kind,
+            detail: fault.to_string(),
+            cure,
+            since,
+            retry_at: now + wait,
+        });
+    });
+    stream.wait_before_retry(wait);
+}
+
+/// One opening of the source, from demand to the end of demand.
+struct Session<'a> {
+    stream: &'a Stream,
+    keyframes: Keyframes,
+    converter: Converter,
+    picture: I420,
+    encoder: Option<Encoder>,
+    bad_in_a_row: u32,
+}
+
+impl<'a> Session<'a> {
+    fn new(stream: &'a Stream) -> Self {
+        Self {
+            stream,
+            keyframes: Keyframes::new(stream.config.keyframe_interval),
+            converter: Converter::new(),
+            picture: I420::new(crate::media::Size::new(0, 0)),
+            encoder: None,
+            bad_in_a_row: 0,
+        }
+    }
+
+    /// Until nobody wants pictures any more.
+    fn run(mut self, opener: &Arc<dyn Opener>, backoff: &mut Backoff) -> Result<(), Fault> {
+        let stream = self.stream;
+        stream.set_status(|status| {
+            // A source that is down stays so until a frame has come.
+            if status.state != State::Down {
+                status.state = State::Starting;
+            }
+        });
+        let capture = Capture::start(stream.name(), opener.clone(), stream.metrics.clone())?;
+        let mut last_frame = None;
+        let started = Instant::now();
+        loop {
+            let taken = capture.frames().take(TICK);
+            let now = Instant::now();
+            stream
+                .metrics
+                .dropped
+                .inc_by(capture.frames().take_overwritten());
+            match taken {
+                Taken::Value(captured) => {
+                    if last_frame.is_none() {
+                        self.is_live(&captured);
+                        backoff.reset();
+                    }
+                    last_frame = Some((now, captured.0.rate.interval()));
+                    self.frame(&captured)?;
+                }
+                Taken::Ended(Err(error)) => return Err(error.into()),
+                // It ends by itself only after its reader, which is here.
+                Taken::Ended(Ok(())) => return Err(Fault::Panicked),
+                Taken::TimedOut => {}
+            }
+            if !self.is_wanted(now) {
+                return Ok(());
+            }
+            check_stall(now, started, last_frame)?;
+        }
+    }
+
+    fn is_wanted(&self, now: Instant) -> bool {
+        let control = lock(&self.stream.control);
+        !control.stopping && !self.stream.is_unwanted(&control, now)
+    }
+
+    fn is_live(&self, (granted, _): &Captured) {
+        self.stream.set_status(|status| {
+            status.state = State::Live;
+            status.granted = Some((**granted).clone());
+            status.failure = None;
+        });
+    }
+
+    /// Converts, encodes and publishes one frame.
+    fn frame(&mut self, (granted, frame): &Captured) -> Result<(), Fault> {
+        let metrics = &self.stream.metrics;
+        let begin = Instant::now();
+        if let Err(error) = self.converter.convert(frame, &mut self.picture) {
+            metrics.bad.inc();
+            self.bad_in_a_row += 1;
+            tracing::debug!(%error, "frame skipped");
+            if self.bad_in_a_row >= MAX_BAD_FRAMES {
+                return Err(Fault::Unusable(error));
+            }
+            return Ok(());
+        }
+        self.bad_in_a_row = 0;
+        let converted = Instant::now();
+        metrics.convert.observe((converted - begin).as_secs_f64());
+
+        let settings = Settings {
+            size: self.picture.size(),
+            rate: granted.rate,
+            bitrate: self.stream.config.bitrate,
+        };
+        let encoder = match &mut self.encoder {
+            Some(encoder) if *encoder.settings() == settings => encoder,
+            stale => {
+                lock(&self.stream.control).profile_level_id = settings.profile_level_id();
+                self.keyframes = Keyframes::new(self.stream.config.keyframe_interval);
+                stale.insert(Encoder::new(settings)?)
+            }
+        };
+        if std::mem::take(&mut lock(&self.stream.control).keyframe_requested) {
+            self.keyframes.request();
+        }
+        let is_due = self.keyframes.is_due(converted);
+        let Some(unit) = encoder.encode(&self.picture, frame.captured_at, is_due)? else {
+            return Ok(());
+        };
+        metrics
+            .encode
+            .observe((unit.encoded_at - converted).as_secs_f64());
+        metrics.encoded.inc();
+        metrics.bytes.inc_by(unit.data.len() as u64);
+        if unit.keyframe {
+            metrics.keyframes.inc();
+            self.keyframes.made(converted);
+        }
+        self.stream.hub.publish(Arc::new(unit));
+        Ok(())
+    }
+}
+
+fn check_stall(
+    now: Instant,
+    started: Instant,
+    last_frame: Option<(Instant, Duration)>,
+) -> Result<(), Fault> {
+    match last_frame {
+        None if now - started >= FIRST_FRAME_TIMEOUT => {
+            Err(Fault::Stalled("no first frame", FIRST_FRAME_TIMEOUT))
+        }
+        Some((at, interval)) => {
+            let limit = STALL_TIMEOUT.max(4 * interval);
+            if now - at < limit {
+                return Ok(());
+            }
+            Err(Fault::Stalled("no frame", limit))
+        }
+        None => Ok(()),
+    }
+}
