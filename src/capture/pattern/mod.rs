@@ -1,0 +1,151 @@
+//! A camera that needs no hardware: a moving test pattern with a clock and a frame counter that programs can read.
+//!
+//! Made for demonstrations, tests and monitoring: [`read_counter`] tells from decoded video whether frames are stale,
+//! doubled or out of order.
+
+mod counter;
+mod font;
+mod scene;
+
+pub use counter::{BLOCKS, LEVELS, SYNC, Strip, THRESHOLDS, read_counter};
+
+use super::{CaptureError, Granted, Opener, Request, Source};
+use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
+use bytes::{Bytes, BytesMut};
+use scene::Scene;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Frames that are kept to be drawn over once nobody reads them any more.
+const POOL: usize = 4;
+
+/// Opens test patterns.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    name: String,
+    request: Request,
+}
+
+impl Pattern {
+    /// A pattern that shows `name`, at the requested size cut to even sides, and at the requested rate.
+    pub fn new(name: impl Into<String>, request: Request) -> Self {
+        let name = name.into();
+        Self { name, request }
+    }
+}
+
+impl Opener for Pattern {
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+        Ok(Box::new(PatternSource::new(self, Instant::now())))
+    }
+
+    fn describe(&self) -> String {
+        "test pattern".to_owned()
+    }
+}
+
+/// Draws frames when they are due.
+struct PatternSource {
+    granted: Granted,
+    schedule: Schedule,
+    scene: Scene,
+    /// A frame without what moves.
+    background: Vec<u8>,
+    /// Frames that were handed out, some of which may still be read.
+    frames: Vec<Bytes>,
+}
+
+impl PatternSource {
+    fn new(pattern: &Pattern, start: Instant) -> Self {
+        let Request { size, rate, .. } = pattern.request;
+        // A picture of no pixels would have no chroma either.
+        let size = Size::new(size.width.max(2), size.height.max(2)).even();
+        let scene = Scene::new(size);
+        Self {
+            granted: Granted {
+                device: "test pattern".to_owned(),
+                size,
+                rate,
+                format: PixelFormat::I420,
+                reason: format!("i420 {size} at {rate} fps: the test pattern is drawn as asked"),
+            },
+            schedule: Schedule::new(rate, start),
+            background: scene.background(&pattern.name),
+            scene,
+            frames: Vec::with_capacity(POOL),
+        }
+    }
+
+    /// A frame to draw into: one that nobody reads any more and that already has everything that stands still, or a copy
+    /// of the background.
+    fn blank(&mut self) -> BytesMut {
+        while let Some(free) = self.frames.iter().position(Bytes::is_unique) {
+            if let Ok(frame) = self.frames.swap_remove(free).try_into_mut() {
+                return frame;
+            }
+        }
+        BytesMut::from(&self.background[..])
+    }
+}
+
+impl Source for PatternSource {
+    fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    fn next_frame(&mut self) -> Result<RawFrame, CaptureError> {
+        let (index, due) = self.schedule.advance(Instant::now());
+        // Does nothing if the frame is overdue.
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let mut frame = self.blank();
+        // A clock that stands before 1970 shows midnight.
+        let wall = (SystemTime::now() - due.elapsed())
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let elapsed = due.saturating_duration_since(self.schedule.start);
+        // The counter wraps after four years at 30 fps.
+        self.scene.draw(&mut frame, index as u32, elapsed, wall);
+        let data = frame.freeze();
+        if self.frames.len() < POOL {
+            self.frames.push(data.clone());
+        }
+        Ok(RawFrame {
+            data,
+            format: PixelFormat::I420,
+            size: self.granted.size,
+            captured_at: due,
+        })
+    }
+}
+
+/// Says which frame comes next and when. Instants are reckoned from the start, so that rounding never adds up.
+#[derive(Debug)]
+struct Schedule {
+    rate: FrameRate,
+    start: Instant,
+    next: u64,
+}
+
+impl Schedule {
+    fn new(rate: FrameRate, start: Instant) -> Self {
+        let next = 0;
+        Self { rate, start, next }
+    }
+
+    /// The number of the next frame and when it is due. Frames that were missed are left out: a late reader gets the
+    /// latest frame that is due, not a burst.
+    fn advance(&mut self, now: Instant) -> (u64, Instant) {
+        let second = u128::from(self.rate.denominator) * 1_000_000_000;
+        let frames = u128::from(self.rate.numerator.max(1));
+        let elapsed = now.saturating_duration_since(self.start).as_nanos();
+        // Both fit for as long as a machine runs.
+        let latest = (elapsed * frames / second.max(1)) as u64;
+        let index = self.next.max(latest);
+        self.next = index + 1;
+        let due = Duration::from_nanos((u128::from(index) * second / frames) as u64);
+        (index, self.start + due)
+    }
+}
+
+#[cfg(test)]
+mod tests;

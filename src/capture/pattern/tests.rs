@@ -1,0 +1,107 @@
+//! The pattern as a source: pacing, reuse of frames, what a reader finds in them.
+
+use super::*;
+use crate::convert::Converter;
+use crate::media::I420;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+fn source(size: Size, rate: FrameRate) -> PatternSource {
+    let request = Request {
+        size,
+        rate,
+        format: None,
+    };
+    PatternSource::new(&Pattern::new("test", request), Instant::now())
+}
+
+fn picture(frame: &RawFrame) -> I420 {
+    let mut picture = I420::new(frame.size);
+    Converter::new().convert(frame, &mut picture).unwrap();
+    picture
+}
+
+#[test]
+fn frames_come_when_they_are_due_and_count_up() {
+    let mut source = source(Size::new(320, 180), FrameRate::whole(100));
+    let start = source.schedule.start;
+    for expected in 0.. {
+        let frame = source.next_frame().unwrap();
+        assert!(frame.captured_at <= Instant::now());
+        let counter = read_counter(&picture(&frame)).unwrap();
+        assert!(counter >= expected);
+        assert_eq!(
+            frame.captured_at - start,
+            Duration::from_millis(10) * counter
+        );
+        if counter >= 20 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_still_read_is_not_drawn_over() {
+    let mut source = source(Size::new(160, 120), FrameRate::whole(1000));
+    let kept: Vec<_> = (0..3 * POOL)
+        .map(|_| source.next_frame().unwrap())
+        .collect();
+    let counters: HashSet<_> = kept
+        .iter()
+        .map(|frame| read_counter(&picture(frame)))
+        .collect();
+    assert_eq!(counters.len(), kept.len());
+    assert!(!counters.contains(&None));
+}
+
+#[test]
+fn frames_that_nobody_reads_are_reused() {
+    let mut source = source(Size::new(160, 120), FrameRate::whole(1000));
+    let places: HashSet<_> = (0..20)
+        .map(|_| source.next_frame().unwrap().data.as_ptr())
+        .collect();
+    assert_eq!(places.len(), 1);
+}
+
+#[test]
+fn odd_and_empty_sizes_are_granted_as_even_ones() {
+    for (asked, granted) in [((321, 181), (320, 180)), ((0, 0), (2, 2))] {
+        let mut source = source(Size::new(asked.0, asked.1), FrameRate::whole(1000));
+        let size = Size::new(granted.0, granted.1);
+        assert_eq!(source.granted().size, size);
+        assert_eq!(
+            source.next_frame().unwrap().data.len(),
+            size.pixels() * 3 / 2
+        );
+    }
+}
+
+#[test]
+fn a_late_reader_gets_the_latest_frame_and_no_burst() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let mut schedule = Schedule::new(FrameRate::whole(100), start);
+    assert_eq!(schedule.advance(at(0)), (0, at(0)));
+    // In time for frame 1, a little late for 2, far too late for 3 to 7.
+    assert_eq!(schedule.advance(at(4)), (1, at(10)));
+    assert_eq!(schedule.advance(at(25)), (2, at(20)));
+    assert_eq!(schedule.advance(at(89)), (8, at(80)));
+    assert_eq!(schedule.advance(at(89)), (9, at(90)));
+}
+
+proptest! {
+    #[test]
+    fn the_schedule_never_drifts(numerator in 1_u32..120_000, denominator in 1_u32..1002, index in 0_u64..10_000_000) {
+        let rate = FrameRate { numerator, denominator };
+        let mut schedule = Schedule::new(rate, Instant::now());
+        schedule.next = index;
+        let (number, due) = schedule.advance(schedule.start);
+        prop_assert_eq!(number, index);
+        let exact = index as f64 / rate.as_f64();
+        prop_assert!(((due - schedule.start).as_secs_f64() - exact).abs() <= 1e-9 + exact * 1e-12);
+        // At the very instant when it is due, the next frame is neither early nor late.
+        let mut other = Schedule::new(rate, schedule.start);
+        other.next = index;
+        prop_assert_eq!(other.advance(due).0, index);
+    }
+}
