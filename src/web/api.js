@@ -1,0 +1,41 @@
+// The daemon's URLs, relative to the page so that it also works below a path prefix, and its JSON API.
+
+import { request } from './whep.js';
+
+const TIMEOUT_MS = 4000;
+
+/** The stream this page is about; empty on the front page. */
+export function streamInPath() {
+  return location.pathname.split('/').pop();
+}
+
+export function whepUrl(name) {
+  return resolve(`${name}/whep`);
+}
+
+/** Every configured stream. Rejects with a `WhepError`, as `getStream` does. */
+export async function listStreams() {
+  return (await getJson('api/streams')).streams;
+}
+
+/** The state of one stream; a `not_found` error if there is none of that name. */
+export function getStream(name) {
+  return getJson(`api/streams/${name}`);
+}
+
+async function getJson(path) {
+  // Without a limit a request to a host that swallows packets would hang for minutes, and nothing be said meanwhile.
+  const aborter = new AbortController();
+  const timer = setTimeout(() => aborter.abort(), TIMEOUT_MS);
+  try {
+    const response = await request(resolve(path), { cache: 'no-store', signal: aborter.signal });
+    return await response.json();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The front page and a stream's page lie in one folder, so one base serves both. */
+function resolve(path) {
+  return new URL(path, new URL('.', location.href));
+}

@@ -1,0 +1,40 @@
+// The page's entry: the path says which stream to play, or that the daemon is to be asked what there is.
+
+import { listStreams, streamInPath } from './api.js';
+import { showGrid } from './grid.js';
+import { backOff } from './live.js';
+import { Notice } from './notice.js';
+import { showPlayer } from './player.js';
+import { NO_STREAMS, explain } from './words.js';
+
+const main = document.querySelector('main');
+const name = streamInPath();
+if (name) showPlayer(main, name);
+else await showFront();
+
+async function showFront() {
+  const streams = await anyStreams();
+  if (streams.length === 1) showPlayer(main, streams[0].name);
+  else showGrid(main, streams);
+}
+
+/** The list of streams as soon as there is one; says meanwhile why there is none. */
+async function anyStreams() {
+  const notice = new Notice(main.querySelector('.notice'));
+  for (let failures = 0; ; failures += 1) {
+    let status = NO_STREAMS;
+    try {
+      const streams = await listStreams();
+      if (streams.length > 0) return streams;
+    } catch (error) {
+      status = explain(error);
+    }
+    const wait = backOff(failures);
+    main.dataset.state = status.state;
+    notice.show({ ...status, retryAt: Date.now() + wait });
+    await new Promise((resolve) => {
+      setTimeout(resolve, wait);
+      addEventListener('online', resolve, { once: true });
+    });
+  }
+}

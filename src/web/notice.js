@@ -1,0 +1,37 @@
+// The message over a picture: what is wrong, since a status told it, and how long until the next attempt.
+
+const TICK_MS = 250;
+
+export class Notice {
+  #parts;
+  #retryAt = null;
+  #timer = null;
+
+  /** @param {HTMLElement} root with any of `.title`, `.detail`, `.hint` and `.retry` in it */
+  constructor(root) {
+    const parts = ['title', 'detail', 'hint', 'retry'];
+    this.#parts = Object.fromEntries(parts.map((part) => [part, root.querySelector(`.${part}`)]));
+  }
+
+  show({ title, detail, hint, retryAt }) {
+    this.#write('title', title);
+    this.#write('detail', detail);
+    this.#write('hint', hint);
+    this.#retryAt = retryAt;
+    clearInterval(this.#timer);
+    if (retryAt !== null) this.#timer = setInterval(() => this.#countDown(), TICK_MS);
+    this.#countDown();
+  }
+
+  #countDown() {
+    const seconds = Math.ceil((this.#retryAt - Date.now()) / 1000);
+    if (this.#retryAt === null) this.#write('retry', '');
+    else this.#write('retry', seconds > 0 ? `Trying again in ${seconds} s` : 'Trying again…');
+  }
+
+  /** Only what changed is written: the same words again would be read out again. */
+  #write(part, text) {
+    const element = this.#parts[part];
+    if (element && element.textContent !== text) element.textContent = text;
+  }
+}

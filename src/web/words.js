@@ -1,0 +1,108 @@
+// What the page says in each state. Pure: errors and API objects in, statuses out.
+//
+// A status is `{state, title, detail, hint, retryAt}`. `state` becomes `data-state` in the document; the rest is for
+// people and may be empty. `retryAt` is the time, as of `Date.now()`, of the next attempt, or null.
+
+const status = (state, title = '', detail = '', hint = '') => ({ state, title, detail, hint, retryAt: null });
+
+export const PLAYING = status('playing', 'Live'); // read out, not shown
+export const ASLEEP = status('asleep');
+export const CONNECTING = status('connecting', 'Connecting…');
+export const WAITING = status('waiting', 'Waiting for the picture…');
+export const STARTING = status('waiting', 'The camera is starting…');
+export const STALLED = status('stalled', 'The picture has stopped', 'The connection is up, but no new picture arrives.');
+export const PAUSED = status('paused', 'Paused');
+export const NO_STREAMS = status('unknown', 'There is nothing to watch', 'No stream is configured.');
+
+const CAMERA_TITLES = {
+  not_found: 'The camera is not there',
+  busy: 'Another program is using the camera',
+  no_permission: 'The camera may not be opened',
+  no_usb_bandwidth: 'The USB bus is too busy for the camera',
+  lost: 'The camera was lost',
+  bad_frame: 'The camera sends broken pictures',
+  unsupported: 'The camera offers no usable format',
+  stalled: 'The camera sends no pictures',
+  encoder: 'The video encoder failed',
+};
+
+/** A stream whose camera or encoder has failed, as `/api/streams/{name}` tells it. */
+export function cameraDown({ error }) {
+  return {
+    state: 'camera-down',
+    title: CAMERA_TITLES[error.kind] ?? 'The camera is down',
+    detail: error.detail,
+    hint: sentence(error.cure ?? ''),
+    retryAt: Date.now() + (error.retry_in_seconds ?? 0) * 1000,
+  };
+}
+
+/** Why there is no session; `error` is a `WhepError`, or of the kinds `lost` and `frozen` that only `Live` knows. */
+export function explain(error) {
+  switch (error.kind) {
+    case 'lost':
+      return status('connecting', 'Reconnecting…');
+    case 'frozen':
+      return status('stalled', 'No picture arrives', 'The camera is running, but its video does not get here.');
+    case 'offline':
+      if (!navigator.onLine) return status('offline', 'This device is offline', 'It has no network connection.');
+      return status(
+        'offline',
+        'The camera server is not reachable',
+        error.message,
+        'Is fanlight running, and this device on its network?',
+      );
+    case 'not_found':
+      return status('unknown', 'There is no such stream', error.message);
+    case 'busy':
+      return status('busy', 'The server is busy', error.message);
+    case 'unsupported':
+      return status(
+        'unsupported',
+        'This browser cannot play the stream',
+        error.message,
+        'A current Chrome, Edge, Firefox or Safari can.',
+      );
+    case 'unreachable':
+      return unreachable(error.candidates);
+    case 'handshake':
+      return status('unreachable', 'No secure connection', error.message);
+    default:
+      return status('refused', 'The server refused the connection', error.message);
+  }
+}
+
+function unreachable(candidates) {
+  if (candidates.length === 0) {
+    return status(
+      'unreachable',
+      'No video comes through',
+      'The server offers no address for its video.',
+      'Set external_addresses in fanlight’s configuration.',
+    );
+  }
+  // The page came from this host, so its address is the one to look at first.
+  const here = candidates.filter(({ address }) => address === location.hostname.replace(/[[\]]/g, ''));
+  const tried = here.length ? here : candidates;
+  const ports = list(tried.map(({ protocol, port }) => `${protocol.toUpperCase()} port ${port}`));
+  const hosts = list(tried.map(({ address }) => address));
+  return status(
+    'unreachable',
+    `Cannot reach ${ports}`,
+    `No video comes back from ${hosts}.`,
+    `Open ${ports} in the firewall of that machine. If it is behind NAT or in a container, set external_addresses in `
+      + 'fanlight’s configuration.',
+  );
+}
+
+/** "a", "a or b", "a, b or c", "a, b, c or 4 more", each once. */
+function list(items) {
+  const unique = [...new Set(items)];
+  if (unique.length > 4) unique.splice(3, Infinity, `${unique.length - 3} more`);
+  const last = unique.pop();
+  return unique.length ? `${unique.join(', ')} or ${last}` : last;
+}
+
+function sentence(text) {
+  return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.');
+}
