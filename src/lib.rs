@@ -1,11 +1,16 @@
 //! fanlight: one camera, a fan of viewers.
 
+pub mod cameras;
 pub mod capture;
+pub mod cli;
 pub mod config;
 pub mod convert;
+pub mod daemon;
 pub mod encode;
+pub mod http;
 pub mod hub;
 pub mod latest;
+pub mod logging;
 pub mod media;
 pub mod metrics;
 pub mod rtc;

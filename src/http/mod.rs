@@ -141,6 +141,7 @@ async fn serve_resource(
 ) -> Result<Reply, Error> {
     match resource {
         Resource::Page(stream) => Ok(assets::page(context, *stream)),
+        Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
         Resource::Asset(name) => assets::asset(name, request.headers()),
         Resource::Health => Ok(respond::text("fanlight is healthy\n")),
         Resource::Ready if context.shutdown.is_cancelled() => Err(Error::Stopping),

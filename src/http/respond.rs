@@ -140,6 +140,14 @@ pub fn json(value: &impl Serialize) -> Reply {
     typed("application/json", body)
 }
 
+/// The thing is elsewhere, for good.
+pub fn moved(location: &str) -> Reply {
+    let mut reply = text("it is elsewhere\n");
+    *reply.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    set(&mut reply, header::LOCATION, location);
+    reply
+}
+
 /// Sets a header whose value is ours; one that HTTP can't carry is left out.
 pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {

@@ -7,6 +7,8 @@ use hyper::Method;
 pub enum Resource<'a> {
     /// The player: of the named stream, or of all.
     Page(Option<&'a str>),
+    /// As people type it; the page's own links would be wrong there.
+    PageWithSlash(&'a str),
     /// A file of the player.
     Asset(&'a str),
     /// Whether the process works.
@@ -36,8 +38,6 @@ impl<'a> Resource<'a> {
     /// The resource at a path, if there can be one: streams and sessions are looked up later.
     pub fn decode(path: &'a str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
-        // One slash at the end is forgiven, since people type it.
-        let path = path.strip_suffix('/').unwrap_or(path);
         let segments: Vec<&str> = path.split('/').collect();
         Some(match segments[..] {
             [""] => Self::Page(None),
@@ -55,6 +55,7 @@ impl<'a> Resource<'a> {
             [stream, "whep", id] => Self::Session { stream, id },
             [stream, "offer"] => Self::JsonOffer(Some(stream)),
             [stream] => Self::Page(Some(stream)),
+            [stream, ""] => Self::PageWithSlash(stream),
             _ => return None,
         })
     }
@@ -63,6 +64,7 @@ impl<'a> Resource<'a> {
     pub const fn methods(&self) -> &'static [Method] {
         match self {
             Self::Page(_)
+            | Self::PageWithSlash(_)
             | Self::Asset(_)
             | Self::Health
             | Self::Ready
@@ -83,14 +85,16 @@ impl<'a> Resource<'a> {
             | Self::Streams
             | Self::Stream(_)
             | Self::Asset(_) => true,
-            Self::Page(_) | Self::Health | Self::Ready | Self::Metrics => false,
+            Self::Page(_) | Self::PageWithSlash(_) | Self::Health | Self::Ready | Self::Metrics => {
+                false
+            }
         }
     }
 
     /// What logs call it: a path may hold a session's name, which is a secret.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Page(_) => "page",
+            Self::Page(_) | Self::PageWithSlash(_) => "page",
             Self::Asset(_) => "asset",
             Self::Health => "health",
             Self::Ready => "ready",
@@ -117,7 +121,8 @@ mod tests {
         for (path, resource) in [
             ("/", Some(Resource::Page(None))),
             ("/cam", Some(Resource::Page(Some("cam")))),
-            ("/cam/", Some(Resource::Page(Some("cam")))),
+            ("/cam/", Some(Resource::PageWithSlash("cam"))),
+            ("/whep/", Some(Resource::Whep(Some("")))),
             ("/healthz", Some(Resource::Health)),
             ("/readyz", Some(Resource::Ready)),
             ("/metrics", Some(Resource::Metrics)),

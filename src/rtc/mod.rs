@@ -17,6 +17,7 @@ mod viewer;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
+pub use candidates::interfaces;
 use demux::ViewerId;
 use offer::Offer;
 pub use offer::OfferError;

@@ -181,7 +181,12 @@ fn section_video(
     let transport = |key: &str| {
         value(media, key)
             .or_else(|| session.attribute(key).map(String::as_str))
-            .or_else(|| session.media_descriptions.iter().find_map(|m| value(m, key)))
+            .or_else(|| {
+                session
+                    .media_descriptions
+                    .iter()
+                    .find_map(|m| value(m, key))
+            })
             .map(str::to_owned)
     };
     let ice = transport("ice-ufrag").zip(transport("ice-pwd"));

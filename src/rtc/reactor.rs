@@ -195,18 +195,24 @@ impl Reactor {
         for _ in 0..MAX_BATCHES {
             let mut batch = std::mem::take(&mut self.batch);
             let mut count = 0;
-            let has_more = self.socket.receive(|Received { remote, local, data }| {
-                // The buffers are reused from batch to batch.
-                if count == batch.len() {
-                    batch.push((remote, local, Vec::new()));
-                }
-                let slot = &mut batch[count];
-                slot.0 = remote;
-                slot.1 = local;
-                slot.2.clear();
-                slot.2.extend_from_slice(data);
-                count += 1;
-            })?;
+            let has_more = self.socket.receive(
+                |Received {
+                     remote,
+                     local,
+                     data,
+                 }| {
+                    // The buffers are reused from batch to batch.
+                    if count == batch.len() {
+                        batch.push((remote, local, Vec::new()));
+                    }
+                    let slot = &mut batch[count];
+                    slot.0 = remote;
+                    slot.1 = local;
+                    slot.2.clear();
+                    slot.2.extend_from_slice(data);
+                    count += 1;
+                },
+            )?;
             for (remote, local, datagram) in &batch[..count] {
                 self.datagram(*remote, *local, datagram);
             }

@@ -14,6 +14,7 @@ use crate::encode::Settings;
 use crate::hub::{Hub, Notify, Subscription};
 use crate::media::ProfileLevelId;
 use crate::metrics;
+use crate::shutdown::Shutdown;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,8 +56,6 @@ pub struct Status {
     pub granted: Option<Granted>,
     /// Set in [`State::Down`].
     pub failure: Option<Failure>,
-    /// How many [`Demand`]s there are.
-    pub demand: usize,
 }
 
 struct Control {
@@ -79,6 +78,8 @@ pub struct Stream {
     /// Notified when the encode thread may have something to do.
     changed: Condvar,
     metrics: metrics::Stream,
+    /// Cancelled by the end of the encode thread.
+    ended: Shutdown,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -109,12 +110,12 @@ impl Stream {
                     state: State::Idle,
                     granted: None,
                     failure: None,
-                    demand: 0,
                 },
                 profile_level_id: settings.profile_level_id(),
             }),
             changed: Condvar::new(),
             metrics,
+            ended: Shutdown::new(),
             thread: Mutex::new(None),
             config,
         });
@@ -169,11 +170,7 @@ impl Stream {
 
     /// What the stream is doing now.
     pub fn status(&self) -> Status {
-        let control = lock(&self.control);
-        Status {
-            demand: control.demand,
-            ..control.status.clone()
-        }
+        lock(&self.control).status.clone()
     }
 
     /// Ends the stream and waits until its source is closed.
@@ -186,12 +183,9 @@ impl Stream {
         }
     }
 
-    /// Whether the encode thread ended although nobody asked it to: a bug, and a fault of the daemon.
-    pub fn has_died(&self) -> bool {
-        let is_finished = lock(&self.thread)
-            .as_ref()
-            .is_some_and(JoinHandle::is_finished);
-        is_finished && !lock(&self.control).stopping
+    /// Completes when the encode thread has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Whether nobody has wanted pictures for as long as the source lingers.

@@ -25,9 +25,13 @@ const MAX_BAD_FRAMES: u32 = 60;
 /// Starts the thread.
 pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<JoinHandle<()>> {
     let span = tracing::info_span!("stream", name = stream.name());
+    let ended = stream.ended.clone().drop_guard();
     std::thread::Builder::new()
         .name(format!("enc-{}", stream.name()))
-        .spawn(move || span.in_scope(|| run(&stream, &opener)))
+        .spawn(move || {
+            let _ended = ended;
+            span.in_scope(|| run(&stream, &opener));
+        })
 }
 
 #[derive(Debug, thiserror::Error)]

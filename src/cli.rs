@@ -1,0 +1,213 @@
+//! The command line: what can be said, and what it makes of the configuration.
+
+use crate::config::{Config, ConfigErrors, Source, Stream, listen_address};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The camera that is used unless another is named.
+pub const DEFAULT_DEVICE: &str = "/dev/video0";
+
+/// A camera streaming daemon: one camera, encoded once, watched over WebRTC by any number of browsers.
+///
+/// Without a command it runs. Without --config it shows /dev/video0, or a test pattern if there is no such camera.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Exit status: 0 clean end, 1 fault, 2 wrong usage, 78 bad configuration.\n\
+    The environment variable RUST_LOG sets what is logged, such as RUST_LOG=fanlight=debug."
+)]
+pub struct Cli {
+    /// What to do; to run if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until a signal ends it
+    Run(Run),
+    /// List the cameras of this machine with their formats, sizes and rates
+    Cameras {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a configuration file and say everything that is wrong with it
+    CheckConfig {
+        /// The file, in TOML
+        file: PathBuf,
+    },
+}
+
+/// How to run.
+#[derive(Debug, Default, Args)]
+pub struct Run {
+    /// Read the configuration from this file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Show this camera, in place of the first stream's
+    #[arg(long, value_name = "PATH", conflicts_with = "test_pattern")]
+    pub device: Option<PathBuf>,
+    /// Show a moving test pattern, in place of the first stream's camera
+    #[arg(long)]
+    pub test_pattern: bool,
+    /// Serve HTTP on this TCP address, and media on the same UDP address [default: [::]:8080]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub listen: Option<SocketAddr>,
+    /// Serve media on this UDP address
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub rtc_listen: Option<SocketAddr>,
+    /// How to log
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Where log lines go, and in which form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, on standard error
+    #[default]
+    Text,
+    /// One JSON object a line, on standard error
+    Json,
+    /// The systemd journal, with its fields
+    Journal,
+}
+
+impl Run {
+    /// The configuration: the file's or the built-in one, changed by what the command line says.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn configuration(&self) -> Result<Config, ConfigErrors> {
+        let mut config = match &self.config {
+            Some(file) => Config::load(file)?,
+            None => Config {
+                streams: vec![Stream::new("camera", self.built_in_source())],
+                ..Config::default()
+            },
+        };
+        if let Some(source) = self.named_source()
+            && let Some(first) = config.streams.first_mut()
+        {
+            first.source = source;
+        }
+        if let Some(address) = self.listen {
+            config.http.listen = address;
+            config.rtc.listen = address;
+        }
+        if let Some(address) = self.rtc_listen {
+            config.rtc.listen = address;
+        }
+        Ok(config)
+    }
+
+    fn named_source(&self) -> Option<Source> {
+        match &self.device {
+            Some(path) => Some(Source::Device(path.clone())),
+            None => self.test_pattern.then_some(Source::Pattern),
+        }
+    }
+
+    fn built_in_source(&self) -> Source {
+        if self.is_fallback() {
+            Source::Pattern
+        } else {
+            Source::Device(DEFAULT_DEVICE.into())
+        }
+    }
+
+    /// Whether the test pattern is shown because there is no camera, which deserves a word.
+    pub fn is_fallback(&self) -> bool {
+        self.config.is_none()
+            && self.named_source().is_none()
+            && !Path::new(DEFAULT_DEVICE).exists()
+    }
+}
+
+/// The URLs to open, for a daemon that listens on `http`; `interfaces` are this machine's addresses.
+pub fn urls(http: SocketAddr, interfaces: &[std::net::IpAddr]) -> Vec<String> {
+    let port = http.port();
+    let url = |ip| format!("http://{}/", SocketAddr::new(ip, port));
+    if !http.ip().is_unspecified() {
+        return vec![url(http.ip())];
+    }
+    let reachable = interfaces.iter().copied().filter(|ip| match ip {
+        std::net::IpAddr::V4(ip) => !ip.is_loopback(),
+        std::net::IpAddr::V6(ip) => {
+            http.is_ipv6() && !ip.is_loopback() && !ip.is_unicast_link_local()
+        }
+    });
+    std::iter::once(format!("http://localhost:{port}/"))
+        .chain(reachable.map(url))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_LISTEN;
+    use clap::CommandFactory;
+
+    fn run(arguments: &[&str]) -> Run {
+        Cli::try_parse_from([&["fanlight"], arguments].concat())
+            .unwrap()
+            .run
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn running_needs_no_command() {
+        assert!(run(&["--test-pattern"]).test_pattern);
+        let cli = Cli::try_parse_from(["fanlight", "run", "--test-pattern"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Run(run)) if run.test_pattern));
+    }
+
+    #[test]
+    fn the_address_is_for_both_ports_unless_media_has_its_own() {
+        let config = run(&["--listen", "127.0.0.1:9000"]).configuration();
+        let config = config.unwrap();
+        assert_eq!(config.http.listen, config.rtc.listen);
+        let config = run(&["--rtc-listen", "127.0.0.1:9001"]).configuration();
+        let config = config.unwrap();
+        assert_eq!(config.http.listen, DEFAULT_LISTEN);
+        assert_eq!(config.rtc.listen.port(), 9001);
+    }
+
+    #[test]
+    fn the_source_can_be_named() {
+        let config = run(&["--device", "/dev/video7"]).configuration().unwrap();
+        let device = Source::Device("/dev/video7".into());
+        assert_eq!(config.streams[0].source, device);
+        let config = run(&["--test-pattern"]).configuration().unwrap();
+        assert_eq!(config.streams[0].source, Source::Pattern);
+        assert!(
+            Cli::try_parse_from(["fanlight", "--test-pattern", "--device", "/dev/video0"]).is_err()
+        );
+    }
+
+    #[test]
+    fn the_urls_are_those_that_can_be_opened() {
+        let interfaces = ["127.0.0.1", "192.168.1.5", "::1", "fe80::1", "fd00::5"];
+        let interfaces = interfaces.map(|ip| ip.parse().unwrap());
+        let of = |address: &str| urls(address.parse().unwrap(), &interfaces).join(" ");
+        assert_eq!(of("127.0.0.1:80"), "http://127.0.0.1:80/");
+        assert_eq!(
+            of("0.0.0.0:80"),
+            "http://localhost:80/ http://192.168.1.5:80/"
+        );
+        assert_eq!(
+            of("[::]:80"),
+            "http://localhost:80/ http://192.168.1.5:80/ http://[fd00::5]:80/"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! The player: its page and files, embedded in the binary.
+
+use super::Context;
+use super::respond::{self, Error, Reply};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// Name, type and content of each file of the player.
+const ASSETS: &[(&str, &str, &str)] = &[
+    asset_of("api.js", include_str!("../web/api.js")),
+    asset_of("grid.js", include_str!("../web/grid.js")),
+    asset_of("icon.svg", include_str!("../web/icon.svg")),
+    asset_of("live.js", include_str!("../web/live.js")),
+    asset_of("main.js", include_str!("../web/main.js")),
+    asset_of("notice.js", include_str!("../web/notice.js")),
+    asset_of("player.css", include_str!("../web/player.css")),
+    asset_of("player.js", include_str!("../web/player.js")),
+    asset_of("screen.js", include_str!("../web/screen.js")),
+    asset_of("stats.js", include_str!("../web/stats.js")),
+    asset_of("style.css", include_str!("../web/style.css")),
+    asset_of("whep.js", include_str!("../web/whep.js")),
+    asset_of("words.js", include_str!("../web/words.js")),
+];
+
+const PAGE: &str = include_str!("../web/index.html");
+
+/// Nothing from elsewhere, no inline script, no plug-ins.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'";
+
+const fn asset_of(
+    name: &'static str,
+    content: &'static str,
+) -> (&'static str, &'static str, &'static str) {
+    let bytes = name.as_bytes();
+    let content_type = match bytes[bytes.len() - 1] {
+        b's' if bytes[bytes.len() - 2] == b'j' => "text/javascript; charset=utf-8",
+        b's' => "text/css; charset=utf-8",
+        _ => "image/svg+xml; charset=utf-8",
+    };
+    (name, content_type, content)
+}
+
+/// The page of a stream, or of all. For an unknown stream it comes with 404, and says so itself.
+pub fn page(context: &Context, stream: Option<&str>) -> Reply {
+    let mut reply = respond::typed("text/html; charset=utf-8", PAGE);
+    if stream.is_some_and(|name| context.streams.get(name).is_none()) {
+        *reply.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let headers = reply.headers_mut();
+    let value = HeaderValue::from_static;
+    headers.insert(header::CONTENT_SECURITY_POLICY, value(POLICY));
+    headers.insert(header::REFERRER_POLICY, value("no-referrer"));
+    let permissions =
+        "fullscreen=*, picture-in-picture=*, camera=(), microphone=(), geolocation=()";
+    let name = HeaderName::from_static("permissions-policy");
+    headers.insert(name, value(permissions));
+    reply
+}
+
+/// A file. It is kept by caches but asked for again each time, so that an update of the daemon shows at once.
+pub fn asset(name: &str, request: &HeaderMap) -> Result<Reply, Error> {
+    let (_, content_type, content) = ASSETS
+        .iter()
+        .find(|(file, ..)| *file == name)
+        .ok_or_else(|| Error::NotFound("there is no such file".into()))?;
+    let tag = format!("\"{:016x}\"", fingerprint(content));
+    let is_known = request
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut reply = if is_known {
+        let mut reply = Response::default();
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        reply
+    } else {
+        respond::typed(content_type, *content)
+    };
+    respond::set(&mut reply, header::CACHE_CONTROL, "no-cache");
+    respond::set(&mut reply, header::ETAG, &tag);
+    Ok(reply)
+}
+
+/// FNV-1a: tells versions of a file apart.
+fn fingerprint(content: &str) -> u64 {
+    content.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
