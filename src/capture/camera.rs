@@ -1,1 +1,0 @@
-//! The camera: the only user of `nokhwa`.

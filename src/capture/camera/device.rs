@@ -1,0 +1,319 @@
+//! A V4L2 device node: what it is, what it offers, setting it up.
+//!
+//! The camera library opens a device only if it is in a format and at a rate that the library knows, and names few of the
+//! formats that there are. So the questions and the set-up go through `v4l`, on which the library stands, and the
+//! library finds the device as it needs it.
+
+use super::errors::{catch_panic, from_io};
+use super::offer::{Offer, Rates, SizeOffer, Sizes, rate_of_interval, whole};
+use super::select::Choice;
+use crate::capture::{CaptureError, ErrorKind};
+use crate::media::{PixelFormat, Size};
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use v4l::capability::Flags;
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::framesize::FrameSizeEnum;
+use v4l::video::Capture;
+use v4l::video::capture::Parameters;
+use v4l::{Device, Format, FourCC};
+
+/// The formats that can be captured: those that the camera library and the converter both know.
+const CAPTURABLE: [(&[u8; 4], PixelFormat); 3] = [
+    (b"YUYV", PixelFormat::Yuyv),
+    (b"NV12", PixelFormat::Nv12),
+    (b"MJPG", PixelFormat::Mjpeg),
+];
+
+/// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
+pub struct Node {
+    path: PathBuf,
+    /// The N of `/dev/videoN`.
+    pub index: u32,
+    /// The device's own name, such as `HD Pro Webcam C920`.
+    pub name: String,
+    /// The kernel driver, such as `uvcvideo`.
+    pub driver: String,
+    /// Where the device is attached, such as `usb-0000:00:14.0-1`.
+    pub bus: String,
+    flags: Flags,
+    device: Device,
+}
+
+/// What the driver made of a [`Choice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Frames per second.
+    pub rate: u32,
+    /// Bytes from one row to the next; 0 for compressed formats.
+    pub stride: usize,
+}
+
+impl Node {
+    /// Opens a device node, or a link to one such as those in `/dev/v4l/by-id`.
+    ///
+    /// # Errors
+    /// `NotFound`, `NoPermission`, `Busy`, or `Unsupported` for what is no `/dev/videoN`.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let unsupported = |what: &str| {
+            let detail = format!("{}: {what}", path.display());
+            CaptureError::new(ErrorKind::Unsupported, detail)
+        };
+        let target = fs::canonicalize(path).map_err(|error| from_io(path, "opening", &error))?;
+        let kind = fs::metadata(&target).map_err(|error| from_io(path, "opening", &error))?;
+        if !kind.file_type().is_char_device() {
+            return Err(unsupported("not a camera, nor a link to one"));
+        }
+        let index = index_of(&target)
+            .ok_or_else(|| unsupported("cameras are /dev/video0, /dev/video1… or links to them"))?;
+        let device =
+            Device::with_path(&target).map_err(|error| from_io(path, "opening", &error))?;
+        let caps = catch_panic(path, || device.query_caps())?
+            .map_err(|error| from_io(path, "asking what it is", &error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            index,
+            name: caps.card,
+            driver: caps.driver,
+            bus: caps.bus,
+            flags: caps.capabilities,
+            device,
+        })
+    }
+
+    /// Why the node can't be a camera, if it can't.
+    pub fn no_camera(&self) -> Option<&'static str> {
+        let is = |flag| self.flags.contains(flag);
+        if is(Flags::VIDEO_M2M) || is(Flags::VIDEO_M2M_MPLANE) {
+            Some("a codec or scaler, not a camera")
+        } else if is(Flags::VIDEO_CAPTURE) {
+            None
+        } else if is(Flags::VIDEO_CAPTURE_MPLANE) {
+            Some("captures to several planes at once, which is not supported")
+        } else if is(Flags::META_CAPTURE) {
+            Some("carries a camera's metadata, not its pictures")
+        } else {
+            Some("captures no video")
+        }
+    }
+
+    /// All formats. Where a format scales freely, the rates are those at the size nearest to `near`.
+    ///
+    /// # Errors
+    /// `Lost` or `NotFound` if the device went away, `Unsupported` if the driver's answer makes no sense.
+    pub fn offers(&self, near: Option<Size>) -> Result<Vec<Offer>, CaptureError> {
+        catch_panic(&self.path, || {
+            let formats = self.device.enum_formats()?.into_iter();
+            formats
+                .map(|format| {
+                    Ok(Offer {
+                        fourcc: code_name(format.fourcc),
+                        description: format.description,
+                        format: CAPTURABLE
+                            .iter()
+                            .find(|(code, _)| **code == format.fourcc.repr)
+                            .map(|(_, format)| *format),
+                        sizes: self.sizes(format.fourcc, near)?,
+                    })
+                })
+                .collect::<io::Result<_>>()
+        })?
+        .map_err(|error| from_io(&self.path, "asking for its formats", &error))
+    }
+
+    fn sizes(&self, fourcc: FourCC, near: Option<Size>) -> io::Result<Vec<SizeOffer>> {
+        let sizes = none_if_unknown(self.device.enum_framesizes(fourcc))?;
+        sizes
+            .into_iter()
+            .map(|size| {
+                let sizes = match size.size {
+                    FrameSizeEnum::Discrete(size) => Sizes::One(Size::new(size.width, size.height)),
+                    FrameSizeEnum::Stepwise(range) => Sizes::Range {
+                        min: Size::new(range.min_width, range.min_height),
+                        max: Size::new(range.max_width, range.max_height),
+                        step: Size::new(range.step_width, range.step_height),
+                    },
+                };
+                let size = near.map_or_else(|| sizes.largest(), |near| sizes.nearest(near));
+                let rates = self.rates(fourcc, size)?;
+                Ok(SizeOffer { sizes, rates })
+            })
+            .collect()
+    }
+
+    fn rates(&self, fourcc: FourCC, size: Size) -> io::Result<Rates> {
+        let intervals = self
+            .device
+            .enum_frameintervals(fourcc, size.width, size.height);
+        let mut list = Vec::new();
+        for interval in none_if_unknown(intervals)? {
+            match interval.interval {
+                FrameIntervalEnum::Discrete(time) => {
+                    list.extend(rate_of_interval(time.numerator, time.denominator));
+                }
+                FrameIntervalEnum::Stepwise(range) => {
+                    // The longest interval is the slowest rate.
+                    let slowest = rate_of_interval(range.max.numerator, range.max.denominator);
+                    let fastest = rate_of_interval(range.min.numerator, range.min.denominator);
+                    if let (Some(slowest), Some(fastest)) = (slowest, fastest) {
+                        return Ok(Rates::Range { slowest, fastest });
+                    }
+                }
+            }
+        }
+        Ok(Rates::List(list))
+    }
+
+    /// Sets format, size and rate. The device keeps them after the node is closed.
+    ///
+    /// Close it before the capture starts: drivers let only the descriptor that set the device up start it.
+    ///
+    /// # Errors
+    /// `Busy` while another program captures, `Unsupported` if the driver grants something else.
+    pub fn set_up(&self, choice: &Choice) -> Result<Setup, CaptureError> {
+        let fail = |error: io::Error| from_io(&self.path, "setting the format", &error);
+        let refused = |what: String| {
+            let detail = format!("{}: {what}", self.path.display());
+            CaptureError::new(ErrorKind::Unsupported, detail)
+        };
+        let Choice { format, size, .. } = choice;
+        let (code, _) = CAPTURABLE
+            .iter()
+            .find(|(_, capturable)| capturable == format)
+            .ok_or_else(|| refused(format!("{format} can't be captured")))?;
+        let asked = Format::new(size.width, size.height, FourCC::new(code));
+        let granted = catch_panic(&self.path, || self.device.set_format(&asked))?.map_err(fail)?;
+        if (granted.width, granted.height, granted.fourcc)
+            != (asked.width, asked.height, asked.fourcc)
+        {
+            return Err(refused(format!(
+                "the driver makes {} {}x{} of {format} {size}",
+                granted.fourcc, granted.width, granted.height
+            )));
+        }
+        let parameters = Parameters::with_fps(choice.rate);
+        let interval = (self.device.set_params(&parameters).map_err(fail)?).interval;
+        let rate = rate_of_interval(interval.numerator, interval.denominator)
+            .and_then(whole)
+            .ok_or_else(|| {
+                refused(format!(
+                    "the driver makes a frame every {interval} s of {} fps, a whole rate is needed",
+                    choice.rate
+                ))
+            })?;
+        let compressed = *format == PixelFormat::Mjpeg;
+        Ok(Setup {
+            rate,
+            stride: if compressed {
+                0
+            } else {
+                granted.stride as usize
+            },
+        })
+    }
+
+    /// Waits for a frame of the running capture, whoever runs it. Whether it waits in vain.
+    ///
+    /// # Errors
+    /// `Lost`.
+    pub fn stalls(&self, limit: Duration) -> Result<bool, CaptureError> {
+        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        loop {
+            match self.device.handle().poll(libc::POLLIN, millis) {
+                Ok(ready) => return Ok(ready == 0),
+                // A signal. They are too rare to make the limit long.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let detail = format!("{}: waiting failed: {error}", self.path.display());
+                    return Err(CaptureError::new(ErrorKind::Lost, detail));
+                }
+            }
+        }
+    }
+}
+
+/// Drivers that can't enumerate something, or have none of it, answer with one of these.
+fn none_if_unknown<T>(answer: io::Result<Vec<T>>) -> io::Result<Vec<T>> {
+    match answer {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
+}
+
+/// A code as the kernel prints it: the highest bit stands for "big endian".
+fn code_name(FourCC { repr: mut code }: FourCC) -> String {
+    let big_endian = code[3] & 0x80 != 0;
+    code[3] &= 0x7f;
+    let name = String::from_utf8_lossy(&code);
+    name.trim_end().to_owned() + if big_endian { "-BE" } else { "" }
+}
+
+/// The N of `/dev/videoN`.
+fn index_of(path: &Path) -> Option<u32> {
+    let name = path.strip_prefix("/dev").ok()?.to_str()?;
+    let digits = name.strip_prefix("video")?;
+    // Not `+1`, which the number parser would take.
+    (digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_video_nodes_have_an_index() {
+        let index = |path| index_of(Path::new(path));
+        assert_eq!(index("/dev/video0"), Some(0));
+        assert_eq!(index("/dev/video12"), Some(12));
+        for other in [
+            "/dev/video",
+            "/dev/video+1",
+            "/dev/video1x",
+            "/dev/vbi0",
+            "/tmp/video0",
+            "/dev/v4l/video0",
+            "/dev/video99999999999",
+        ] {
+            assert_eq!(index(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn codes_are_named_as_the_kernel_names_them() {
+        let name = |code| code_name(FourCC::new(code));
+        assert_eq!(name(b"YUYV"), "YUYV");
+        assert_eq!(name(b"Y16 "), "Y16");
+        assert_eq!(name(b"XR1\xb5"), "XR15-BE");
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused_with_a_sentence() {
+        let error = |path: &str| {
+            let error = Node::open(Path::new(path)).err().unwrap();
+            (error.kind, error.detail)
+        };
+        assert_eq!(
+            error("/dev/video4000000000"),
+            (
+                ErrorKind::NotFound,
+                "/dev/video4000000000: no such device".to_owned()
+            )
+        );
+        for (path, detail) in [
+            ("/dev", "/dev: not a camera, nor a link to one"),
+            (
+                "/dev/null",
+                "/dev/null: cameras are /dev/video0, /dev/video1… or links to them",
+            ),
+        ] {
+            assert_eq!(error(path), (ErrorKind::Unsupported, detail.to_owned()));
+        }
+    }
+}

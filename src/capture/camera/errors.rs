@@ -1,0 +1,151 @@
+//! What the kernel's error numbers mean for a camera, also when a library hides them in a text.
+
+use crate::capture::{CaptureError, ErrorKind};
+use std::any::Any;
+use std::fmt::Display;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+
+/// The kind of failure that an error number stands for while a camera is opened and set up.
+pub(super) const fn kind_of(errno: i32) -> ErrorKind {
+    match errno {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => ErrorKind::NotFound,
+        libc::EBUSY => ErrorKind::Busy,
+        libc::EACCES | libc::EPERM => ErrorKind::NoPermission,
+        libc::ENOSPC => ErrorKind::NoUsbBandwidth,
+        libc::EINVAL | libc::ENOTTY => ErrorKind::Unsupported,
+        _ => ErrorKind::Lost,
+    }
+}
+
+/// A failed system call: `doing` says which.
+pub(super) fn from_io(path: &Path, doing: &str, error: &io::Error) -> CaptureError {
+    describe(path, doing, error.raw_os_error(), error)
+}
+
+/// A failure that the camera library reports as a text, with the error number inside as the standard library writes it.
+pub(super) fn from_text(path: &Path, doing: &str, error: &impl Display) -> CaptureError {
+    let text = error.to_string();
+    describe(path, doing, errno_in(&text), &text)
+}
+
+fn describe(
+    path: &Path,
+    doing: &str,
+    errno: Option<i32>,
+    error: &(impl Display + ?Sized),
+) -> CaptureError {
+    let kind = errno.map_or(ErrorKind::Unsupported, kind_of);
+    let path = path.display();
+    let detail = match kind {
+        ErrorKind::NotFound => format!("{path}: no such device"),
+        ErrorKind::Busy => format!("{path}: another program is using it"),
+        ErrorKind::NoPermission => format!("{path}: permission denied"),
+        ErrorKind::NoUsbBandwidth => format!("{path}: the USB bus has no room for its frames"),
+        _ => format!("{path}: {doing} failed: {error}"),
+    };
+    CaptureError::new(kind, detail)
+}
+
+/// The number in the last "(os error N)" of a text.
+fn errno_in(text: &str) -> Option<i32> {
+    let (_, rest) = text.rsplit_once("(os error ")?;
+    rest.split_once(')')?.0.parse().ok()
+}
+
+/// Runs code of a library that panics on what a device may well do: a name that isn't UTF-8, a field order that is new, a
+/// step of zero, an unplugged device that refuses to stop.
+pub(super) fn catch_panic<T>(path: &Path, run: impl FnOnce() -> T) -> Result<T, CaptureError> {
+    // Nothing that `run` borrows is used again after a panic: whoever calls this gives up the device.
+    panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let what = message(payload.as_ref());
+        let path = path.display();
+        CaptureError::new(
+            ErrorKind::Unsupported,
+            format!("{path}: the driver's answer is not understood: {what}"),
+        )
+    })
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_numbers_are_found_in_texts() {
+        let text = "Could not capture frame: No space left on device (os error 28)";
+        assert_eq!(errno_in(text), Some(libc::ENOSPC));
+        let twice = "first (os error 5), then (os error 19)";
+        assert_eq!(errno_in(twice), Some(libc::ENODEV));
+        for none in [
+            "",
+            "(os error )",
+            "(os error 5",
+            "Not same/Rejected",
+            "(os error x)",
+        ] {
+            assert_eq!(errno_in(none), None);
+        }
+    }
+
+    #[test]
+    fn each_failure_has_its_kind_and_sentence() {
+        let path = Path::new("/dev/video0");
+        let error = |errno| from_io(path, "opening", &io::Error::from_raw_os_error(errno));
+        for (errno, kind, detail) in [
+            (
+                libc::ENOENT,
+                ErrorKind::NotFound,
+                "/dev/video0: no such device",
+            ),
+            (
+                libc::EBUSY,
+                ErrorKind::Busy,
+                "/dev/video0: another program is using it",
+            ),
+            (
+                libc::EACCES,
+                ErrorKind::NoPermission,
+                "/dev/video0: permission denied",
+            ),
+            (
+                libc::ENOSPC,
+                ErrorKind::NoUsbBandwidth,
+                "/dev/video0: the USB bus has no room for its frames",
+            ),
+            (
+                libc::EIO,
+                ErrorKind::Lost,
+                "/dev/video0: opening failed: Input/output error (os error 5)",
+            ),
+        ] {
+            assert_eq!(error(errno), CaptureError::new(kind, detail));
+        }
+        let hidden = "Could not open device stream: Device or resource busy (os error 16)";
+        assert_eq!(
+            from_text(path, "starting", &hidden).kind,
+            ErrorKind::Busy,
+            "{hidden}"
+        );
+        assert_eq!(
+            from_text(path, "starting", &"Rejected").kind,
+            ErrorKind::Unsupported
+        );
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let path = Path::new("/dev/video0");
+        let error = catch_panic(path, || panic!("step {}", 0)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert!(error.detail.ends_with("step 0"));
+        assert_eq!(catch_panic(path, || 7), Ok(7));
+    }
+}

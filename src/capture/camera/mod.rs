@@ -1,0 +1,256 @@
+//! V4L2 cameras: the choice of a format, the capture itself through `nokhwa`, and what `nokhwa` leaves to its caller.
+//!
+//! Left to the caller are a time-out, error numbers, row padding, the driver's clock, and devices that are in a state that
+//! it does not know.
+
+mod device;
+mod errors;
+mod offer;
+mod select;
+
+pub use device::{Node, Setup};
+pub use offer::{Offer, Rates, SizeOffer, Sizes};
+pub use select::{Choice, choose};
+
+use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
+use crate::media::{FrameRate, PixelFormat, RawFrame};
+use bytes::{Bytes, BytesMut};
+use errors::{catch_panic, from_text};
+use nokhwa::utils::{
+    ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType,
+    Resolution,
+};
+use nokhwa::{Buffer, NokhwaError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A running camera that delivers nothing for so long is lost. The slowest exposures of webcams take a second.
+const STALL: Duration = Duration::from_secs(5);
+
+/// A driver's time stamp is not believed to be older than that.
+const OLDEST: Duration = Duration::from_secs(1);
+
+/// Opens one camera.
+#[derive(Debug, Clone)]
+pub struct Camera {
+    path: PathBuf,
+    request: Request,
+}
+
+impl Camera {
+    /// The camera at `path`: `/dev/videoN`, or a link to it such as those in `/dev/v4l/by-id`.
+    pub fn new(path: impl Into<PathBuf>, request: Request) -> Self {
+        let path = path.into();
+        Self { path, request }
+    }
+
+    /// Asks the device, sets it up and closes it again: the capture opens it anew.
+    fn set_up(&self) -> Result<(Node, Choice, Setup), CaptureError> {
+        let unsupported = |what: &str| {
+            let detail = format!("{}: {what}", self.path.display());
+            CaptureError::new(ErrorKind::Unsupported, detail)
+        };
+        let node = Node::open(&self.path)?;
+        if let Some(why) = node.no_camera() {
+            return Err(unsupported(why));
+        }
+        let offers = node.offers(Some(self.request.size))?;
+        let mut choice = choose(&offers, &self.request).map_err(|what| unsupported(&what))?;
+        let setup = node.set_up(&choice)?;
+        if setup.rate != choice.rate {
+            choice.reason += &format!("; the driver grants {} fps", setup.rate);
+        }
+        drop(node);
+        // Opened again to watch the capture: this descriptor has set nothing up, so it is in nobody's way.
+        Ok((Node::open(&self.path)?, choice, setup))
+    }
+}
+
+impl Opener for Camera {
+    /// Returns with the first frame in hand, for only then has the driver found room on the USB bus. A camera that never
+    /// delivers one blocks for ever.
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+        let (watch, choice, setup) = self.set_up()?;
+        let library = catch_panic(&self.path, || start(watch.index, &choice, setup.rate))?
+            .map_err(|error| from_text(&self.path, "starting the capture", &error))?;
+        let mut source = CameraSource {
+            path: self.path.clone(),
+            granted: Granted {
+                device: watch.name.clone(),
+                size: choice.size,
+                rate: FrameRate::whole(setup.rate),
+                format: choice.format,
+                reason: choice.reason,
+            },
+            stride: setup.stride,
+            library: Some(library),
+            watch,
+            first: None,
+        };
+        let first = (source.wait_for_buffer())
+            .map_err(|error| from_text(&self.path, "starting the capture", &error))?;
+        source.first = Some(source.frame(&first));
+        Ok(Box::new(source))
+    }
+
+    fn describe(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Opens the device in the library. It is in the wanted format already, so that the library changes nothing.
+fn start(index: u32, choice: &Choice, rate: u32) -> Result<nokhwa::Camera, NokhwaError> {
+    let format = match choice.format {
+        PixelFormat::Nv12 => FrameFormat::NV12,
+        PixelFormat::Mjpeg => FrameFormat::MJPEG,
+        PixelFormat::Grey => FrameFormat::GRAY,
+        PixelFormat::Yuyv | PixelFormat::I420 => FrameFormat::YUYV,
+    };
+    let resolution = Resolution::new(choice.size.width, choice.size.height);
+    let exact = RequestedFormatType::Exact(CameraFormat::new(resolution, format, rate));
+    let mut camera = nokhwa::Camera::with_backend(
+        CameraIndex::Index(index),
+        RequestedFormat::with_formats(exact, &[format]),
+        ApiBackend::Video4Linux,
+    )?;
+    camera.open_stream()?;
+    Ok(camera)
+}
+
+/// A camera that is capturing.
+struct CameraSource {
+    path: PathBuf,
+    granted: Granted,
+    /// Bytes from one row to the next; 0 for compressed formats.
+    stride: usize,
+    /// Empty only while it is dropped.
+    library: Option<nokhwa::Camera>,
+    /// A second descriptor of the device, to wait for frames with a time limit.
+    watch: Node,
+    /// The frame that came while the camera was opened.
+    first: Option<Result<RawFrame, CaptureError>>,
+}
+
+impl CameraSource {
+    /// Waits without a limit.
+    fn wait_for_buffer(&mut self) -> Result<Buffer, NokhwaError> {
+        match &mut self.library {
+            Some(library) => library.frame(),
+            None => Err(NokhwaError::UnitializedError),
+        }
+    }
+
+    fn frame(&self, buffer: &Buffer) -> Result<RawFrame, CaptureError> {
+        let now = Instant::now();
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let age = age(wall, buffer.capture_timestamp());
+        let Granted { format, size, .. } = self.granted;
+        let data = buffer.buffer_bytes();
+        let data = match format.frame_len(size) {
+            None => (!data.is_empty()).then_some(data),
+            Some(len) => without_padding(&data, len, row_len(format, size.width), self.stride),
+        };
+        let data = data.ok_or_else(|| {
+            let (path, len) = (self.path.display(), buffer.buffer().len());
+            let detail = format!("{path}: a {format} frame of {size} with only {len} bytes");
+            CaptureError::new(ErrorKind::BadFrame, detail)
+        })?;
+        Ok(RawFrame {
+            data,
+            format,
+            size,
+            // Never before the machine's start, for the frame can't be older.
+            captured_at: now.checked_sub(age).unwrap_or(now),
+        })
+    }
+
+    fn lost(&self, what: &str) -> CaptureError {
+        let detail = format!("{}: {what}", self.path.display());
+        CaptureError::new(ErrorKind::Lost, detail)
+    }
+}
+
+impl Source for CameraSource {
+    fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    fn next_frame(&mut self) -> Result<RawFrame, CaptureError> {
+        if let Some(first) = self.first.take() {
+            return first;
+        }
+        if self.watch.stalls(STALL)? {
+            return Err(self.lost(&format!("no frame for {} s", STALL.as_secs())));
+        }
+        let buffer = self
+            .wait_for_buffer()
+            .map_err(|error| self.lost(&error.to_string()))?;
+        self.frame(&buffer)
+    }
+}
+
+impl Drop for CameraSource {
+    fn drop(&mut self) {
+        let library = self.library.take();
+        // The library panics if a device that is gone or broken refuses to stop. It is closed all the same.
+        let _ = catch_panic(Path::new(""), || drop(library));
+    }
+}
+
+/// Bytes of a row of luma, or of packed pixels.
+const fn row_len(format: PixelFormat, width: u32) -> usize {
+    match format {
+        PixelFormat::Yuyv => width.div_ceil(2) as usize * 4,
+        _ => width as usize,
+    }
+}
+
+/// The `len` bytes of a frame without what drivers append to each row, `None` if the buffer is too short.
+fn without_padding(data: &Bytes, len: usize, row: usize, stride: usize) -> Option<Bytes> {
+    if stride <= row {
+        return (data.len() >= len).then(|| data.slice(..len));
+    }
+    let mut packed = BytesMut::with_capacity(len);
+    for index in 0..len.div_ceil(row) {
+        packed.extend_from_slice(data.get(index * stride..index * stride + row)?);
+    }
+    packed.truncate(len);
+    Some(packed.freeze())
+}
+
+/// How long ago a frame was captured, both times since 1970; never more than [`OLDEST`]. 0 without a stamp or with one
+/// from the future.
+fn age(now: Duration, stamp: Option<Duration>) -> Duration {
+    let age = stamp.and_then(|stamp| now.checked_sub(stamp));
+    age.unwrap_or_default().min(OLDEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plausible_stamp_gives_the_age() {
+        let seconds = Duration::from_secs_f64;
+        let now = seconds(1000.0);
+        assert_eq!(age(now, Some(seconds(999.75))), seconds(0.25));
+        assert_eq!(age(now, Some(now)), Duration::ZERO);
+        assert_eq!(age(now, None), Duration::ZERO);
+        assert_eq!(age(now, Some(seconds(1000.1))), Duration::ZERO);
+        assert_eq!(age(now, Some(seconds(900.0))), OLDEST);
+    }
+
+    #[test]
+    fn row_padding_is_cut_away() {
+        let data = Bytes::from_static(b"abc.def.ghi");
+        let packed = |len, row, stride| without_padding(&data, len, row, stride);
+        assert_eq!(packed(9, 3, 4).as_deref(), Some(&b"abcdefghi"[..]));
+        assert_eq!(packed(8, 4, 4).as_deref(), Some(&b"abc.def."[..]));
+        assert_eq!(packed(8, 4, 0).as_deref(), Some(&b"abc.def."[..]));
+        assert_eq!(packed(5, 3, 4).as_deref(), Some(&b"abcde"[..]));
+        assert_eq!(packed(12, 3, 4), None);
+        assert_eq!(packed(12, 4, 4), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Cameras as they are found, and what is chosen from them.
+
+use super::*;
+use crate::capture::camera::offer::{Rates, SizeOffer, Sizes};
+use proptest::prelude::*;
+
+fn offer(fourcc: &str, sizes: &[(u32, u32, &[f64])]) -> Offer {
+    let format = match fourcc {
+        "YUYV" => Some(PixelFormat::Yuyv),
+        "NV12" => Some(PixelFormat::Nv12),
+        "MJPG" => Some(PixelFormat::Mjpeg),
+        _ => None,
+    };
+    let sizes = sizes
+        .iter()
+        .map(|&(width, height, rates)| SizeOffer {
+            sizes: Sizes::One(Size::new(width, height)),
+            rates: Rates::List(
+                rates
+                    .iter()
+                    .filter_map(|&r| FrameRate::from_f64(r))
+                    .collect(),
+            ),
+        })
+        .collect();
+    Offer {
+        fourcc: fourcc.to_owned(),
+        description: fourcc.to_owned(),
+        format,
+        sizes,
+    }
+}
+
+fn request(width: u32, height: u32, fps: f64) -> Request {
+    Request {
+        size: Size::new(width, height),
+        rate: FrameRate::from_f64(fps).unwrap(),
+        format: None,
+    }
+}
+
+/// A usual USB 2 webcam.
+fn webcam() -> Vec<Offer> {
+    vec![
+        offer(
+            "YUYV",
+            &[
+                (640, 480, &[30.0, 15.0, 7.5]),
+                (1280, 720, &[10.0, 7.5, 5.0]),
+            ],
+        ),
+        offer(
+            "MJPG",
+            &[
+                (640, 480, &[60.0, 30.0, 15.0]),
+                (1280, 720, &[30.0, 15.0]),
+                (1920, 1080, &[30.0, 15.0]),
+            ],
+        ),
+        offer("H264", &[(1920, 1080, &[30.0])]),
+    ]
+}
+
+fn reason(offers: &[Offer], request: &Request) -> String {
+    choose(offers, request).unwrap().reason
+}
+
+#[test]
+fn each_choice_says_why() {
+    for (request, expected) in [
+        (
+            request(640, 480, 30.0),
+            "yuyv 640x480 at 30 fps: raw frames need no decoding",
+        ),
+        (
+            request(1280, 720, 30.0),
+            "mjpeg 1280x720 at 30 fps: yuyv reaches only 10 fps at this size",
+        ),
+        (
+            request(1280, 720, 5.0),
+            "yuyv 1280x720 at 5 fps: raw frames need no decoding",
+        ),
+        (
+            request(1920, 1080, 30.0),
+            "mjpeg 1920x1080 at 30 fps: no raw format has this size",
+        ),
+        (
+            request(640, 480, 60.0),
+            "mjpeg 640x480 at 60 fps: yuyv reaches only 30 fps at this size",
+        ),
+        (
+            request(3840, 2160, 60.0),
+            "mjpeg 1920x1080 at 30 fps: no raw format has this size; 3840x2160 is not offered; \
+             60 fps is not offered at this size",
+        ),
+        (
+            request(640, 480, 29.97),
+            "yuyv 640x480 at 30 fps: raw frames need no decoding",
+        ),
+        (
+            request(640, 480, 25.0),
+            "yuyv 640x480 at 30 fps: raw frames need no decoding; 25 fps is not offered at this size",
+        ),
+    ] {
+        assert_eq!(reason(&webcam(), &request), expected);
+    }
+}
+
+#[test]
+fn the_asked_format_is_taken_even_if_another_does_better() {
+    let mut request = request(1280, 720, 30.0);
+    request.format = Some(PixelFormat::Yuyv);
+    assert_eq!(
+        reason(&webcam(), &request),
+        "yuyv 1280x720 at 10 fps: the format that was asked for; 30 fps is not offered at this size"
+    );
+    request.format = Some(PixelFormat::Nv12);
+    assert_eq!(
+        choose(&webcam(), &request),
+        Err("the camera does not offer nv12, it offers yuyv, mjpeg".to_owned())
+    );
+}
+
+#[test]
+fn nv12_is_cheaper_than_yuyv_and_the_order_of_offers_does_not_matter() {
+    let sizes: &[(u32, u32, &[f64])] = &[(640, 360, &[30.0])];
+    let mut offers = vec![
+        offer("MJPG", sizes),
+        offer("YUYV", sizes),
+        offer("NV12", sizes),
+    ];
+    for _ in 0..2 {
+        let choice = choose(&offers, &request(640, 360, 30.0)).unwrap();
+        assert_eq!(choice.format, PixelFormat::Nv12);
+        offers.reverse();
+    }
+}
+
+#[test]
+fn the_nearest_size_keeps_the_shape_of_the_picture() {
+    let offers = [offer(
+        "YUYV",
+        &[
+            (640, 480, &[30.0]),
+            (1920, 1080, &[30.0]),
+            (320, 240, &[30.0]),
+        ],
+    )];
+    let size = |width, height| {
+        choose(&offers, &request(width, height, 30.0))
+            .unwrap()
+            .size
+            .to_string()
+    };
+    assert_eq!(size(1280, 720), "1920x1080");
+    assert_eq!(size(640, 360), "640x480");
+    assert_eq!(size(16, 16), "320x240");
+    assert_eq!(size(3840, 2160), "1920x1080");
+}
+
+#[test]
+fn a_camera_that_scales_freely_gives_the_very_size() {
+    let offers = [Offer {
+        fourcc: "YUYV".to_owned(),
+        description: String::new(),
+        format: Some(PixelFormat::Yuyv),
+        sizes: vec![SizeOffer {
+            sizes: Sizes::Range {
+                min: Size::new(32, 32),
+                max: Size::new(2592, 1944),
+                step: Size::new(2, 2),
+            },
+            rates: Rates::Range {
+                slowest: FrameRate::whole(1),
+                fastest: FrameRate::whole(90),
+            },
+        }],
+    }];
+    let choice = choose(&offers, &request(854, 480, 24.0)).unwrap();
+    assert_eq!((choice.size, choice.rate), (Size::new(854, 480), 24));
+}
+
+#[test]
+fn what_a_camera_lacks_is_said() {
+    let asked = request(640, 480, 30.0);
+    assert_eq!(
+        choose(&[offer("H264", &[]), offer("GREY", &[])], &asked).unwrap_err(),
+        "no format that can be used, the camera offers H264, GREY"
+    );
+    assert_eq!(
+        choose(&[], &asked).unwrap_err(),
+        "no format that can be used, the camera offers nothing"
+    );
+    let fractional = [offer("YUYV", &[(640, 480, &[29.97, 12.5])])];
+    assert!(
+        choose(&fractional, &asked)
+            .unwrap_err()
+            .contains("whole number of frames")
+    );
+}
+
+proptest! {
+    #[test]
+    fn nothing_offered_is_nearer_than_the_choice(
+        offered in proptest::collection::vec((16_u32..4000, 16_u32..3000, 1_u32..120, any::<bool>()), 1..20),
+        width in 16_u32..4000, height in 16_u32..3000, fps in 1.0..120.0,
+    ) {
+        let asked = request(width, height, fps);
+        let offers: Vec<_> = offered
+            .iter()
+            .map(|&(w, h, rate, raw)| offer(if raw { "YUYV" } else { "MJPG" }, &[(w, h, &[f64::from(rate)])]))
+            .collect();
+        let choice = choose(&offers, &asked).unwrap();
+        for (w, h, rate, _) in offered {
+            let other = distance(Size::new(w, h), asked.size);
+            prop_assert!(distance(choice.size, asked.size) <= other);
+            if Size::new(w, h) == choice.size {
+                prop_assert!(miss(choice.rate, asked.rate).0 <= miss(rate, asked.rate).0);
+            }
+        }
+    }
+}
