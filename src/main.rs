@@ -1,1 +1,3 @@
+//! The command `fanlight`.
+
 fn main() {}
