@@ -5,11 +5,10 @@ set -eu
 
 # Each need: what shows that it is there, and the Debian package that brings it.
 #   command NAME     a program
-#   header NAME      a header that the C++ compiler finds
+#   header NAME      a header that the C compiler finds
 #   libclang         the library that reads the kernel's headers for the V4L2 bindings
 BUILD='
 command c++         g++
-command make        make
 command cmake       cmake
 command nasm        nasm
 libclang -          libclang-dev
@@ -31,7 +30,7 @@ say() { echo "setup: $*" >&2; }
 have() {  # KIND NAME
     case $1 in
         command) command -v "$2" >/dev/null ;;
-        header) echo "#include <$2>" | c++ -E -x c++ - >/dev/null 2>&1 ;;
+        header) echo "#include <$2>" | cc -E - >/dev/null 2>&1 ;;
         libclang)
             [ -n "${LIBCLANG_PATH:-}" ] ||
                 find /usr/lib /usr/lib64 /usr/local/lib -name 'libclang*.so*' 2>/dev/null | grep -qE '/libclang(-[0-9.]+)?\.so' ;;

@@ -25,7 +25,7 @@ const HOMES: [(&str, &str); 13] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["media"],
     &["config", "shutdown", "latest", "metrics"],
     &["capture", "convert", "encode"],
@@ -33,7 +33,8 @@ const LAYERS: [&[&str]; 8] = [
     &["stream"],
     &["rtc"],
     &["http"],
-    &["daemon"],
+    &["daemon", "cli", "cameras"],
+    &["logging"],
 ];
 
 /// A file of the library or the binary.

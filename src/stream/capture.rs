@@ -5,7 +5,7 @@ use crate::latest::{Reader, Writer, latest};
 use crate::media::RawFrame;
 use crate::metrics;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 /// Unusable frames in a row after which the source is taken for broken.
@@ -35,7 +35,7 @@ impl Capture {
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
-        let (open, closed) = channel::<()>();
+        let (open, closed) = sync_channel::<()>(0);
         let span = tracing::info_span!("stream", name);
         std::thread::Builder::new()
             // Linux shows the first 15 bytes of a thread's name.
