@@ -218,7 +218,8 @@ fn supervise(plane: &Arc<Plane>, streams: &Streams) -> JoinSet<String> {
         plane.ended().await;
         "the media thread".to_owned()
     });
-    for stream in streams.iter().cloned() {
+    for stream in streams.iter() {
+        let stream = stream.clone();
         parts.spawn(async move {
             stream.ended().await;
             format!("stream {}", stream.name())

@@ -172,7 +172,10 @@ impl Encoder {
 }
 
 /// Keeps OpenH264 from writing to standard error when it is set up: the crate turns that off only afterwards.
-#[allow(unsafe_code)]
+#[expect(
+    unsafe_code,
+    reason = "the crate offers this option of the codec as a raw call only"
+)]
 fn silence(encoder: &mut openh264::encoder::Encoder) {
     let mut level = WELS_LOG_QUIET;
     // SAFETY: the encoder exists, this option may be set before its initialization, and it is read

@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod capture;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod daemon;

@@ -1,11 +1,11 @@
-//! The `fanlight` command.
+//! The `fanlight` command: arguments, logging, signals, exit status.
 
 use clap::Parser;
 use fanlight::cli::{Cli, Command, Run, urls};
 use fanlight::config::Config;
 use fanlight::daemon::{Daemon, Fault};
-use fanlight::{cameras, logging, rtc};
-use std::path::Path;
+use fanlight::{commands, logging, rtc};
+use std::fmt::Display;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,18 +16,28 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(arguments) => run(&arguments),
-        Command::Cameras { json } => list_cameras(json),
-        Command::CheckConfig { file } => check_config(&file),
+        Command::Cameras { json } => print(commands::cameras(json), 1),
+        Command::CheckConfig { file } => print(commands::check_config(&file), BAD_CONFIGURATION),
+    }
+}
+
+fn print<E: Display>(result: Result<String, E>, failure: u8) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(failure)
+        }
     }
 }
 
 fn run(arguments: &Run) -> ExitCode {
     let config = match arguments.configuration() {
         Ok(config) => config,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(errors) => return print(Err(errors), BAD_CONFIGURATION),
     };
     logging::start(arguments.log_format);
     if arguments.is_fallback() {
@@ -51,41 +61,21 @@ async fn serve(config: Config) -> Result<(), Fault> {
         println!("fanlight: open {url}");
     }
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
-    let ending = daemon.run(async move {
+    let end = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-            tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
+            end_at_once();
         });
-    });
-    ending.await
-}
-
-fn list_cameras(json: bool) -> ExitCode {
-    let cameras = cameras::list();
-    let text = if json {
-        cameras::json(&cameras)
-    } else {
-        cameras::table(&cameras)
     };
-    println!("{}", text.trim_end());
-    ExitCode::SUCCESS
+    daemon.run(end).await
 }
 
-fn check_config(file: &Path) -> ExitCode {
-    match Config::load(file) {
-        Ok(config) => {
-            println!(
-                "{}: good, {} stream(s)",
-                file.display(),
-                config.streams.len()
-            );
-            ExitCode::SUCCESS
-        }
-        Err(errors) => {
-            eprintln!("{errors}");
-            ExitCode::from(BAD_CONFIGURATION)
-        }
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who signals twice wants no drain"
+)]
+fn end_at_once() {
+    tracing::warn!("a second signal: ending at once");
+    std::process::exit(1);
 }

@@ -61,12 +61,15 @@ pub struct Session {
     pub answer: String,
 }
 
-/// The sessions by their ids; touched when one begins or ends, never by media.
+/// Sessions by their ids: the viewer and its stream.
+type SessionMap = HashMap<String, (ViewerId, Arc<Stream>)>;
+
+/// Shared by HTTP and the media thread; touched when a session begins or ends, never by media.
 #[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<HashMap<String, (ViewerId, Arc<Stream>)>>>);
+struct Sessions(Arc<Mutex<SessionMap>>);
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (ViewerId, Arc<Stream>)>> {
+    fn lock(&self) -> MutexGuard<'_, SessionMap> {
         // Every critical section leaves the map whole, so a panic elsewhere can't break it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

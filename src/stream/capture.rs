@@ -5,7 +5,7 @@ use crate::latest::{Reader, Writer, latest};
 use crate::media::RawFrame;
 use crate::metrics;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// Unusable frames in a row after which the source is taken for broken.
@@ -35,7 +35,7 @@ impl Capture {
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
-        let (open, closed) = channel::<()>();
+        let (open, closed) = sync_channel::<()>(0);
         let span = tracing::info_span!("stream", name);
         std::thread::Builder::new()
             // Linux shows the first 15 bytes of a thread's name.
@@ -67,8 +67,7 @@ impl Drop for Capture {
     fn drop(&mut self) {
         // Without its reader the thread ends after the frame at hand.
         drop(self.frames.take());
-        if self.closed.recv_timeout(STOP_TIMEOUT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-        {
+        if self.closed.recv_timeout(STOP_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             // Some drivers block for good when a device stalls; such a thread can't be ended, only left.
             tracing::warn!("the source does not close; its thread is left behind");
         }

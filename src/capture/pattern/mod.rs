@@ -96,6 +96,10 @@ impl Source for PatternSource {
     fn next_frame(&mut self) -> Result<RawFrame, CaptureError> {
         let (index, due) = self.schedule.advance(Instant::now());
         // Does nothing if the frame is overdue.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a source blocks for one frame's time, as a camera does"
+        )]
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let mut frame = self.blank();
         // A clock that stands before 1970 shows midnight.

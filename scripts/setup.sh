@@ -1,0 +1,94 @@
+#!/bin/sh
+# Installs what building (`setup.sh build`) or testing (`setup.sh test`) needs and the machine lacks.
+# Asks nothing, names what it installs, and touches neither network nor root rights when nothing is missing.
+set -eu
+
+# Each need: what shows that it is there, and the Debian package that brings it.
+#   command NAME     a program
+#   header NAME      a header that the C compiler finds
+#   libclang         the library that reads the kernel's headers for the V4L2 bindings
+BUILD='
+command c++         g++
+command cmake       cmake
+command nasm        nasm
+libclang -          libclang-dev
+header linux/videodev2.h linux-libc-dev
+'
+TEST='
+command chromium        chromium
+command chromedriver    chromium-driver
+command ffmpeg          ffmpeg
+command ip              iproute2
+command systemd-analyze systemd
+command python3         python3
+command curl            curl
+command xz              xz-utils
+'
+
+say() { echo "setup: $*" >&2; }
+
+have() {  # KIND NAME
+    case $1 in
+        command) command -v "$2" >/dev/null ;;
+        header) echo "#include <$2>" | cc -E - >/dev/null 2>&1 ;;
+        libclang)
+            [ -n "${LIBCLANG_PATH:-}" ] ||
+                find /usr/lib /usr/lib64 /usr/local/lib -name 'libclang*.so*' 2>/dev/null | grep -qE '/libclang(-[0-9.]+)?\.so' ;;
+    esac
+}
+
+missing() {  # the packages that are missing out of a list of needs
+    echo "$1" | while read -r kind name package; do
+        [ -z "$kind" ] || have "$kind" "$name" || printf '%s ' "$package"
+    done
+}
+
+rust() {
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    if ! command -v cargo >/dev/null; then
+        say "Rust is missing: install stable Rust $wanted or newer with rustup, then try again"
+        exit 1
+    fi
+    found=$(cargo --version | sed -E 's/^cargo ([0-9]+\.[0-9]+).*/\1/')
+    if [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+        say "Rust $found is too old: fanlight needs $wanted or newer (rustup update stable)"
+        exit 1
+    fi
+}
+
+install() {  # PACKAGE...
+    if ! command -v apt-get >/dev/null; then
+        say "missing, under Debian's names: $*"
+        say "this is no Debian or Ubuntu system: install the like with its own package manager, then try again"
+        exit 1
+    fi
+    root=
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            say "missing: $*"
+            say "neither root nor sudo is at hand: as root, run: apt-get install $*"
+            exit 1
+        fi
+        root=sudo
+    fi
+    say "installing with apt-get: $*"
+    $root apt-get update -q >/dev/null
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >/dev/null
+}
+
+cd "$(dirname "$0")/.."
+case ${1:-} in
+    build) needs=$BUILD ;;
+    test) needs=$BUILD$TEST ;;
+    *) echo "usage: setup.sh build|test" >&2; exit 2 ;;
+esac
+rust
+packages=$(missing "$needs")
+# Package names hold no blanks: the list is meant to be split.
+# shellcheck disable=SC2086
+[ -z "$packages" ] || install $packages
+still=$(missing "$needs")
+if [ -n "$still" ]; then
+    say "still missing after the installation: $still"
+    exit 1
+fi
