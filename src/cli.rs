@@ -130,24 +130,6 @@ impl Run {
     }
 }
 
-/// The URLs to open, for a daemon that listens on `http`; `interfaces` are this machine's addresses.
-pub fn urls(http: SocketAddr, interfaces: &[std::net::IpAddr]) -> Vec<String> {
-    let port = http.port();
-    let url = |ip| format!("http://{}/", SocketAddr::new(ip, port));
-    if !http.ip().is_unspecified() {
-        return vec![url(http.ip())];
-    }
-    let reachable = interfaces.iter().copied().filter(|ip| match ip {
-        std::net::IpAddr::V4(ip) => !ip.is_loopback(),
-        std::net::IpAddr::V6(ip) => {
-            http.is_ipv6() && !ip.is_loopback() && !ip.is_unicast_link_local()
-        }
-    });
-    std::iter::once(format!("http://localhost:{port}/"))
-        .chain(reachable.map(url))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,22 +174,6 @@ mod tests {
         assert_eq!(config.streams[0].source, Source::Pattern);
         assert!(
             Cli::try_parse_from(["fanlight", "--test-pattern", "--device", "/dev/video0"]).is_err()
-        );
-    }
-
-    #[test]
-    fn the_urls_are_those_that_can_be_opened() {
-        let interfaces = ["127.0.0.1", "192.168.1.5", "::1", "fe80::1", "fd00::5"];
-        let interfaces = interfaces.map(|ip| ip.parse().unwrap());
-        let of = |address: &str| urls(address.parse().unwrap(), &interfaces).join(" ");
-        assert_eq!(of("127.0.0.1:80"), "http://127.0.0.1:80/");
-        assert_eq!(
-            of("0.0.0.0:80"),
-            "http://localhost:80/ http://192.168.1.5:80/"
-        );
-        assert_eq!(
-            of("[::]:80"),
-            "http://localhost:80/ http://192.168.1.5:80/ http://[fd00::5]:80/"
         );
     }
 }

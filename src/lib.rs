@@ -1,5 +1,6 @@
 //! fanlight: one camera, a fan of viewers.
 
+pub mod addresses;
 pub mod cameras;
 pub mod capture;
 pub mod cli;

@@ -1,10 +1,11 @@
 //! The `fanlight` command: arguments, logging, signals, exit status.
 
 use clap::Parser;
-use fanlight::cli::{Cli, Command, Run, urls};
+use fanlight::addresses::{interfaces, urls};
+use fanlight::cli::{Cli, Command, Run};
 use fanlight::config::Config;
 use fanlight::daemon::{Daemon, Fault};
-use fanlight::{commands, logging, rtc};
+use fanlight::{commands, logging};
 use std::fmt::Display;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,13 +44,11 @@ fn run(arguments: &Run) -> ExitCode {
     if arguments.is_fallback() {
         tracing::warn!("there is no camera at /dev/video0: showing the test pattern");
     }
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            tracing::error!("{fault}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(fault) = serve(config) else {
+        return ExitCode::SUCCESS;
+    };
+    tracing::error!("{fault}");
+    ExitCode::FAILURE
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -57,7 +56,7 @@ async fn serve(config: Config) -> Result<(), Fault> {
     let daemon = Daemon::bind(config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    for url in urls(daemon.http_addr(), &rtc::interfaces()) {
+    for url in urls(daemon.http_addr(), &interfaces()) {
         println!("fanlight: open {url}");
     }
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");

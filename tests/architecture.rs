@@ -27,14 +27,14 @@ const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
 const LAYERS: [&[&str]; 9] = [
     &["media"],
-    &["config", "shutdown", "latest", "metrics"],
+    &["addresses", "config", "shutdown", "latest", "metrics"],
     &["capture", "convert", "encode"],
     &["hub"],
     &["stream"],
     &["rtc"],
     &["http"],
     &["daemon", "cli", "cameras"],
-    &["logging"],
+    &["commands", "logging"],
 ];
 
 /// A file of the library or the binary.

@@ -1,5 +1,6 @@
 //! The addresses that an answer offers: where a viewer can reach the media socket.
 
+use crate::addresses::is_link_local;
 use std::net::{IpAddr, SocketAddr};
 
 /// What decides which addresses are offered to one viewer.
@@ -48,26 +49,6 @@ pub fn addresses(situation: &Situation<'_>) -> Vec<SocketAddr> {
     ips.into_iter()
         .map(|ip| SocketAddr::new(ip, port))
         .collect()
-}
-
-/// Link-local IPv6 is of no use in SDP, which can't name the zone (RFC 4291, RFC 8839 5.1).
-fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
-}
-
-/// The addresses of this machine's interfaces that are up, as the system lists them.
-pub fn interfaces() -> Vec<IpAddr> {
-    match if_addrs::get_if_addrs() {
-        Ok(list) => list
-            .iter()
-            .filter(|interface| interface.is_oper_up() || interface.is_loopback())
-            .map(if_addrs::Interface::ip)
-            .collect(),
-        Err(error) => {
-            tracing::warn!(%error, "can't list the network interfaces");
-            Vec::new()
-        }
-    }
 }
 
 #[cfg(test)]

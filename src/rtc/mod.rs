@@ -6,6 +6,7 @@
 mod answer;
 mod candidates;
 mod demux;
+mod feed;
 mod offer;
 mod packetize;
 mod peer;
@@ -14,10 +15,10 @@ mod timers;
 mod udp;
 mod viewer;
 
+use crate::addresses::interfaces;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
-pub use candidates::interfaces;
 use demux::ViewerId;
 use offer::Offer;
 pub use offer::OfferError;
@@ -156,7 +157,7 @@ impl Plane {
             bound: self.bound,
             reached: reached.map(|ip| ip.to_canonical()),
             external: &self.external,
-            interfaces: &candidates::interfaces(),
+            interfaces: &interfaces(),
         });
         let answer = answer::answer(
             &offer,

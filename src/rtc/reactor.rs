@@ -4,15 +4,12 @@
 
 use super::Sessions;
 use super::demux::{Demux, ViewerId};
-use super::packetize::packetize;
+use super::feed::{Feed, Picture};
 use super::peer::Event;
 use super::timers::Timers;
 use super::udp::{Received, UdpSocket};
 use super::viewer::Viewer;
-use crate::hub::Subscription;
-use crate::media::AccessUnit;
 use crate::metrics;
-use crate::stream::Stream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::HashMap;
 use std::io;
@@ -35,12 +32,6 @@ pub enum Command {
     End(ViewerId),
     /// End all, and the thread.
     Stop,
-}
-
-/// A stream that somebody watches.
-struct Feed {
-    subscription: Subscription,
-    viewers: Vec<ViewerId>,
 }
 
 /// All state of the media thread.
@@ -150,9 +141,12 @@ impl Reactor {
         let feed = self
             .feeds
             .entry(viewer.stream().name().to_owned())
-            .or_insert_with(|| Feed {
-                subscription: subscribe(viewer.stream(), self.waker.clone()),
-                viewers: Vec::new(),
+            .or_insert_with(|| {
+                let waker = self.waker.clone();
+                Feed::new(viewer.stream(), self.epoch, move || {
+                    // It fails only without a poller, and then nobody reads anyway.
+                    let _ = waker.wake();
+                })
             });
         feed.viewers.push(id);
         self.viewers.insert(id, viewer);
@@ -261,7 +255,16 @@ impl Reactor {
         };
         while let Some(event) = viewer.peer.poll_event() {
             match event {
-                Event::Connected => viewer.connected(now),
+                Event::Connected => {
+                    viewer.connected(now);
+                    let feed = self.feeds.get(viewer.stream().name());
+                    let recent = feed.into_iter().flat_map(Feed::recent);
+                    let packets: usize = recent.map(|picture| viewer.show(now, picture)).sum();
+                    if packets == 0 {
+                        viewer.stream().request_keyframe();
+                    }
+                    self.metrics.packets.inc_by(packets as u64);
+                }
                 Event::KeyframeWanted => {
                     self.metrics.keyframe_requests.inc();
                     viewer.stream().request_keyframe();
@@ -289,8 +292,8 @@ impl Reactor {
         let mut feeds = std::mem::take(&mut self.feeds);
         for feed in feeds.values_mut() {
             loop {
-                match feed.subscription.try_next() {
-                    Ok(Some(unit)) => self.picture(&unit, &feed.viewers),
+                match feed.next() {
+                    Ok(Some(picture)) => self.show(&picture, &feed.viewers),
                     Ok(None) => break,
                     Err(lagged) => {
                         tracing::warn!(%lagged, "the media thread is overloaded");
@@ -302,21 +305,19 @@ impl Reactor {
         self.feeds = feeds;
     }
 
-    fn picture(&mut self, unit: &AccessUnit, ids: &[ViewerId]) {
-        let payloads = packetize(&unit.data);
-        let timestamp = rtp_timestamp(unit.captured_at, self.epoch);
+    fn show(&mut self, picture: &Picture, ids: &[ViewerId]) {
         let mut packets = 0;
         for id in ids {
             let Some(viewer) = self.viewers.get_mut(id) else {
                 continue;
             };
-            packets += viewer.send(Instant::now(), unit, timestamp, &payloads);
+            packets += viewer.show(Instant::now(), picture);
             viewer.transmit(&mut self.socket, |_| ());
         }
         self.socket.flush();
         if packets > 0 {
             self.metrics.packets.inc_by(packets as u64);
-            let latency = unit.captured_at.elapsed();
+            let latency = picture.captured_at.elapsed();
             self.metrics.latency.observe(latency.as_secs_f64());
         }
     }
@@ -328,39 +329,5 @@ impl Reactor {
                 viewer.stream().request_keyframe();
             }
         }
-    }
-}
-
-fn subscribe(stream: &Stream, waker: Arc<Waker>) -> Subscription {
-    stream.subscribe(Box::new(move || {
-        // It fails only without a poller, and then nobody reads anyway.
-        let _ = waker.wake();
-    }))
-}
-
-/// The 90 kHz clock of RFC 6184, run by the capture times and wrapping at 32 bits.
-fn rtp_timestamp(at: Instant, epoch: Instant) -> u32 {
-    let ticks = |since: Duration| (since.as_micros() * 9 / 100) as u32;
-    // A frame may have been captured before the thread was started.
-    match at.checked_duration_since(epoch) {
-        Some(since) => ticks(since),
-        None => 0u32.wrapping_sub(ticks(epoch - at)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rtp_clock_runs_at_90_khz_from_before_the_epoch_through_its_wrap() {
-        let epoch = Instant::now() + Duration::from_secs(10);
-        let at = |ms: u64| rtp_timestamp(epoch + Duration::from_millis(ms), epoch);
-        assert_eq!(at(1000), 90_000);
-        let before = rtp_timestamp(epoch - Duration::from_secs(1), epoch);
-        assert_eq!(before.wrapping_add(90_000), 0);
-        // 2^32 ticks take 13 hours and a quarter.
-        let wrap = (1u64 << 32) * 1000 / 90_000;
-        assert_eq!(at(wrap + 1000).wrapping_sub(at(wrap)), 90_000);
     }
 }

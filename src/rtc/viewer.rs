@@ -1,11 +1,10 @@
 //! One viewer on the media thread: its peer, its paths, and whether it is ready for pictures.
 
 use super::demux::ViewerId;
+use super::feed::Picture;
 use super::peer::Peer;
 use super::udp::UdpSocket;
-use crate::media::AccessUnit;
 use crate::stream::{Demand, Stream};
-use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,7 +80,6 @@ impl Viewer {
         }
         self.media = Media::NeedsKeyframe;
         self.stream().metrics().viewers.inc();
-        self.stream().request_keyframe();
         let after = now.saturating_duration_since(self.created);
         tracing::info!(parent: &self.span, ?after, "connected");
     }
@@ -109,14 +107,8 @@ impl Viewer {
     }
 
     /// Sends a picture if the viewer can decode it. Returns the number of packets.
-    pub fn send(
-        &mut self,
-        now: Instant,
-        unit: &AccessUnit,
-        timestamp: u32,
-        payloads: &[Bytes],
-    ) -> usize {
-        if self.media == Media::NeedsKeyframe && unit.keyframe {
+    pub fn show(&mut self, now: Instant, picture: &Picture) -> usize {
+        if self.media == Media::NeedsKeyframe && picture.keyframe {
             self.media = Media::Live;
             let after = self.age(now);
             tracing::debug!(parent: &self.span, ?after, "first picture sent");
@@ -124,8 +116,8 @@ impl Viewer {
         if self.media != Media::Live {
             return 0;
         }
-        self.peer.send(now, timestamp, payloads);
-        payloads.len()
+        self.peer.send(now, picture.timestamp, &picture.payloads);
+        picture.payloads.len()
     }
 
     /// Remembers which of our addresses a remote one spoke to.

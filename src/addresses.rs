@@ -1,0 +1,60 @@
+//! The addresses of this machine, and the URLs under which it is reached.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The addresses of the interfaces that are up, as the system lists them.
+pub fn interfaces() -> Vec<IpAddr> {
+    match if_addrs::get_if_addrs() {
+        Ok(list) => list
+            .iter()
+            .filter(|interface| interface.is_oper_up() || interface.is_loopback())
+            .map(if_addrs::Interface::ip)
+            .collect(),
+        Err(error) => {
+            tracing::warn!(%error, "can't list the network interfaces");
+            Vec::new()
+        }
+    }
+}
+
+/// Whether an address means something only together with an interface (RFC 4291), which neither a URL
+/// nor SDP can name (RFC 8839, 5.1).
+pub fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// The URLs to open for a server that listens on `http` of a machine with these addresses.
+pub fn urls(http: SocketAddr, interfaces: &[IpAddr]) -> Vec<String> {
+    let port = http.port();
+    let url = |ip| format!("http://{}/", SocketAddr::new(ip, port));
+    if !http.ip().is_unspecified() {
+        return vec![url(http.ip())];
+    }
+    let is_reachable =
+        |ip: &IpAddr| !ip.is_loopback() && !is_link_local(*ip) && (ip.is_ipv4() || http.is_ipv6());
+    let reachable = interfaces.iter().copied().filter(is_reachable);
+    std::iter::once(format!("http://localhost:{port}/"))
+        .chain(reachable.map(url))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_urls_are_those_that_can_be_opened() {
+        let interfaces = ["127.0.0.1", "192.168.1.5", "::1", "fe80::1", "fd00::5"];
+        let interfaces = interfaces.map(|ip| ip.parse().unwrap());
+        let of = |address: &str| urls(address.parse().unwrap(), &interfaces).join(" ");
+        assert_eq!(of("127.0.0.1:80"), "http://127.0.0.1:80/");
+        assert_eq!(
+            of("0.0.0.0:80"),
+            "http://localhost:80/ http://192.168.1.5:80/"
+        );
+        assert_eq!(
+            of("[::]:80"),
+            "http://localhost:80/ http://192.168.1.5:80/ http://[fd00::5]:80/"
+        );
+    }
+}
