@@ -1,0 +1,177 @@
+//! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
+
+mod daemon;
+mod viewer;
+
+use daemon::{pattern, request, start, until};
+use fanlight::config::{Source, Stream};
+use hyper::{Request, StatusCode};
+use str0m::media::KeyframeRequestKind;
+use viewer::Viewer;
+
+/// Neither stale nor doubled nor reordered nor missing.
+fn assert_consecutive(counters: &[u32]) {
+    let is_next = |pair: &[u32]| pair[1] == pair[0] + 1;
+    assert!(counters.windows(2).all(is_next), "{counters:?}");
+}
+
+/// Runs a viewer's blocking part beside the daemon.
+fn watching<T>(watch: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(watch)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_frame_arrives_once_and_in_order() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    let counters = watching(|| viewer.counters(90));
+    assert_consecutive(&counters);
+    assert_eq!(daemon.metric("fanlight_nacks_total").await, 0.0);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_viewer_begins_where_the_stream_is() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut first = Viewer::connect(daemon.address, "/camera/whep").await;
+    let before = watching(|| first.counters(40));
+    let mut second = Viewer::connect(daemon.address, "/whep/camera").await;
+    let after = watching(|| second.counters(20));
+    assert_consecutive(&after);
+    assert!(after[0] > before[0] + 20, "{} {}", before[0], after[0]);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_come_over_ipv4_and_ipv6_to_one_wildcard_socket() {
+    let daemon = start("::", vec![pattern("camera")]);
+    for ip in ["127.0.0.1", "::1"] {
+        let address = daemon.at(ip.parse().unwrap());
+        let mut viewer = Viewer::connect(address, "/whep").await;
+        assert_consecutive(&watching(|| viewer.counters(10)));
+    }
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_are_sent_again() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    // Every 13th of the sequence numbers, once: what is sent again has the same one.
+    viewer.lose = |datagram| {
+        use std::sync::atomic::{AtomicU16, Ordering};
+        static HIGHEST: AtomicU16 = AtomicU16::new(0);
+        let is_rtp = datagram.len() > 12 && datagram[0] >> 6 == 2 && datagram[1] & 0x7f >= 96;
+        let number = u16::from_be_bytes([datagram[2], datagram[3]]);
+        let is_new = HIGHEST.fetch_max(number, Ordering::Relaxed) < number;
+        is_rtp && is_new && number.is_multiple_of(13)
+    };
+    assert_consecutive(&watching(|| viewer.counters(90)));
+    assert!(daemon.metric("fanlight_nacks_total").await > 0.0);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_asks_gets_a_keyframe() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    for kind in [KeyframeRequestKind::Pli, KeyframeRequestKind::Fir] {
+        watching(|| viewer.counters(20));
+        viewer.ask_for_keyframe(kind);
+        // The interval between keyframes is longer than a viewer of the test waits.
+        let is_keyframe = |data: &[u8]| data.windows(4).any(|w| w == [0, 0, 1, 0x65]);
+        watching(|| viewer.receive(|data| is_keyframe(&data.data)));
+    }
+    let requests = daemon.metric("fanlight_keyframe_requests_total").await;
+    assert!(requests >= 2.0, "{requests}");
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_is_closed_at_once_and_the_source_with_the_last_one() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    assert_eq!(daemon.stream("camera").await["state"], "idle");
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    watching(|| viewer.counters(5));
+    assert_eq!(daemon.stream("camera").await["state"], "live");
+    assert_eq!(daemon.stream("camera").await["viewers"], 1);
+    for expected in [StatusCode::OK, StatusCode::NOT_FOUND] {
+        let delete = Request::delete(&viewer.location).header("host", "test");
+        let reply = request(daemon.address, delete.body(String::new()).unwrap()).await;
+        assert_eq!(reply.status(), expected);
+        // The viewer hears of it by DTLS.
+        watching(|| viewer.receive(|_| false));
+        assert!(viewer.is_closed);
+    }
+    until("the source is closed", async || {
+        daemon.stream("camera").await["state"] == "idle"
+    })
+    .await;
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_says_goodbye_is_forgotten() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    watching(|| viewer.counters(5));
+    viewer.close();
+    until("the session is forgotten", async || {
+        daemon.metric("fanlight_sessions_active").await == 0.0
+    })
+    .await;
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_ends_says_goodbye_to_its_viewers() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    watching(|| viewer.counters(5));
+    daemon.signal();
+    watching(|| viewer.receive(|_| false));
+    assert!(viewer.is_closed);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_fails_leaves_the_others_alone_and_says_why() {
+    let missing = Stream::new("missing", Source::Device("/dev/video99".into()));
+    let daemon = start("127.0.0.1", vec![pattern("camera"), missing]);
+    let _waiting = Viewer::connect(daemon.address, "/missing/whep").await;
+    until("the failure is shown", async || {
+        let stream = daemon.stream("missing").await;
+        stream["state"] == "down" && stream["error"]["kind"] == "not_found"
+    })
+    .await;
+    let detail = daemon.stream("missing").await["error"]["detail"].clone();
+    assert!(
+        detail.as_str().unwrap().contains("/dev/video99"),
+        "{detail}"
+    );
+    let mut viewer = Viewer::connect(daemon.address, "/camera/whep").await;
+    assert_consecutive(&watching(|| viewer.counters(30)));
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_viewers_at_once_cost_few_keyframes() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewers = Vec::new();
+    for _ in 0..20 {
+        viewers.push(Viewer::connect(daemon.address, "/whep").await);
+    }
+    let threads: Vec<_> = viewers
+        .into_iter()
+        .map(|mut viewer| std::thread::spawn(move || viewer.counters(30)))
+        .collect();
+    for thread in threads {
+        let counters = watching(|| thread.join().unwrap());
+        assert_consecutive(&counters);
+    }
+    let keyframes = daemon
+        .metric("fanlight_keyframes_total{stream=\"camera\"}")
+        .await;
+    assert!(keyframes < 20.0, "{keyframes}");
+    daemon.stop().await.unwrap();
+}

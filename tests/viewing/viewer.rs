@@ -1,0 +1,144 @@
+//! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
+
+use crate::daemon::request;
+use fanlight::capture::pattern::read_counter;
+use fanlight::media::{I420, Size};
+use hyper::{Request, StatusCode};
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+/// However slow the machine is, by then it must have happened.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A connected viewer.
+pub struct Viewer {
+    rtc: Rtc,
+    mid: Mid,
+    socket: UdpSocket,
+    local: SocketAddr,
+    /// The session's URL path.
+    pub location: String,
+    /// Datagrams to lose: those for which it returns true.
+    pub lose: fn(&[u8]) -> bool,
+    pub is_closed: bool,
+}
+
+impl Viewer {
+    /// Makes the exchange at a path such as `/whep`.
+    pub async fn connect(to: SocketAddr, path: &str) -> Self {
+        let mut rtc = Rtc::new(Instant::now());
+        let socket = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
+        let local = socket.local_addr().unwrap();
+        rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
+        let mut change = rtc.sdp_api();
+        let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = change.apply().unwrap();
+        let post = Request::post(path)
+            .header("host", "test")
+            .header("content-type", "application/sdp");
+        let reply = request(to, post.body(offer.to_sdp_string()).unwrap()).await;
+        assert_eq!(reply.status(), StatusCode::CREATED, "{:?}", reply.body());
+        let location = reply.headers()["location"].to_str().unwrap().to_owned();
+        let answer = std::str::from_utf8(reply.body()).unwrap();
+        let answer = str0m::change::SdpAnswer::from_sdp_string(answer).unwrap();
+        rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        Self {
+            rtc,
+            mid,
+            socket,
+            local,
+            location,
+            lose: |_| false,
+            is_closed: false,
+        }
+    }
+
+    /// Ends the connection, as a browser does that leaves the page.
+    pub fn close(&mut self) {
+        self.rtc.close().unwrap();
+        self.receive(|_| false);
+    }
+
+    /// Asks for a keyframe.
+    pub fn ask_for_keyframe(&mut self, kind: KeyframeRequestKind) {
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_rx_by_mid(self.mid, None).unwrap();
+        stream.request_keyframe(kind);
+    }
+
+    /// Receives frames until `done` returns true of one, or the session is closed.
+    pub fn receive(&mut self, mut done: impl FnMut(&MediaData) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut buffer = vec![0; 2000];
+        while !self.is_closed {
+            assert!(Instant::now() < deadline, "nothing more after {DEADLINE:?}");
+            let timeout = loop {
+                match self.rtc.poll_output().unwrap() {
+                    Output::Timeout(at) => break at,
+                    Output::Transmit(transmit) => {
+                        let to = transmit.destination;
+                        self.socket.send_to(&transmit.contents, to).unwrap();
+                    }
+                    Output::Event(Event::MediaData(data)) if done(&data) => return,
+                    Output::Event(Event::Closed) => self.is_closed = true,
+                    Output::Event(_) => {}
+                }
+            };
+            let wait = timeout.saturating_duration_since(Instant::now());
+            let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(100));
+            self.socket.set_read_timeout(Some(wait)).unwrap();
+            let input = match self.socket.recv_from(&mut buffer) {
+                Ok((len, _)) if (self.lose)(&buffer[..len]) => continue,
+                Ok((len, source)) => {
+                    let Ok(contents) = buffer[..len].try_into() else {
+                        continue;
+                    };
+                    let receive = Receive {
+                        proto: Protocol::Udp,
+                        source,
+                        destination: self.local,
+                        contents,
+                    };
+                    Input::Receive(Instant::now(), receive)
+                }
+                Err(_) => Input::Timeout(Instant::now()),
+            };
+            self.rtc.handle_input(input).unwrap();
+        }
+    }
+
+    /// Receives and decodes `count` frames, and reads the counter that the pattern draws into each.
+    pub fn counters(&mut self, count: usize) -> Vec<u32> {
+        let mut decoder = Decoder::new().unwrap();
+        let mut counters = Vec::new();
+        self.receive(|data| {
+            if let Some(picture) = decoder.decode(&data.data).unwrap() {
+                let counter = read_counter(&copy(&picture));
+                counters.push(counter.expect("a picture of the pattern, whole"));
+            }
+            counters.len() == count
+        });
+        counters
+    }
+}
+
+fn copy(decoded: &impl YUVSource) -> I420 {
+    let (width, height) = decoded.dimensions();
+    let mut picture = I420::new(Size::new(width as u32, height as u32));
+    let (y, u, v) = decoded.strides();
+    for (from, stride, to, width) in [
+        (decoded.y(), y, &mut picture.y, width),
+        (decoded.u(), u, &mut picture.u, width / 2),
+        (decoded.v(), v, &mut picture.v, width / 2),
+    ] {
+        for (row, out) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
+            out.copy_from_slice(&row[..width]);
+        }
+    }
+    picture
+}
