@@ -4,8 +4,9 @@
 //! formats that there are. So the questions and the set-up go through `v4l`, on which the library stands, and the
 //! library finds the device as it needs it.
 
+use super::enumerate;
 use super::errors::{catch_panic, from_io};
-use super::offer::{Offer, Rates, SizeOffer, Sizes, rate_of_interval, whole};
+use super::offer::{Offer, rate_of_interval, whole};
 use super::select::Choice;
 use crate::capture::{CaptureError, ErrorKind};
 use crate::media::{PixelFormat, Size};
@@ -15,24 +16,15 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use v4l::capability::Flags;
-use v4l::frameinterval::FrameIntervalEnum;
-use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format, FourCC};
-
-/// The formats that can be captured: those that the camera library and the converter both know.
-const CAPTURABLE: [(&[u8; 4], PixelFormat); 3] = [
-    (b"YUYV", PixelFormat::Yuyv),
-    (b"NV12", PixelFormat::Nv12),
-    (b"MJPG", PixelFormat::Mjpeg),
-];
+use v4l::{Device, Format};
 
 /// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
 pub struct Node {
     path: PathBuf,
     /// The N of `/dev/videoN`.
-    pub index: u32,
+    pub(super) index: u32,
     /// The device's own name, such as `HD Pro Webcam C920`.
     pub name: String,
     /// The kernel driver, such as `uvcvideo`.
@@ -45,7 +37,7 @@ pub struct Node {
 
 /// What the driver made of a [`Choice`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
+pub(super) struct Setup {
     /// Frames per second.
     pub rate: u32,
     /// Bytes from one row to the next; 0 for compressed formats.
@@ -105,66 +97,8 @@ impl Node {
     /// # Errors
     /// `Lost` or `NotFound` if the device went away, `Unsupported` if the driver's answer makes no sense.
     pub fn offers(&self, near: Option<Size>) -> Result<Vec<Offer>, CaptureError> {
-        catch_panic(&self.path, || {
-            let formats = self.device.enum_formats()?.into_iter();
-            formats
-                .map(|format| {
-                    Ok(Offer {
-                        fourcc: code_name(format.fourcc),
-                        description: format.description,
-                        format: CAPTURABLE
-                            .iter()
-                            .find(|(code, _)| **code == format.fourcc.repr)
-                            .map(|(_, format)| *format),
-                        sizes: self.sizes(format.fourcc, near)?,
-                    })
-                })
-                .collect::<io::Result<_>>()
-        })?
-        .map_err(|error| from_io(&self.path, "asking for its formats", &error))
-    }
-
-    fn sizes(&self, fourcc: FourCC, near: Option<Size>) -> io::Result<Vec<SizeOffer>> {
-        let sizes = none_if_unknown(self.device.enum_framesizes(fourcc))?;
-        sizes
-            .into_iter()
-            .map(|size| {
-                let sizes = match size.size {
-                    FrameSizeEnum::Discrete(size) => Sizes::One(Size::new(size.width, size.height)),
-                    FrameSizeEnum::Stepwise(range) => Sizes::Range {
-                        min: Size::new(range.min_width, range.min_height),
-                        max: Size::new(range.max_width, range.max_height),
-                        step: Size::new(range.step_width, range.step_height),
-                    },
-                };
-                let size = near.map_or_else(|| sizes.largest(), |near| sizes.nearest(near));
-                let rates = self.rates(fourcc, size)?;
-                Ok(SizeOffer { sizes, rates })
-            })
-            .collect()
-    }
-
-    fn rates(&self, fourcc: FourCC, size: Size) -> io::Result<Rates> {
-        let intervals = self
-            .device
-            .enum_frameintervals(fourcc, size.width, size.height);
-        let mut list = Vec::new();
-        for interval in none_if_unknown(intervals)? {
-            match interval.interval {
-                FrameIntervalEnum::Discrete(time) => {
-                    list.extend(rate_of_interval(time.numerator, time.denominator));
-                }
-                FrameIntervalEnum::Stepwise(range) => {
-                    // The longest interval is the slowest rate.
-                    let slowest = rate_of_interval(range.max.numerator, range.max.denominator);
-                    let fastest = rate_of_interval(range.min.numerator, range.min.denominator);
-                    if let (Some(slowest), Some(fastest)) = (slowest, fastest) {
-                        return Ok(Rates::Range { slowest, fastest });
-                    }
-                }
-            }
-        }
-        Ok(Rates::List(list))
+        catch_panic(&self.path, || enumerate::offers(&self.device, near))?
+            .map_err(|error| from_io(&self.path, "asking for its formats", &error))
     }
 
     /// Sets format, size and rate. The device keeps them after the node is closed.
@@ -173,18 +107,16 @@ impl Node {
     ///
     /// # Errors
     /// `Busy` while another program captures, `Unsupported` if the driver grants something else.
-    pub fn set_up(&self, choice: &Choice) -> Result<Setup, CaptureError> {
+    pub(super) fn set_up(&self, choice: &Choice) -> Result<Setup, CaptureError> {
         let fail = |error: io::Error| from_io(&self.path, "setting the format", &error);
         let refused = |what: String| {
             let detail = format!("{}: {what}", self.path.display());
             CaptureError::new(ErrorKind::Unsupported, detail)
         };
         let Choice { format, size, .. } = choice;
-        let (code, _) = CAPTURABLE
-            .iter()
-            .find(|(_, capturable)| capturable == format)
+        let code = enumerate::code_of(*format)
             .ok_or_else(|| refused(format!("{format} can't be captured")))?;
-        let asked = Format::new(size.width, size.height, FourCC::new(code));
+        let asked = Format::new(size.width, size.height, code);
         let granted = catch_panic(&self.path, || self.device.set_format(&asked))?.map_err(fail)?;
         if (granted.width, granted.height, granted.fourcc)
             != (asked.width, asked.height, asked.fourcc)
@@ -219,7 +151,7 @@ impl Node {
     ///
     /// # Errors
     /// `Lost`.
-    pub fn stalls(&self, limit: Duration) -> Result<bool, CaptureError> {
+    pub(super) fn stalls(&self, limit: Duration) -> Result<bool, CaptureError> {
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         loop {
             match self.device.handle().poll(libc::POLLIN, millis) {
@@ -233,24 +165,6 @@ impl Node {
             }
         }
     }
-}
-
-/// Drivers that can't enumerate something, or have none of it, answer with one of these.
-fn none_if_unknown<T>(answer: io::Result<Vec<T>>) -> io::Result<Vec<T>> {
-    match answer {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
-            Ok(Vec::new())
-        }
-        other => other,
-    }
-}
-
-/// A code as the kernel prints it: the highest bit stands for "big endian".
-fn code_name(FourCC { repr: mut code }: FourCC) -> String {
-    let big_endian = code[3] & 0x80 != 0;
-    code[3] &= 0x7f;
-    let name = String::from_utf8_lossy(&code);
-    name.trim_end().to_owned() + if big_endian { "-BE" } else { "" }
 }
 
 /// The N of `/dev/videoN`.
@@ -283,14 +197,6 @@ mod tests {
         ] {
             assert_eq!(index(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn codes_are_named_as_the_kernel_names_them() {
-        let name = |code| code_name(FourCC::new(code));
-        assert_eq!(name(b"YUYV"), "YUYV");
-        assert_eq!(name(b"Y16 "), "Y16");
-        assert_eq!(name(b"XR1\xb5"), "XR15-BE");
     }
 
     #[test]

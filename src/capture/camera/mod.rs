@@ -4,23 +4,25 @@
 //! it does not know.
 
 mod device;
+mod enumerate;
 mod errors;
 mod offer;
 mod select;
 
-pub use device::{Node, Setup};
+pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
-pub use select::{Choice, choose};
 
 use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
 use crate::media::{FrameRate, PixelFormat, RawFrame};
 use bytes::{Bytes, BytesMut};
+use device::Setup;
 use errors::{catch_panic, from_text};
 use nokhwa::utils::{
     ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType,
     Resolution,
 };
 use nokhwa::{Buffer, NokhwaError};
+use select::{Choice, choose};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 

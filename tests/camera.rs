@@ -1,0 +1,249 @@
+//! Cameras of the kernel's real drivers, captured and listed inside a virtual machine: vivid, and a USB webcam.
+
+mod vm;
+
+use fanlight::capture::camera::Camera;
+use fanlight::capture::pattern::read_counter;
+use fanlight::capture::{CaptureError, ErrorKind, Opener, Request, Source};
+use fanlight::convert::Converter;
+use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size};
+use serde_json::Value;
+use std::cmp::Ordering;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use vm::wait_for;
+use vm::webcam::{Clips, Webcam};
+
+const DEVICE: &str = "/dev/video0";
+const SIZE: Size = Size::new(320, 180);
+
+#[test]
+fn vivid_is_captured_and_listed() {
+    vm::inside("vivid_is_captured_and_listed", &[vm::VIVID], || {
+        // A format and a rate that the camera library knows nothing of: another program may leave a camera like that.
+        v4l2(&["--set-fmt-video=pixelformat=UYVY", "--set-parm=12.5"]);
+        for (format, expected) in [
+            (None, PixelFormat::Nv12),
+            (Some(PixelFormat::Yuyv), PixelFormat::Yuyv),
+            (Some(PixelFormat::Nv12), PixelFormat::Nv12),
+        ] {
+            let mut source = camera(15, format).open().unwrap();
+            let granted = source.granted().clone();
+            assert_eq!((granted.format, granted.size), (expected, SIZE));
+            assert_eq!(granted.rate, FrameRate::whole(15));
+            let frames = capture(source.as_mut(), 30);
+            assert!(frames.windows(2).all(|pair| pair[0].data != pair[1].data));
+        }
+        let error = camera(15, Some(PixelFormat::Mjpeg)).open().err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert!(error.detail.contains("does not offer mjpeg"), "{error}");
+
+        // While a camera captures it is busy for others, but can be listed.
+        let mut source = camera(15, None).open().unwrap();
+        capture(source.as_mut(), 3);
+        let error = camera(15, None).open().err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Busy, "{error}");
+        let [camera] = &listed()[..] else {
+            panic!("one camera was expected")
+        };
+        assert_eq!(
+            (&camera["device"], &camera["driver"]),
+            (&DEVICE.into(), &"vivid".into())
+        );
+        assert!(offers(camera, "YUYV").contains(&(320, 180, 60.0)));
+        assert!(offers(camera, "YUYV").contains(&(1280, 720, 12.5)));
+        assert_eq!(format_name(camera, "YUYV"), "yuyv");
+        assert!(format_name(camera, "UYVY").is_null());
+        capture(source.as_mut(), 10);
+    });
+}
+
+#[test]
+fn each_fault_of_a_camera_has_its_kind_and_is_survived() {
+    let test = "each_fault_of_a_camera_has_its_kind_and_is_survived";
+    vm::inside(test, &[vm::VIVID], || {
+        let camera = camera(15, None);
+        let open = || camera.open().unwrap();
+        let fails = |kind: ErrorKind, error: CaptureError| {
+            println!("{:?}: {error}", error.kind);
+            assert_eq!(error.kind, kind, "{error}");
+        };
+
+        let mut source = open();
+        v4l2(&["-c", "percentage_of_dropped_buffers=100"]);
+        fails(ErrorKind::Lost, failure(source.as_mut()));
+        v4l2(&["-c", "percentage_of_dropped_buffers=0"]);
+        drop(source);
+
+        let mut source = open();
+        v4l2(&["-c", "inject_fatal_streaming_error=1"]);
+        fails(ErrorKind::Lost, failure(source.as_mut()));
+        drop(source);
+
+        for control in [
+            "inject_vidioc_reqbufs_error=1",
+            "inject_vidioc_streamon_error=1",
+        ] {
+            v4l2(&["-c", control]);
+            fails(ErrorKind::Unsupported, camera.open().err().unwrap());
+        }
+
+        let mut source = open();
+        let driver = Path::new("/sys/bus/platform/drivers/vivid");
+        fs::write(driver.join("unbind"), "vivid.0").unwrap();
+        fails(ErrorKind::Lost, failure(source.as_mut()));
+        drop(source);
+        fails(ErrorKind::NotFound, camera.open().err().unwrap());
+        fs::write(driver.join("bind"), "vivid.0").unwrap();
+        wait_for(|| Path::new(DEVICE).exists());
+        capture(open().as_mut(), 5);
+    });
+}
+
+#[test]
+fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
+    let test = "a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again";
+    let clips = Clips::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), SIZE);
+    vm::inside(test, &vm::USB, || {
+        let webcam = Webcam::plug_in(&clips);
+        let mut source = camera(15, Some(PixelFormat::Mjpeg)).open().unwrap();
+        let frames = capture(source.as_mut(), 30);
+        let counters: Vec<_> = frames.iter().map(counter).collect();
+        println!("{counters:?}");
+        // A slow machine may lose frames, but none is doubled or late. The clip is a loop, longer than the capture.
+        let steps = || counters.windows(2).map(|pair| pair[1].cmp(&pair[0]));
+        assert!(steps().all(Ordering::is_ne), "{counters:?}");
+        assert!(
+            steps().filter(|step| step.is_lt()).count() <= 1,
+            "{counters:?}"
+        );
+        drop(source);
+
+        let mut source = camera(15, Some(PixelFormat::Yuyv)).open().unwrap();
+        capture(source.as_mut(), 30);
+
+        let [camera_node, metadata_node] = &listed()[..] else {
+            panic!("a camera and its metadata were expected")
+        };
+        assert_eq!(camera_node["driver"], "uvcvideo");
+        assert_eq!(format_name(camera_node, "MJPG"), "mjpeg");
+        assert!(offers(camera_node, "MJPG").contains(&(320, 180, 30.0)));
+        assert!(format_name(camera_node, "H264").is_null());
+        let note = metadata_node["note"].as_str().unwrap();
+        assert!(note.contains("metadata"), "{note}");
+
+        drop(webcam);
+        let error = failure(source.as_mut());
+        println!("{error}");
+        assert_eq!(error.kind, ErrorKind::Lost);
+        drop(source);
+        wait_for(|| !Path::new(DEVICE).exists());
+        let error = camera(15, None).open().err().unwrap();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        let _webcam = Webcam::plug_in(&clips);
+        capture(camera(15, None).open().unwrap().as_mut(), 5);
+    });
+}
+
+fn camera(fps: u32, format: Option<PixelFormat>) -> Camera {
+    let rate = FrameRate::whole(fps);
+    Camera::new(
+        DEVICE,
+        Request {
+            size: SIZE,
+            rate,
+            format,
+        },
+    )
+}
+
+/// Takes frames, and checks of each what is true of every camera's frames.
+fn capture(source: &mut dyn Source, count: usize) -> Vec<RawFrame> {
+    let granted = source.granted().clone();
+    let start = Instant::now();
+    let mut picture = I420::new(granted.size);
+    let mut converter = Converter::new();
+    let mut frames: Vec<RawFrame> = Vec::new();
+    while frames.len() < count {
+        let frame = source.next_frame().unwrap();
+        assert!(frame.captured_at <= Instant::now());
+        if let Some(previous) = frames.last() {
+            assert!(frame.captured_at > previous.captured_at);
+        }
+        assert_eq!((frame.format, frame.size), (granted.format, granted.size));
+        if let Some(len) = frame.format.frame_len(frame.size) {
+            assert_eq!(frame.data.len(), len);
+        }
+        converter.convert(&frame, &mut picture).unwrap();
+        let (low, high) = (picture.y.iter().min(), picture.y.iter().max());
+        assert!(low < high, "a picture of one grey");
+        frames.push(frame);
+    }
+    println!(
+        "{}: {}: {count} frames of {} bytes in {:.1} s",
+        granted.device,
+        granted.reason,
+        frames[0].data.len(),
+        start.elapsed().as_secs_f64()
+    );
+    frames
+}
+
+/// The error that ends a capture.
+fn failure(source: &mut dyn Source) -> CaptureError {
+    let start = Instant::now();
+    loop {
+        match source.next_frame() {
+            Err(error) if error.kind != ErrorKind::BadFrame => return error,
+            _ => assert!(start.elapsed() < Duration::from_secs(60), "it never fails"),
+        }
+    }
+}
+
+fn counter(frame: &RawFrame) -> u32 {
+    let mut picture = I420::new(frame.size);
+    Converter::new().convert(frame, &mut picture).unwrap();
+    read_counter(&picture).expect("the counter of the test pattern")
+}
+
+fn v4l2(arguments: &[&str]) {
+    let status = Command::new("v4l2-ctl")
+        .args(["-d", DEVICE])
+        .args(arguments)
+        .status();
+    assert!(status.unwrap().success(), "v4l2-ctl {arguments:?}");
+}
+
+/// What `fanlight cameras --json` says; the table is printed.
+fn listed() -> Vec<Value> {
+    let fanlight = || Command::new(env!("CARGO_BIN_EXE_fanlight"));
+    let table = fanlight().arg("cameras").output().unwrap();
+    println!("{}", String::from_utf8_lossy(&table.stdout));
+    let json = fanlight().args(["cameras", "--json"]).output().unwrap();
+    assert!(table.status.success() && json.status.success());
+    serde_json::from_slice(&json.stdout).unwrap()
+}
+
+fn format<'a>(camera: &'a Value, fourcc: &str) -> &'a Value {
+    let mut formats = camera["formats"].as_array().unwrap().iter();
+    formats.find(|format| format["fourcc"] == fourcc).unwrap()
+}
+
+fn format_name<'a>(camera: &'a Value, fourcc: &str) -> &'a Value {
+    &format(camera, fourcc)["format"]
+}
+
+/// Width, height and rate of everything that a format offers.
+fn offers(camera: &Value, fourcc: &str) -> Vec<(u64, u64, f64)> {
+    let sizes = format(camera, fourcc)["sizes"].as_array().unwrap();
+    let offers = sizes.iter().flat_map(|size| {
+        let side = |name| size[name].as_u64().unwrap();
+        let rates = size["fps"].as_array().unwrap();
+        rates
+            .iter()
+            .map(move |fps| (side("width"), side("height"), fps.as_f64().unwrap()))
+    });
+    offers.collect()
+}

@@ -1,0 +1,77 @@
+//! Runs a test of this binary inside a throw-away machine that has cameras: see `vmrun.sh`.
+
+pub mod webcam;
+
+use std::env;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Set inside the machine.
+const INSIDE: &str = "FANLIGHT_TEST_INSIDE_VM";
+
+/// vivid as a webcam.
+pub const VIVID: &str = "vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0";
+/// What `uvccam.py` needs.
+pub const USB: [&str; 2] = ["vhci-hcd", "uvcvideo"];
+
+/// Whether this process runs inside the machine.
+pub fn is_inside() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
+/// Runs `inside` in a machine with those kernel modules, by starting this test there once more. `test` is its name.
+///
+/// Fails if the machine can't be started: a camera that was not tried is not known to work.
+pub fn inside(test: &str, modules: &[&str], inside: impl FnOnce()) {
+    if is_inside() {
+        return inside();
+    }
+    // One machine at a time, whatever runs the tests: it takes two processors.
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut machine = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/vmrun.sh"));
+    machine.args(["-T", "300"]);
+    for module in modules {
+        machine.args(["-m", module]);
+    }
+    let output = machine
+        .arg("--")
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("tests/vm/vmrun.sh can be started: it needs bash");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    println!("{stdout}{stderr}");
+    assert!(
+        stdout.contains("running 1 test"),
+        "the virtual machine did not start, so no camera was tried; it needs an x86-64 Debian or Ubuntu with apt-get, \
+         python3 and, once, a network: {stderr}"
+    );
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{test} failed inside the machine, see above"
+    );
+}
+
+/// Waits until something is so, for a minute: the machine is slow.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "device nodes come and go without a word to this process"
+)]
+pub fn wait_for(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "waited for a minute, in vain"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}

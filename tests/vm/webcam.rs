@@ -1,0 +1,98 @@
+//! A USB webcam inside the machine: `uvccam.py` with clips of the test pattern.
+
+use super::{is_inside, wait_for};
+use fanlight::capture::pattern::Pattern;
+use fanlight::capture::{Opener, Request};
+use fanlight::media::{FrameRate, Size};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What the webcam shows.
+pub struct Clips {
+    size: Size,
+    mjpeg: PathBuf,
+    h264: PathBuf,
+}
+
+impl Clips {
+    /// Frames of the Motion JPEG clip. Their counters rise; the clip is played again and again.
+    const FRAMES: usize = 60;
+
+    /// Makes the clips outside the machine, for inside all files are read-only; there they are found.
+    pub fn in_folder(folder: &Path, size: Size) -> Self {
+        let clips = Self {
+            size,
+            mjpeg: folder.join("webcam.mjpeg"),
+            h264: folder.join("webcam.h264"),
+        };
+        if !is_inside() {
+            fs::write(&clips.mjpeg, motion_jpeg(size, Self::FRAMES)).unwrap();
+            // Only ever listed, so an access unit delimiter will do.
+            fs::write(&clips.h264, [0, 0, 0, 1, 9, 0x10]).unwrap();
+        }
+        clips
+    }
+}
+
+/// The test pattern as 4:2:2 JPEGs, the kind that webcams make.
+fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
+    let request = Request {
+        size,
+        rate: FrameRate::whole(1000),
+        format: None,
+    };
+    let mut pattern = Pattern::new("webcam", request).open().unwrap();
+    let (width, height) = (size.width as usize, size.height as usize);
+    let mut clip = Vec::new();
+    for _ in 0..frames {
+        let frame = pattern.next_frame().unwrap();
+        let (luma, chroma) = frame.data.split_at(width * height);
+        let every_row_twice = chroma.chunks(width / 2).flat_map(|row| [row, row]);
+        let chroma = every_row_twice.collect::<Vec<_>>().concat();
+        let image = turbojpeg::YuvImage {
+            pixels: &[luma, &chroma].concat()[..],
+            width,
+            height,
+            align: 1,
+            subsamp: turbojpeg::Subsamp::Sub2x1,
+        };
+        clip.extend_from_slice(&turbojpeg::compress_yuv(image, 80).unwrap());
+    }
+    clip
+}
+
+/// A webcam that is plugged in until this is dropped.
+pub struct Webcam(Child);
+
+impl Webcam {
+    /// Returns once `/dev/video0` is there.
+    pub fn plug_in(clips: &Clips) -> Self {
+        // The interpreter itself: a version manager's wrapper takes seconds in the machine.
+        let mut child = Command::new("/usr/bin/python3")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/uvccam.py"))
+            .args(["--size", &clips.size.to_string()])
+            .arg("--frames")
+            .arg(format!("mjpeg={}", clips.mjpeg.display()))
+            .arg("--frames")
+            .arg(format!("h264={}", clips.h264.display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 can be started");
+        let mut port = String::new();
+        let output = child.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut port).unwrap();
+        let webcam = Self(child);
+        wait_for(|| Path::new("/dev/video0").exists());
+        webcam
+    }
+}
+
+impl Drop for Webcam {
+    fn drop(&mut self) {
+        // Already ended or not, it is gone after this.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
