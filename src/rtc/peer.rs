@@ -18,7 +18,7 @@ use rtc::peer_connection::message::RTCMessage;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::{
-    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
+    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCDtlsTransportState, RTCIceCandidate,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -182,6 +182,7 @@ impl Peer {
 
     /// Takes in a datagram of the viewer's.
     pub fn receive(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) {
+        let is_dtls = kind(datagram) == Some(Kind::Dtls);
         let datagram = TaggedBytesMut {
             now,
             transport: TransportContext {
@@ -199,6 +200,16 @@ impl Peer {
             self.read(nomination);
         }
         self.collect();
+        if is_dtls && self.is_closed_by_viewer() {
+            self.events.push(Event::Ended("closed"));
+        }
+    }
+
+    /// Whether the viewer said goodbye: the core's connection state does not tell.
+    fn is_closed_by_viewer(&mut self) -> bool {
+        let sender = self.core.rtp_sender(self.sender);
+        let state = sender.and_then(|sender| Some(sender.transport()?.state()));
+        state == Some(RTCDtlsTransportState::Closed)
     }
 
     /// Lets the core's timers run.

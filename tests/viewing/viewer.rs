@@ -9,7 +9,7 @@ use openh264::formats::YUVSource;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 /// However slow the machine is, by then it must have happened.
@@ -26,6 +26,10 @@ pub struct Viewer {
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
+    /// Keyframes decoded.
+    pub keyframes: usize,
+    /// Keeps its references from one call to the next, as a real viewer's does.
+    decoder: Decoder,
 }
 
 impl Viewer {
@@ -55,13 +59,21 @@ impl Viewer {
             location,
             lose: |_| false,
             is_closed: false,
+            keyframes: 0,
+            decoder: Decoder::new().unwrap(),
         }
     }
 
     /// Ends the connection, as a browser does that leaves the page.
     pub fn close(&mut self) {
         self.rtc.close().unwrap();
-        self.receive(|_| false);
+        while self.rtc.is_alive() {
+            match self.rtc.poll_output().unwrap() {
+                Output::Timeout(at) => self.rtc.handle_input(Input::Timeout(at)).unwrap(),
+                Output::Transmit(transmit) => self.send(&transmit),
+                Output::Event(_) => {}
+            }
+        }
     }
 
     /// Asks for a keyframe.
@@ -80,10 +92,7 @@ impl Viewer {
             let timeout = loop {
                 match self.rtc.poll_output().unwrap() {
                     Output::Timeout(at) => break at,
-                    Output::Transmit(transmit) => {
-                        let to = transmit.destination;
-                        self.socket.send_to(&transmit.contents, to).unwrap();
-                    }
+                    Output::Transmit(transmit) => self.send(&transmit),
                     Output::Event(Event::MediaData(data)) if done(&data) => return,
                     Output::Event(Event::Closed) => self.is_closed = true,
                     Output::Event(_) => {}
@@ -114,16 +123,28 @@ impl Viewer {
 
     /// Receives and decodes `count` frames, and reads the counter that the pattern draws into each.
     pub fn counters(&mut self, count: usize) -> Vec<u32> {
-        let mut decoder = Decoder::new().unwrap();
         let mut counters = Vec::new();
-        self.receive(|data| {
-            if let Some(picture) = decoder.decode(&data.data).unwrap() {
+        while counters.len() < count {
+            let mut unit = None;
+            self.receive(|data| {
+                if !data.contiguous {
+                    eprintln!("gap {:?}", data.seq_range);
+                }
+                unit.replace(data.data.clone()).is_none()
+            });
+            let unit = unit.expect("a frame, not the end of the session");
+            self.keyframes += usize::from(unit.windows(4).any(|nal| nal == [0, 0, 1, 0x65]));
+            if let Some(picture) = self.decoder.decode(&unit).unwrap() {
                 let counter = read_counter(&copy(&picture));
                 counters.push(counter.expect("a picture of the pattern, whole"));
             }
-            counters.len() == count
-        });
+        }
         counters
+    }
+
+    fn send(&self, transmit: &Transmit) {
+        let to = transmit.destination;
+        self.socket.send_to(&transmit.contents, to).unwrap();
     }
 }
 
