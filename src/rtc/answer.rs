@@ -4,7 +4,7 @@
 //! the one section that is served; and the viewer never sees the core's answer. So what is said on the wire
 //! is decided here and nowhere else.
 
-use super::offer::{Offer, Section, Setup, Video};
+use super::offer::{Codec, Offer, Section, Setup, Video};
 use crate::media::ProfileLevelId;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +20,8 @@ pub struct Local<'a> {
     pub fingerprint: &'a str,
     /// Of the video.
     pub ssrc: u32,
+    /// Of its retransmissions, where they are negotiated.
+    pub rtx_ssrc: u32,
     /// The stream's name, which becomes the media stream's.
     pub stream: &'a str,
     /// What the video's parameter set says.
@@ -57,7 +59,8 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     let default = local.addresses.first();
     let port = default.map_or(9, SocketAddr::port);
     let protocol = &section.protocol;
-    sdp.line(format_args!("m=video {port} {protocol} {payload_type}"));
+    let formats = formats(codec);
+    sdp.line(format_args!("m=video {port} {protocol} {formats}"));
     match default.map(SocketAddr::ip) {
         Some(IpAddr::V6(ip)) => sdp.line(format_args!("c=IN IP6 {ip}")),
         Some(IpAddr::V4(ip)) => sdp.line(format_args!("c=IN IP4 {ip}")),
@@ -96,8 +99,18 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     for feedback in &codec.feedback {
         sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
     }
-    let Local { stream, ssrc, .. } = local;
+    let Local {
+        stream,
+        ssrc,
+        rtx_ssrc,
+        ..
+    } = local;
     sdp.line(format_args!("a=msid:{stream} video"));
+    if let Some(rtx) = codec.retransmission {
+        retransmission(sdp, rtx, payload_type);
+        sdp.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
+        sdp.line(format_args!("a=ssrc:{rtx_ssrc} cname:{stream}"));
+    }
     sdp.line(format_args!("a=ssrc:{ssrc} cname:{stream}"));
     for (n, address) in local.addresses.iter().enumerate() {
         let (ip, port) = (address.ip(), address.port());
@@ -108,6 +121,17 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
         ));
     }
     sdp.line(format_args!("a=end-of-candidates"));
+}
+
+/// The payload types of the video section.
+fn formats(codec: &Codec) -> String {
+    let rtx = codec.retransmission.map(|rtx| format!(" {rtx}"));
+    format!("{}{}", codec.payload_type, rtx.unwrap_or_default())
+}
+
+fn retransmission(sdp: &mut Lines, rtx: u8, payload_type: u8) {
+    sdp.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
+    sdp.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
 }
 
 /// RFC 9429, 5.3.1: a rejected section has port 0 and keeps its place.
@@ -142,7 +166,8 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     sdp.line(format_args!("s=-"));
     sdp.line(format_args!("t=0 0"));
     sdp.line(format_args!("a=group:BUNDLE 0"));
-    sdp.line(format_args!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
+    let formats = formats(&video.codec);
+    sdp.line(format_args!("m=video 9 UDP/TLS/RTP/SAVPF {formats}"));
     sdp.line(format_args!("c=IN IP4 0.0.0.0"));
     sdp.line(format_args!("a=mid:0"));
     sdp.line(format_args!("a=recvonly"));
@@ -160,6 +185,9 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     sdp.line(format_args!("a=fmtp:{payload_type} {codec_parameters}"));
     for feedback in &video.codec.feedback {
         sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+    }
+    if let Some(rtx) = video.codec.retransmission {
+        retransmission(&mut sdp, rtx, payload_type);
     }
     sdp.0
 }
@@ -197,6 +225,7 @@ mod tests {
             password: "PASSWORD",
             fingerprint: "sha-256 CC:DD",
             ssrc: 7,
+            rtx_ssrc: 8,
             stream: "garden",
             profile: profile.parse().unwrap(),
             addresses: &addresses,
@@ -227,6 +256,24 @@ mod tests {
     fn the_answer_says_what_the_parameter_set_says() {
         let answer = answer_to(OFFER, "42c028");
         assert!(answer.contains("a=fmtp:97 packetization-mode=1;profile-level-id=42c028\r\n"));
+    }
+
+    #[test]
+    fn retransmissions_are_answered_with_a_source_of_their_own() {
+        assert!(!answer_to(OFFER, "42c01f").contains("rtx"));
+        let rtx = "a=rtpmap:98 rtx/90000\r\na=fmtp:98 apt=97\r\na=rtpmap:97 H264/90000\r\n";
+        let answer = answer_to(&OFFER.replace("a=rtpmap:97 H264/90000\r\n", rtx), "42c01f");
+        for line in [
+            "m=video 8080 UDP/TLS/RTP/SAVPF 97 98",
+            "a=fmtp:98 apt=97",
+            "a=ssrc-group:FID 7 8",
+            "a=ssrc:8 cname:garden",
+        ] {
+            assert!(
+                answer.lines().any(|l| l == line),
+                "{line} is not in {answer}"
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod answer;
 mod candidates;
 mod demux;
 mod feed;
+mod feedback;
 mod offer;
 mod packetize;
 mod peer;
@@ -22,7 +23,7 @@ use crate::stream::Stream;
 use demux::ViewerId;
 use offer::Offer;
 pub use offer::OfferError;
-use peer::{Credentials, Identity, Peer};
+use peer::{Credentials, Identity, Peer, Sources};
 use reactor::{Command, Reactor};
 use std::collections::HashMap;
 use std::io;
@@ -150,8 +151,8 @@ impl Plane {
         // The source opens while the viewer does its handshakes.
         let demand = stream.demand();
         let credentials = Credentials::generate();
-        let ssrc = rand::random::<u32>().max(1);
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, ssrc)
+        let sources = Sources::generate();
+        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let addresses = candidates::addresses(&candidates::Situation {
             bound: self.bound,
@@ -165,7 +166,8 @@ impl Plane {
                 ufrag: &credentials.ufrag,
                 password: &credentials.password,
                 fingerprint: &self.identity.fingerprint,
-                ssrc,
+                ssrc: sources.video,
+                rtx_ssrc: sources.rtx,
                 stream: stream.name(),
                 profile: stream.profile_level_id(),
                 addresses: &addresses,

@@ -40,6 +40,8 @@ pub struct Codec {
     pub profile: ProfileLevelId,
     /// `level-asymmetry-allowed=1` was offered.
     pub level_asymmetry: bool,
+    /// The payload type that retransmissions of it have (RFC 4588).
+    pub retransmission: Option<u8>,
     /// The feedback that was offered for it and that we act on, as in `a=rtcp-fb`.
     pub feedback: Vec<&'static str>,
 }
@@ -215,16 +217,10 @@ fn has_direction(media: &MediaDescription) -> bool {
 fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
     let mut problem = NO_H264;
     let mut best: Option<(u8, Codec)> = None;
-    for mapping in values(media, "rtpmap") {
-        let Some((payload_type, encoding)) = mapping.split_once(' ') else {
+    for (payload_type, number, encoding) in mappings(media) {
+        if !encoding.eq_ignore_ascii_case("H264/90000") {
             continue;
-        };
-        let (Ok(number), true) = (
-            payload_type.parse::<u8>(),
-            encoding.trim().eq_ignore_ascii_case("H264/90000"),
-        ) else {
-            continue;
-        };
+        }
         let parameters = parameters(media, payload_type);
         if parameter(parameters, "packetization-mode") != Some("1") {
             problem = NO_FRAGMENTS;
@@ -232,10 +228,8 @@ fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
         }
         // RFC 6184, 8.1: Baseline at level 1 where the parameter is left out; browsers mean 42e01f.
         let profile = parameter(parameters, "profile-level-id").unwrap_or("42e01f");
-        let (Ok(profile), true) = (profile.parse::<ProfileLevelId>(), number < 128) else {
-            continue;
-        };
-        let Some(rank) = rank(profile) else {
+        let profile = profile.parse::<ProfileLevelId>().ok();
+        let Some((profile, rank)) = profile.and_then(|p| Some((p, rank(p)?))) else {
             problem = NO_PROFILE;
             continue;
         };
@@ -244,12 +238,30 @@ fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
                 payload_type: number,
                 profile,
                 level_asymmetry: parameter(parameters, "level-asymmetry-allowed") == Some("1"),
+                retransmission: retransmission(media, payload_type),
                 feedback: feedback(media, payload_type),
             };
             best = Some((rank, codec));
         }
     }
     best.map(|(_, codec)| codec).ok_or(problem)
+}
+
+/// Names and payload types of the section's codecs.
+fn mappings(media: &MediaDescription) -> impl Iterator<Item = (&str, u8, &str)> {
+    values(media, "rtpmap").filter_map(|mapping| {
+        let (text, encoding) = mapping.split_once(' ')?;
+        let number = text.parse().ok().filter(|number| *number < 128)?;
+        Some((text, number, encoding.trim()))
+    })
+}
+
+/// The payload type whose packets repeat those of `payload_type` (RFC 4588, 8.6).
+fn retransmission(media: &MediaDescription, payload_type: &str) -> Option<u8> {
+    mappings(media)
+        .filter(|(.., encoding)| encoding.eq_ignore_ascii_case("rtx/90000"))
+        .find(|(text, ..)| parameter(parameters(media, text), "apt") == Some(payload_type))
+        .map(|(_, number, _)| number)
 }
 
 /// The lower, the better; `None` for profiles whose decoders need not decode Constrained Baseline

@@ -83,6 +83,16 @@ fn each_unusable_offer_is_told_why() {
 }
 
 #[test]
+fn retransmissions_have_the_payload_type_that_was_offered_for_them() {
+    let rtx = "a=rtpmap:104 rtx/90000\r\na=fmtp:104 apt=102\r\n\
+        a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+    let parsed = Offer::parse(&offer(&(h264(96, "42e01f", 1) + rtx))).unwrap();
+    assert_eq!(parsed.video.codec.retransmission, Some(97));
+    let parsed = Offer::parse(&offer(&(h264(106, "42e01f", 1) + rtx))).unwrap();
+    assert_eq!(parsed.video.codec.retransmission, None);
+}
+
+#[test]
 fn text_that_is_not_sdp_is_malformed() {
     for text in ["", " \r\n", "hello", "{\"sdp\":\"\"}", "v=0\r\n\0"] {
         let error = Offer::parse(text).unwrap_err();

@@ -2,6 +2,7 @@
 
 use super::answer::core_offer;
 use super::demux::{Kind, is_binding_success, is_nomination, kind};
+use super::feedback::{Feedback, Listener, Reports};
 use super::offer::{Offer, Setup};
 use bytes::{Bytes, BytesMut};
 use rtc::crypto::providers::RingProvider;
@@ -11,24 +12,22 @@ use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::certificate::RTCCertificate;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MediaEngine};
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_H264, MIME_TYPE_RTX, MediaEngine,
+};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::event::RTCPeerConnectionEvent as CoreEvent;
-use rtc::peer_connection::message::RTCMessage;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::{
     CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCDtlsTransportState, RTCIceCandidate,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
-    RTCRtpEncodingParameters, RtpCodecKind,
+    RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error as CoreError;
@@ -61,6 +60,9 @@ const ICE_DISCONNECTED: Duration = Duration::from_secs(5);
 const ICE_FAILED: Duration = Duration::from_secs(20);
 /// How often the core looks at these times.
 const ICE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Where the interceptor hears everything.
+const NEXT_TO_THE_WIRE: Slot = Slot::Custom(0);
 
 /// Packets kept for retransmission: two seconds at 2.5 Mbit/s. Payloads are shared, so it costs headers only.
 const NACK_HISTORY: u16 = 512;
@@ -116,15 +118,31 @@ impl Credentials {
     }
 }
 
+/// SSRCs of one session's streams, which differ (RFC 3550, 8.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Sources {
+    /// The video's.
+    pub video: u32,
+    /// That of its retransmissions.
+    pub rtx: u32,
+}
+
+impl Sources {
+    /// Random ones.
+    pub fn generate() -> Self {
+        let video = rand::random();
+        Self {
+            video,
+            rtx: u32::wrapping_add(video, 1),
+        }
+    }
+}
+
 /// What a viewer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The keys are there: media can be sent.
     Connected,
-    /// PLI or FIR: the viewer can't decode.
-    KeyframeWanted,
-    /// Packets that the viewer misses.
-    Lost(u64),
     /// The session is over, and why.
     Ended(&'static str),
 }
@@ -136,6 +154,7 @@ pub struct Peer {
     header: rtp::Header,
     timestamp_offset: u32,
     early: Early,
+    reports: Reports,
     events: Vec<Event>,
 }
 
@@ -149,12 +168,15 @@ impl Peer {
         identity: &Identity,
         credentials: &Credentials,
         offer: &Offer,
-        ssrc: u32,
+        sources: Sources,
     ) -> Result<Self, CoreError> {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
-        let mut core = build(now, identity, credentials, offer, &codec)?;
-        let sender = core.add_track(track(ssrc, codec))?;
+        let reports = Reports::default();
+        let listener = Listener::new(reports.clone());
+        let mut core = build(now, identity, credentials, offer, &codec, listener)?;
+        let rtx = video.codec.retransmission.map(|_| sources.rtx);
+        let sender = core.add_track(track(sources.video, rtx, codec))?;
         let text = core_offer(video, CODEC_PARAMETERS);
         core.set_remote_description(now, RTCSessionDescription::offer(text)?)?;
         for address in [LOCAL_V4, LOCAL_V6] {
@@ -171,11 +193,12 @@ impl Peer {
                 // RFC 3550, 5.1: both start anywhere; a low sequence number keeps the first wrap-around,
                 // which the viewer's SRTP must guess, away from the start.
                 sequence_number: rand::random::<u16>() >> 1,
-                ssrc,
+                ssrc: sources.video,
                 ..Default::default()
             },
             timestamp_offset: rand::random(),
             early: Early::default(),
+            reports,
             events: Vec::new(),
         })
     }
@@ -261,6 +284,11 @@ impl Peer {
         Some((transmit.transport.peer_addr, transmit.message))
     }
 
+    /// What the viewer reported since the last call.
+    pub fn feedback(&self) -> Feedback {
+        self.reports.take()
+    }
+
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         (!self.events.is_empty()).then(|| self.events.remove(0))
@@ -276,12 +304,8 @@ impl Peer {
         while let Some(event) = self.core.poll_event() {
             self.note(&event);
         }
-        while let Some(message) = self.core.poll_read() {
-            if let RTCMessage::RtcpPacket(_, packets) = message.message {
-                let feedback = packets.iter().filter_map(|packet| feedback(&**packet));
-                self.events.extend(feedback);
-            }
-        }
+        // What the core hands over is RTCP that was heard already.
+        while self.core.poll_read().is_some() {}
     }
 
     fn note(&mut self, event: &CoreEvent) {
@@ -305,25 +329,13 @@ impl Peer {
     }
 }
 
-fn feedback(packet: &dyn rtc::rtcp::Packet) -> Option<Event> {
-    let packet = packet.as_any();
-    if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
-        return Some(Event::KeyframeWanted);
-    }
-    let nack = packet.downcast_ref::<TransportLayerNack>()?;
-    // Each pair names one packet and, by a bit mask, up to 16 that follow (RFC 4585, 6.2.1).
-    let lost = |pair: &rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair| {
-        u64::from(1 + pair.lost_packets.count_ones())
-    };
-    Some(Event::Lost(nack.nacks.iter().map(lost).sum()))
-}
-
 fn build(
     now: Instant,
     identity: &Identity,
     credentials: &Credentials,
     offer: &Offer,
     codec: &RTCRtpCodec,
+    listener: Listener,
 ) -> Result<RTCPeerConnection, CoreError> {
     let mut media = MediaEngine::default();
     let parameters = RTCRtpCodecParameters {
@@ -331,8 +343,22 @@ fn build(
         payload_type: offer.video.codec.payload_type,
     };
     media.register_codec(parameters, RtpCodecKind::Video)?;
+    if let Some(payload_type) = offer.video.codec.retransmission {
+        let parameters = RTCRtpCodecParameters {
+            rtp_codec: RTCRtpCodec {
+                mime_type: MIME_TYPE_RTX.to_owned(),
+                clock_rate: 90_000,
+                channels: 0,
+                sdp_fmtp_line: format!("apt={}", offer.video.codec.payload_type),
+                rtcp_feedback: vec![],
+            },
+            payload_type,
+        };
+        media.register_codec(parameters, RtpCodecKind::Video)?;
+    }
     let responder = NackResponderBuilder::new().with_size(NACK_HISTORY).build();
     let interceptors = Registry::new()
+        .with(NEXT_TO_THE_WIRE, listener)
         .with(Slot::NackResponder, responder)
         .with(Slot::SenderReport, SenderReportBuilder::new().build());
     let role = match offer.video.setup {
@@ -377,10 +403,11 @@ fn codec(feedback: &[&str]) -> RTCRtpCodec {
     }
 }
 
-fn track(ssrc: u32, codec: RTCRtpCodec) -> MediaStreamTrack {
+fn track(ssrc: u32, rtx: Option<u32>, codec: RTCRtpCodec) -> MediaStreamTrack {
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {
             ssrc: Some(ssrc),
+            rtx: rtx.map(|ssrc| RTCRtpRtxParameters { ssrc }),
             ..Default::default()
         },
         codec,

@@ -265,15 +265,15 @@ impl Reactor {
                     }
                     self.metrics.packets.inc_by(packets as u64);
                 }
-                Event::KeyframeWanted => {
-                    self.metrics.keyframe_requests.inc();
-                    viewer.stream().request_keyframe();
-                }
-                Event::Lost(packets) => {
-                    self.metrics.nacks.inc_by(packets);
-                }
                 Event::Ended(reason) => return self.end(id, reason),
             }
+        }
+        let feedback = viewer.peer.feedback();
+        self.metrics.nacks.inc_by(feedback.lost);
+        if feedback.keyframe_requests > 0 {
+            let requests = feedback.keyframe_requests;
+            self.metrics.keyframe_requests.inc_by(requests);
+            viewer.stream().request_keyframe();
         }
         let demux = &mut self.demux;
         viewer.transmit(&mut self.socket, |remote| demux.learn(id, remote));

@@ -89,7 +89,7 @@ pub async fn request(to: SocketAddr, request: Request<String>) -> Response<Bytes
     let connection = tokio::net::TcpStream::connect(to).await.unwrap();
     let (mut sender, connection) = handshake(TokioIo::new(connection)).await.unwrap();
     tokio::spawn(connection);
-    let request = request.map(|body| Full::<Bytes>::from(body));
+    let request = request.map(Full::<Bytes>::from);
     let reply = sender.send_request(request).await.unwrap();
     let (head, body) = reply.into_parts();
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
