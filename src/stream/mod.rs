@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// What a stream is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nobody watches; the source is closed.
+    /// Nobody watches; the source is closed. Whether it would open is not known.
     Idle,
     /// The source is being opened.
     Starting,
@@ -197,13 +197,19 @@ impl Stream {
                 .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
     }
 
-    /// Waits until pictures are wanted. `false` when the stream is to end.
+    /// Waits until pictures are wanted; the stream is idle until then. `false` when it is to end.
     fn wait_for_demand(&self) -> bool {
+        let idles =
+            |control: &Control| !control.stopping && control.demand == 0 && !self.config.always_on;
+        if idles(&lock(&self.control)) {
+            self.set_status(|status| {
+                status.state = State::Idle;
+                status.failure = None;
+            });
+        }
         let control = self
             .changed
-            .wait_while(lock(&self.control), |control| {
-                !control.stopping && control.demand == 0 && !self.config.always_on
-            })
+            .wait_while(lock(&self.control), |control| idles(control))
             .unwrap_or_else(PoisonError::into_inner);
         !control.stopping
     }

@@ -9,6 +9,7 @@ use crate::convert::Converter;
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::latest::Taken;
 use crate::media::I420;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ enum Fault {
     Encoder(#[from] EncodeError),
     #[error("no usable frame in {MAX_BAD_FRAMES}: {0}")]
     Unusable(crate::convert::ConvertError),
-    #[error("the capture thread panicked, which is a bug in fanlight or in a library")]
+    #[error("a thread of the stream panicked, which is a bug in fanlight or in a library")]
     Panicked,
     #[error("no thread for the capture: {0}")]
     Thread(#[from] std::io::Error),
@@ -69,14 +70,10 @@ impl Fault {
 fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
     let mut backoff = Backoff::default();
     while stream.wait_for_demand() {
-        match Session::new(stream).run(opener, &mut backoff) {
-            Ok(()) => {
-                stream.set_status(|status| {
-                    status.state = State::Idle;
-                    status.failure = None;
-                });
-                backoff.reset();
-            }
+        // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
+        let session = AssertUnwindSafe(|| Session::new(stream).run(opener, &mut backoff));
+        match catch_unwind(session).unwrap_or(Err(Fault::Panicked)) {
+            Ok(()) => backoff.reset(),
             Err(fault) => fail(stream, &fault, backoff.next()),
         }
     }
