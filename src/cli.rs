@@ -56,7 +56,7 @@ pub struct Run {
     /// Show a moving test pattern, in place of the first stream's camera
     #[arg(long)]
     pub test_pattern: bool,
-    /// Serve HTTP on this TCP address, and media on the same UDP address [default: [::]:8080]
+    /// Serve HTTP on this TCP address, and media on the same UDP address; port 8080 everywhere unless given
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Serve media on this UDP address

@@ -169,6 +169,9 @@ fn the_crate_rtc_and_our_module_rtc_are_told_apart() {
     assert!(crate_use("use crate::media; fn f() { rtc::new() }"));
     assert!(!crate_use("use crate::rtc; fn f() { rtc::new() }"));
     assert!(!crate_use(
+        "use fanlight::{media, rtc}; fn f() { rtc::new() }"
+    ));
+    assert!(!crate_use(
         "use crate::rtc::Handle; fn f() { crate::rtc::new() }"
     ));
     assert!(!crate_use(
@@ -258,7 +261,8 @@ impl Source {
             .map(|words| words.iter().map(|word| word.text.as_str()))
             .any(|words| {
                 let until_end: Vec<_> = words.take_while(|word| *word != ";").collect();
-                until_end.first() == Some(&"crate") && until_end.contains(&name)
+                let ours = matches!(until_end.first(), Some(&("crate" | "fanlight")));
+                ours && until_end.contains(&name)
             })
             || (self.path == "lib.rs" && layer(name).is_some())
     }

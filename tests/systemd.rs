@@ -94,6 +94,7 @@ fn the_sandbox_lets_cameras_the_network_and_the_journal_through() {
     for needed in [
         "Type=notify",
         "DeviceAllow=char-video4linux rw",
+        "Wants=modprobe@videodev.service",
         "SupplementaryGroups=video",
         "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
     ] {

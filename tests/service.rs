@@ -1,0 +1,158 @@
+//! The systemd service at work: installed, started and stopped by systemd in a virtual machine with a camera.
+
+#[expect(dead_code, reason = "the USB webcam is for the tests of cameras")]
+mod vm;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+use vm::wait_for;
+
+const CONFIG: &str = "[[stream]]\nname = \"camera\"\ndevice = \"/dev/video0\"\nsize = \"320x180\"\nfps = 15\nalways_on = true\n";
+
+#[test]
+fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
+    let test = "the_service_starts_shows_its_camera_and_stops_as_systemd_says";
+    vm::inside(test, &[""], || {
+        let systemd = Systemd::boot();
+        fs::create_dir_all("/etc/fanlight").unwrap();
+        fs::write("/etc/fanlight/fanlight.toml", CONFIG).unwrap();
+        let binary = concat!("BINARY=", env!("CARGO_BIN_EXE_fanlight"));
+        systemd.run(&["make", "-C", env!("CARGO_MANIFEST_DIR"), "install", binary]);
+
+        // Returns once the daemon has said that it is ready, and fails if it ends before.
+        systemd.run(&["systemctl", "start", "fanlight"]);
+        assert!(streams().contains("\"state\":\"down\""), "{}", streams());
+        let status = systemd.run(&["systemctl", "show", "fanlight", "-p", "StatusText"]);
+        assert!(status.contains("camera"), "{status}");
+
+        // Plugged in after the start, when the sandbox has long been made.
+        plug_in();
+        wait_for(|| streams().contains("\"state\":\"live\""));
+        let vivid = "/sys/bus/platform/drivers/vivid";
+        fs::write(format!("{vivid}/unbind"), "vivid.0").unwrap();
+        wait_for(|| streams().contains("\"state\":\"down\""));
+        fs::write(format!("{vivid}/bind"), "vivid.0").unwrap();
+        give_to_group_video();
+        wait_for(|| streams().contains("\"state\":\"live\""));
+
+        systemd.run(&["systemctl", "stop", "fanlight"]);
+        assert_eq!(systemd.property("Result"), "success");
+
+        // A wrong configuration is told once: trying again would not mend it.
+        fs::write("/etc/fanlight/fanlight.toml", "fps = 30\n").unwrap();
+        assert!(
+            !systemd
+                .output(&["systemctl", "start", "fanlight"])
+                .status
+                .success()
+        );
+        assert_eq!(systemd.property("ExecMainStatus"), "78");
+        assert_eq!(systemd.property("ActiveState"), "failed");
+        let journal = systemd.run(&["journalctl", "-u", "fanlight", "-o", "cat"]);
+        assert!(
+            journal.contains("fanlight.toml:1: fps: unknown key here"),
+            "{journal}"
+        );
+    });
+}
+
+/// systemd as the first process of a namespace of its own, with the journal and nothing else running.
+struct Systemd {
+    /// As seen from outside the namespace.
+    pid: String,
+}
+
+impl Systemd {
+    fn boot() -> Self {
+        // Nothing of what this host runs as services.
+        fs::write(
+            "/etc/systemd/system/test.target",
+            "[Unit]\nRequires=systemd-journald.service\n",
+        )
+        .unwrap();
+        for wants in ["/etc/systemd/system", "/lib/systemd/system"] {
+            let _ = fs::remove_dir_all(format!("{wants}/sysinit.target.wants"));
+            let _ = fs::remove_dir_all(format!("{wants}/sockets.target.wants"));
+        }
+        let unshare = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount", "--mount-proc"])
+            .args([
+                "/lib/systemd/systemd",
+                "--system",
+                "--unit=test.target",
+                "--show-status=no",
+            ])
+            .env("container", "test")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let id = unshare.id();
+        let children = format!("/proc/{id}/task/{id}/children");
+        wait_for(|| fs::read_to_string(&children).is_ok_and(|children| !children.is_empty()));
+        let children = fs::read_to_string(&children).unwrap();
+        let systemd = Self {
+            pid: children.trim().to_owned(),
+        };
+        wait_for(|| {
+            systemd
+                .output(&["systemctl", "is-active", "test.target"])
+                .status
+                .success()
+        });
+        systemd
+    }
+
+    /// Runs a command among systemd's processes: it listens to no others.
+    fn output(&self, command: &[&str]) -> Output {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--pid", "--mount", "--target", &self.pid, "--"]);
+        nsenter.args(command).output().unwrap()
+    }
+
+    /// Runs a command that has to succeed; what it prints.
+    fn run(&self, command: &[&str]) -> String {
+        let output = self.output(command);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let journal = self.output(&["journalctl", "-o", "cat", "-n", "40"]);
+            let journal = String::from_utf8_lossy(&journal.stdout);
+            panic!("{command:?} failed: {text}{errors}\nthe journal: {journal}");
+        }
+        text
+    }
+
+    fn property(&self, name: &str) -> String {
+        let value = self.run(&["systemctl", "show", "fanlight", "--value", "-p", name]);
+        value.trim().to_owned()
+    }
+}
+
+fn plug_in() {
+    let status = Command::new("modprobe").args(vm::VIVID.split(' ')).status();
+    assert!(status.unwrap().success());
+    give_to_group_video();
+}
+
+/// What udev does on a machine that has it.
+fn give_to_group_video() {
+    wait_for(|| fs::exists("/dev/video0").unwrap());
+    let script = "chgrp video /dev/video0 && chmod 660 /dev/video0";
+    let status = Command::new("sh").args(["-c", script]).status();
+    assert!(status.unwrap().success());
+}
+
+/// What the daemon says of its streams.
+fn streams() -> String {
+    let mut connection = TcpStream::connect("127.0.0.1:8080").unwrap();
+    connection
+        .write_all(b"GET /api/streams HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
