@@ -1,6 +1,7 @@
 //! Where log lines go.
 
 use crate::cli::LogFormat;
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -14,14 +15,17 @@ const FILTER: &str = "warn,fanlight=info,rtc=off,rtc_dtls=off,rtc_ice=off,rtc_in
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let registry = tracing_subscriber::registry().with(filter);
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let text = lines
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
-        LogFormat::Text => registry.with(to_stderr.with_target(false)).init(),
-        LogFormat::Json => registry.with(to_stderr.json()).init(),
+        LogFormat::Text => registry.with(text).init(),
+        LogFormat::Json => registry.with(text.with_target(true).json()).init(),
         LogFormat::Journal => match tracing_journald::layer() {
             Ok(journal) => registry.with(journal).init(),
             Err(error) => {
-                registry.with(to_stderr.with_target(false)).init();
+                registry.with(text).init();
                 tracing::warn!(%error, "there is no journal: logging to standard error");
             }
         },
