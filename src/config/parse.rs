@@ -2,7 +2,7 @@
 
 use super::address;
 use super::problem::Problems;
-use super::section::{KEYS, Section};
+use super::section::{HTTP, RTC, STREAM, Section};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
 use std::collections::HashMap;
@@ -21,13 +21,13 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     let root = Section::root(&mut problems, document.get_ref());
 
     let mut config = Config::default();
-    if let Some(http) = root.table(&mut problems, 0) {
+    if let Some(http) = root.table(&mut problems, HTTP) {
         config.http.listen = http
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.http.listen);
     }
     config.rtc.listen = config.http.listen;
-    if let Some(rtc) = root.table(&mut problems, 1) {
+    if let Some(rtc) = root.table(&mut problems, RTC) {
         config.rtc.listen = rtc
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.rtc.listen);
@@ -68,7 +68,7 @@ fn external_addresses(problems: &mut Problems<'_>, rtc: &Section<'_, '_>) -> Vec
 
 /// Every `[[stream]]`; empty when the file has none, `None` when one is wrong.
 fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<Stream>> {
-    let (name, known) = KEYS[2];
+    let (name, known) = STREAM;
     let Some(list) = root.entry(name) else {
         return Some(Vec::new());
     };

@@ -5,26 +5,29 @@ use super::value::{Parsed, nearest, shown, wrong_type};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// A table's name and its keys.
+pub(super) type Table = (&'static str, &'static [&'static str]);
+
+pub(super) const HTTP: Table = ("http", &["listen"]);
+pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
+pub(super) const STREAM: Table = (
+    "stream",
+    &[
+        "name",
+        "device",
+        "pattern",
+        "size",
+        "fps",
+        "format",
+        "bitrate",
+        "keyframe_interval",
+        "linger",
+        "always_on",
+    ],
+);
+
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [(&str, &[&str]); 3] = [
-    ("http", &["listen"]),
-    ("rtc", &["listen", "external_addresses"]),
-    (
-        "stream",
-        &[
-            "name",
-            "device",
-            "pattern",
-            "size",
-            "fps",
-            "format",
-            "bitrate",
-            "keyframe_interval",
-            "linger",
-            "always_on",
-        ],
-    ),
-];
+pub const KEYS: [Table; 3] = [HTTP, RTC, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [
@@ -89,13 +92,12 @@ impl<'a, 'i> Section<'a, 'i> {
             .ok()
     }
 
-    /// The table at that index of [`KEYS`], if the file has it.
+    /// That table, if the file has it.
     pub(super) fn table(
         &self,
         problems: &mut Problems<'_>,
-        index: usize,
+        (name, known): Table,
     ) -> Option<Section<'a, 'i>> {
-        let (name, known) = KEYS[index];
         let value = self.entry(name)?;
         let at = value.span().start;
         match value.get_ref() {
