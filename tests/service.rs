@@ -65,6 +65,7 @@ struct Systemd {
 }
 
 impl Systemd {
+    #[expect(clippy::zombie_processes, reason = "it lives as long as the machine")]
     fn boot() -> Self {
         // Nothing of what this host runs as services.
         fs::write(
