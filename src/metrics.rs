@@ -101,6 +101,8 @@ pub struct Rtc {
     pub keyframe_requests: Counter,
     /// Packets that viewers reported lost.
     pub nacks: Counter,
+    /// Packets sent again.
+    pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
@@ -237,6 +239,7 @@ fn rtc(registry: &mut Registry) -> Rtc {
             "Keyframes asked for by viewers, PLI and FIR",
         ),
         nacks: family(registry, "nacks", "Packets reported lost by viewers"),
+        retransmissions: family(registry, "retransmissions", "Packets sent again (RTX)"),
         unmatched: family(
             registry,
             "datagrams_unmatched",

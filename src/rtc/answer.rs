@@ -166,8 +166,7 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     sdp.line(format_args!("s=-"));
     sdp.line(format_args!("t=0 0"));
     sdp.line(format_args!("a=group:BUNDLE 0"));
-    let formats = formats(&video.codec);
-    sdp.line(format_args!("m=video 9 UDP/TLS/RTP/SAVPF {formats}"));
+    sdp.line(format_args!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
     sdp.line(format_args!("c=IN IP4 0.0.0.0"));
     sdp.line(format_args!("a=mid:0"));
     sdp.line(format_args!("a=recvonly"));
@@ -185,9 +184,6 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     sdp.line(format_args!("a=fmtp:{payload_type} {codec_parameters}"));
     for feedback in &video.codec.feedback {
         sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
-    }
-    if let Some(rtx) = video.codec.retransmission {
-        retransmission(&mut sdp, rtx, payload_type);
     }
     sdp.0
 }

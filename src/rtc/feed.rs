@@ -14,9 +14,14 @@ use std::time::{Duration, Instant};
 /// keyframe is smaller, and it is sooner on the screen.
 const MAX_REPLAY: usize = 12;
 
+/// Pictures kept for retransmission: two seconds at 30 fps.
+const MAX_CACHE: usize = 64;
+
 /// One picture, packetized once for all viewers.
 #[derive(Debug, Clone)]
 pub struct Picture {
+    /// Counts the feed's pictures.
+    pub number: u64,
     /// Decoding can begin here.
     pub keyframe: bool,
     /// 90 kHz ticks since the media thread's epoch.
@@ -28,8 +33,9 @@ pub struct Picture {
 }
 
 impl Picture {
-    fn new(unit: &AccessUnit, epoch: Instant) -> Self {
+    fn new(number: u64, unit: &AccessUnit, epoch: Instant) -> Self {
         Self {
+            number,
             keyframe: unit.keyframe,
             timestamp: rtp_timestamp(unit.captured_at, epoch),
             payloads: packetize(&unit.data).into(),
@@ -45,7 +51,7 @@ pub struct Feed {
     epoch: Instant,
     /// Who watches.
     pub viewers: Vec<ViewerId>,
-    recent: Recent,
+    cache: Cache,
 }
 
 impl Feed {
@@ -55,7 +61,7 @@ impl Feed {
             subscription: stream.subscribe(Box::new(wake)),
             epoch,
             viewers: Vec::new(),
-            recent: Recent::default(),
+            cache: Cache::default(),
         }
     }
 
@@ -67,30 +73,66 @@ impl Feed {
         let Some(unit) = self.subscription.try_next()? else {
             return Ok(None);
         };
-        let picture = Picture::new(&unit, self.epoch);
-        self.recent.push(picture.clone());
+        let picture = Picture::new(self.cache.end(), &unit, self.epoch);
+        self.cache.push(picture.clone());
         Ok(Some(picture))
     }
 
     /// What a newcomer can begin with: a keyframe that is a few pictures old at the most, and all since.
     pub fn recent(&self) -> impl Iterator<Item = &Picture> {
-        self.recent.0.iter()
+        self.cache.since_keyframe()
+    }
+
+    /// A picture of the last seconds.
+    pub fn picture(&self, number: u64) -> Option<&Picture> {
+        self.cache.get(number)
     }
 }
 
-/// The pictures since a recent keyframe; empty when the last one is older than [`MAX_REPLAY`] pictures.
+/// The pictures of the last seconds, numbered in order; the oldest goes. One for all viewers.
 #[derive(Debug, Default)]
-struct Recent(VecDeque<Picture>);
+struct Cache {
+    pictures: VecDeque<Picture>,
+    /// Number of the next one.
+    end: u64,
+    /// How many pictures ago the last keyframe was, itself included.
+    since_keyframe: usize,
+}
 
-impl Recent {
+impl Cache {
+    const fn end(&self) -> u64 {
+        self.end
+    }
+
     fn push(&mut self, picture: Picture) {
-        if picture.keyframe || self.0.len() == MAX_REPLAY {
-            self.0.clear();
+        if self.pictures.len() == MAX_CACHE {
+            self.pictures.pop_front();
         }
-        // Without its keyframe a picture is of no use.
-        if picture.keyframe || !self.0.is_empty() {
-            self.0.push_back(picture);
-        }
+        self.since_keyframe = match (picture.keyframe, self.since_keyframe) {
+            (true, _) => 1,
+            // Without its keyframe a picture is of no use.
+            (false, 0) => 0,
+            (false, pictures) => pictures + 1,
+        };
+        self.end = picture.number + 1;
+        self.pictures.push_back(picture);
+    }
+
+    fn get(&self, number: u64) -> Option<&Picture> {
+        let age = self.end.checked_sub(number)?;
+        let index = self
+            .pictures
+            .len()
+            .checked_sub(usize::try_from(age).ok()?)?;
+        self.pictures.get(index)
+    }
+
+    fn since_keyframe(&self) -> impl Iterator<Item = &Picture> {
+        let wanted = match self.since_keyframe {
+            pictures @ 1..=MAX_REPLAY => pictures,
+            _ => 0,
+        };
+        self.pictures.range(self.pictures.len() - wanted..)
     }
 }
 
@@ -120,28 +162,45 @@ mod tests {
         assert_eq!(at(wrap + 1000).wrapping_sub(at(wrap)), 90_000);
     }
 
-    #[test]
-    fn a_newcomer_begins_with_a_recent_keyframe_and_all_since() {
-        let picture = |timestamp, keyframe| Picture {
+    fn picture(number: u64, keyframe: bool) -> Picture {
+        Picture {
+            number,
             keyframe,
-            timestamp,
+            timestamp: 0,
             payloads: Arc::new([]),
             captured_at: Instant::now(),
-        };
-        let mut recent = Recent::default();
-        let numbers = |recent: &Recent| recent.0.iter().map(|p| p.timestamp).collect::<Vec<_>>();
-        recent.push(picture(0, false));
-        assert!(numbers(&recent).is_empty(), "no keyframe yet");
-        recent.push(picture(1, true));
-        recent.push(picture(2, false));
-        assert_eq!(numbers(&recent), [1, 2]);
-        recent.push(picture(3, true));
-        assert_eq!(numbers(&recent), [3]);
-        for n in 4..3 + MAX_REPLAY as u32 {
-            recent.push(picture(n, false));
         }
-        assert_eq!(recent.0.len(), MAX_REPLAY);
-        recent.push(picture(100, false));
-        assert!(numbers(&recent).is_empty(), "too long ago");
+    }
+
+    #[test]
+    fn a_newcomer_begins_with_a_recent_keyframe_and_all_since() {
+        let mut cache = Cache::default();
+        let numbers = |cache: &Cache| cache.since_keyframe().map(|p| p.number).collect::<Vec<_>>();
+        cache.push(picture(0, false));
+        assert!(numbers(&cache).is_empty(), "no keyframe yet");
+        cache.push(picture(1, true));
+        cache.push(picture(2, false));
+        assert_eq!(numbers(&cache), [1, 2]);
+        cache.push(picture(3, true));
+        assert_eq!(numbers(&cache), [3]);
+        for n in 4..3 + MAX_REPLAY as u64 {
+            cache.push(picture(n, false));
+        }
+        assert_eq!(numbers(&cache).len(), MAX_REPLAY);
+        cache.push(picture(3 + MAX_REPLAY as u64, false));
+        assert!(numbers(&cache).is_empty(), "too long ago");
+    }
+
+    #[test]
+    fn pictures_are_found_by_number_until_they_are_old() {
+        let mut cache = Cache::default();
+        assert!(cache.get(0).is_none());
+        for n in 0..100 {
+            cache.push(picture(n, n == 0));
+        }
+        assert!(cache.get(100).is_none(), "not there yet");
+        assert_eq!(cache.get(99).unwrap().number, 99);
+        assert_eq!(cache.get(36).unwrap().number, 36);
+        assert!(cache.get(35).is_none(), "gone");
     }
 }

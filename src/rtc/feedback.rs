@@ -15,13 +15,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// Packets that one look at the reports may name.
+const MAX_LOST: usize = 256;
+
 /// What a viewer reported since it was last asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Feedback {
     /// PLI and FIR: it can't decode.
     pub keyframe_requests: u64,
-    /// Packets it misses.
-    pub lost: u64,
+    /// Sequence numbers of packets it misses; more than [`MAX_LOST`] are left for a keyframe to mend.
+    pub lost: Vec<u16>,
 }
 
 impl Feedback {
@@ -30,11 +33,21 @@ impl Feedback {
         if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
             self.keyframe_requests += 1;
         } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
-            // Each pair names one packet and, by a bit mask, up to 16 that follow (RFC 4585, 6.2.1).
-            let lost = |pair: &NackPair| u64::from(1 + pair.lost_packets.count_ones());
-            self.lost += nack.nacks.iter().map(lost).sum::<u64>();
+            let room = MAX_LOST - self.lost.len();
+            self.lost
+                .extend(nack.nacks.iter().flat_map(lost).take(room));
         }
     }
+}
+
+/// The packets of a pair: one, and by a bit mask up to 16 that follow (RFC 4585, 6.2.1).
+fn lost(pair: &NackPair) -> impl Iterator<Item = u16> + use<> {
+    let NackPair {
+        packet_id,
+        lost_packets,
+    } = *pair;
+    let following = (0..16u16).filter(move |bit| lost_packets >> bit & 1 == 1);
+    std::iter::once(packet_id).chain(following.map(move |bit| packet_id.wrapping_add(bit + 1)))
 }
 
 /// Shared by a peer and its interceptor, which run on one thread; the core wants its parts `Sync`.
@@ -119,7 +132,7 @@ mod tests {
         feedback.note(&FullIntraRequest::default());
         feedback.note(&rtcp::receiver_report::ReceiverReport::default());
         let pair = |lost_packets| NackPair {
-            packet_id: 7,
+            packet_id: u16::MAX,
             lost_packets,
         };
         feedback.note(&TransportLayerNack {
@@ -128,7 +141,7 @@ mod tests {
         });
         let expected = Feedback {
             keyframe_requests: 2,
-            lost: 4,
+            lost: vec![u16::MAX, u16::MAX, 0, 2],
         };
         assert_eq!(feedback, expected);
     }

@@ -1,21 +1,23 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
 use super::answer::core_offer;
-use super::demux::{Kind, is_binding_success, is_nomination, kind};
+use super::demux::{Kind, kind};
+use super::early::Early;
+use super::egress::{Egress, Parameters, Sent};
 use super::feedback::{Feedback, Listener, Reports};
+use super::identity::{Credentials, Identity, Sources};
+use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
-use bytes::{Bytes, BytesMut};
-use rtc::crypto::providers::RingProvider;
-use rtc::crypto::{RTCCryptoProvider, SignatureScheme};
+use super::srtp::Profile;
+use bytes::BytesMut;
+use rtc::crypto::RTCCryptoProvider;
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
+use rtc::interceptor::{Registry, Slot};
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::certificate::RTCCertificate;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
-use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_H264, MIME_TYPE_RTX, MediaEngine,
-};
-use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MediaEngine};
+use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
 use rtc::peer_connection::event::RTCPeerConnectionEvent as CoreEvent;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
@@ -23,15 +25,16 @@ use rtc::peer_connection::transport::{
     CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCDtlsTransportState, RTCIceCandidate,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::rtp;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
-    RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+    RTCRtpEncodingParameters, RtpCodecKind,
 };
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error as CoreError;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use rtc::statistics::StatsSelector;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,80 +67,6 @@ const ICE_INTERVAL: Duration = Duration::from_secs(2);
 /// Where the interceptor hears everything.
 const NEXT_TO_THE_WIRE: Slot = Slot::Custom(0);
 
-/// Packets kept for retransmission: two seconds at 2.5 Mbit/s. Payloads are shared, so it costs headers only.
-const NACK_HISTORY: u16 = 512;
-
-/// The daemon's side of every session: one certificate for all viewers.
-pub struct Identity {
-    certificate: RTCCertificate,
-    provider: Arc<dyn RTCCryptoProvider>,
-    /// Hash function and value, as in `a=fingerprint`.
-    pub fingerprint: String,
-}
-
-impl Identity {
-    /// A fresh certificate, ECDSA on P-256 as browsers use it.
-    ///
-    /// # Errors
-    /// When the crypto library fails.
-    pub fn generate() -> Result<Self, CoreError> {
-        let provider: Arc<dyn RTCCryptoProvider> = Arc::new(RingProvider::new());
-        let params = rcgen::CertificateParams::new(vec!["fanlight".to_owned()])
-            .map_err(|error| CoreError::Other(error.to_string()))?;
-        let scheme = SignatureScheme::EcdsaP256Sha256;
-        let certificate = RTCCertificate::generate(provider.crypto(), scheme, params)?;
-        let fingerprints = certificate.get_fingerprints(provider.crypto())?;
-        let fingerprint = fingerprints
-            .first()
-            .map(|f| format!("{} {}", f.algorithm, f.value.to_uppercase()))
-            .ok_or_else(|| CoreError::Other("a certificate without a fingerprint".into()))?;
-        Ok(Self {
-            certificate,
-            provider,
-            fingerprint,
-        })
-    }
-}
-
-/// ICE credentials of our side (RFC 8445, 5.3: 24 and 128 bits at least).
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// Names the session in STUN requests.
-    pub ufrag: String,
-    /// Proves that the sender knows the answer.
-    pub password: String,
-}
-
-impl Credentials {
-    /// Unguessable ones.
-    pub fn generate() -> Self {
-        Self {
-            ufrag: format!("{:016x}", rand::random::<u64>()),
-            password: format!("{:032x}", rand::random::<u128>()),
-        }
-    }
-}
-
-/// SSRCs of one session's streams, which differ (RFC 3550, 8.1).
-#[derive(Debug, Clone, Copy)]
-pub struct Sources {
-    /// The video's.
-    pub video: u32,
-    /// That of its retransmissions.
-    pub rtx: u32,
-}
-
-impl Sources {
-    /// Random ones.
-    pub fn generate() -> Self {
-        let video = rand::random();
-        Self {
-            video,
-            rtx: u32::wrapping_add(video, 1),
-        }
-    }
-}
-
 /// What a viewer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -151,8 +80,9 @@ pub enum Event {
 pub struct Peer {
     core: RTCPeerConnection,
     sender: RTCRtpSenderId,
-    header: rtp::Header,
-    timestamp_offset: u32,
+    keys: Arc<KeyTap>,
+    parameters: Parameters,
+    we_are_client: bool,
     early: Early,
     reports: Reports,
     events: Vec<Event>,
@@ -174,9 +104,10 @@ impl Peer {
         let codec = codec(&video.codec.feedback);
         let reports = Reports::default();
         let listener = Listener::new(reports.clone());
-        let mut core = build(now, identity, credentials, offer, &codec, listener)?;
-        let rtx = video.codec.retransmission.map(|_| sources.rtx);
-        let sender = core.add_track(track(sources.video, rtx, codec))?;
+        let keys = Arc::new(KeyTap::new(identity.provider.clone()));
+        let settings = settings(keys.clone(), credentials, offer);
+        let mut core = build(now, identity, settings, offer, &codec, listener)?;
+        let sender = core.add_track(track(sources.video, codec))?;
         let text = core_offer(video, CODEC_PARAMETERS);
         core.set_remote_description(now, RTCSessionDescription::offer(text)?)?;
         for address in [LOCAL_V4, LOCAL_V6] {
@@ -187,16 +118,14 @@ impl Peer {
         Ok(Self {
             core,
             sender,
-            header: rtp::Header {
-                version: 2,
+            keys,
+            parameters: Parameters {
                 payload_type: video.codec.payload_type,
-                // RFC 3550, 5.1: both start anywhere; a low sequence number keeps the first wrap-around,
-                // which the viewer's SRTP must guess, away from the start.
-                sequence_number: rand::random::<u16>() >> 1,
+                rtx_payload_type: video.codec.retransmission,
                 ssrc: sources.video,
-                ..Default::default()
+                rtx_ssrc: sources.rtx,
             },
-            timestamp_offset: rand::random(),
+            we_are_client: video.setup == Setup::Active,
             early: Early::default(),
             reports,
             events: Vec::new(),
@@ -248,24 +177,40 @@ impl Peer {
         self.core.poll_timeout()
     }
 
-    /// Sends the payloads of one access unit; `timestamp` counts 90 kHz ticks from any common origin.
-    pub fn send(&mut self, now: Instant, timestamp: u32, payloads: &[Bytes]) {
-        self.header.timestamp = timestamp.wrapping_add(self.timestamp_offset);
-        for (n, payload) in payloads.iter().enumerate() {
-            let header = &mut self.header;
-            header.marker = n + 1 == payloads.len();
-            header.sequence_number = header.sequence_number.wrapping_add(1);
-            let packet = rtp::Packet {
-                header: header.clone(),
-                payload: payload.clone(),
-            };
-            let Some(mut sender) = self.core.rtp_sender(self.sender) else {
-                return;
-            };
-            if let Err(error) = sender.write_rtp(now, packet) {
-                tracing::debug!(%error, "not sent");
-                return;
-            }
+    /// Our outgoing media, once the handshake is done. There is one in a session: its keys are handed out once, and the
+    /// core, which has the same keys, is given no RTP to send.
+    ///
+    /// # Errors
+    /// When the negotiated profile is unknown, or the keys were not seen.
+    pub fn egress(&mut self, now: Instant) -> Result<Egress, CoreError> {
+        let stats = self.core.get_stats(now, StatsSelector::None);
+        let name = stats.transport().map_or("", |t| &t.srtp_cipher);
+        let profile = match name {
+            "SRTP_AEAD_AES_128_GCM" => Profile::Gcm,
+            "SRTP_AES128_CM_HMAC_SHA1_80" => Profile::Cm,
+            other => return Err(CoreError::Other(format!("SRTP profile {other:?}"))),
+        };
+        let key = self.keys.take(profile, self.we_are_client);
+        let key = key.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
+        Egress::new(self.keys.crypto(), profile, &key, self.parameters)
+            .map_err(|error| CoreError::Crypto(error.to_string()))
+    }
+
+    /// Sends a sender report (RFC 3550, 6.4.1), which ties `timestamp` to `ntp`, the same moment on the wall clock.
+    pub fn report(&mut self, now: Instant, ntp: u64, timestamp: u32, sent: Sent) {
+        let report = SenderReport {
+            ssrc: self.parameters.ssrc,
+            ntp_time: ntp,
+            rtp_time: timestamp,
+            packet_count: sent.packets,
+            octet_count: sent.octets,
+            ..Default::default()
+        };
+        let Some(mut sender) = self.core.rtp_sender(self.sender) else {
+            return;
+        };
+        if let Err(error) = sender.write_rtcp(now, vec![Box::new(report)]) {
+            tracing::debug!(%error, "no report sent");
         }
     }
 
@@ -329,10 +274,35 @@ impl Peer {
     }
 }
 
+fn settings(
+    provider: Arc<dyn RTCCryptoProvider>,
+    credentials: &Credentials,
+    offer: &Offer,
+) -> SettingEngine {
+    let role = match offer.video.setup {
+        Setup::Passive => RTCDtlsRole::Server,
+        Setup::Active => RTCDtlsRole::Client,
+    };
+    SettingEngineBuilder::new()
+        .with_crypto_provider(provider)
+        .with_answering_dtls_role(role)
+        .with_srtp_protection_profiles(vec![
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        ])
+        // Names of the form `.local` are never looked up.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_lite(true)
+        .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
+        .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), None)
+        .with_ice_connection_attempts(Some(ICE_INTERVAL), None)
+        .build()
+}
+
 fn build(
     now: Instant,
     identity: &Identity,
-    credentials: &Credentials,
+    settings: SettingEngine,
     offer: &Offer,
     codec: &RTCRtpCodec,
     listener: Listener,
@@ -343,38 +313,6 @@ fn build(
         payload_type: offer.video.codec.payload_type,
     };
     media.register_codec(parameters, RtpCodecKind::Video)?;
-    if let Some(payload_type) = offer.video.codec.retransmission {
-        let parameters = RTCRtpCodecParameters {
-            rtp_codec: RTCRtpCodec {
-                mime_type: MIME_TYPE_RTX.to_owned(),
-                clock_rate: 90_000,
-                channels: 0,
-                sdp_fmtp_line: format!("apt={}", offer.video.codec.payload_type),
-                rtcp_feedback: vec![],
-            },
-            payload_type,
-        };
-        media.register_codec(parameters, RtpCodecKind::Video)?;
-    }
-    let responder = NackResponderBuilder::new().with_size(NACK_HISTORY).build();
-    let interceptors = Registry::new()
-        .with(NEXT_TO_THE_WIRE, listener)
-        .with(Slot::NackResponder, responder)
-        .with(Slot::SenderReport, SenderReportBuilder::new().build());
-    let role = match offer.video.setup {
-        Setup::Passive => RTCDtlsRole::Server,
-        Setup::Active => RTCDtlsRole::Client,
-    };
-    let settings = SettingEngineBuilder::new()
-        .with_crypto_provider(identity.provider.clone())
-        .with_answering_dtls_role(role)
-        // Names of the form `.local` are never looked up.
-        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        .with_lite(true)
-        .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
-        .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), None)
-        .with_ice_connection_attempts(Some(ICE_INTERVAL), None)
-        .build();
     let configuration = RTCConfigurationBuilder::new()
         .with_certificates(vec![identity.certificate.clone()])
         .build();
@@ -382,7 +320,7 @@ fn build(
         .with_configuration(configuration)
         .with_setting_engine(settings)
         .with_media_engine(media)
-        .with_interceptor_registry(interceptors)
+        .with_interceptor_registry(Registry::new().with(NEXT_TO_THE_WIRE, listener))
         .build(now)
 }
 
@@ -403,11 +341,10 @@ fn codec(feedback: &[&str]) -> RTCRtpCodec {
     }
 }
 
-fn track(ssrc: u32, rtx: Option<u32>, codec: RTCRtpCodec) -> MediaStreamTrack {
+fn track(ssrc: u32, codec: RTCRtpCodec) -> MediaStreamTrack {
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {
             ssrc: Some(ssrc),
-            rtx: rtx.map(|ssrc| RTCRtpRtxParameters { ssrc }),
             ..Default::default()
         },
         codec,
@@ -437,54 +374,4 @@ fn candidate(
         ..Default::default()
     };
     RTCIceCandidate::from(&host.new_candidate_host()?).to_json()
-}
-
-/// Datagrams that come too early for the core, until it can use them.
-///
-/// It drops DTLS that arrives before ICE has selected a pair, and it forgets a nomination that arrives before its
-/// own check of the pair has succeeded. The viewer would repeat both, but up to a second later.
-#[derive(Default)]
-struct Early {
-    is_over: bool,
-    dtls: Vec<TaggedBytesMut>,
-    nomination: Option<TaggedBytesMut>,
-    /// The nomination, when it is to be repeated now.
-    due: Option<TaggedBytesMut>,
-}
-
-impl Early {
-    /// A client's first flight is one datagram, with a large certificate a few. More than these are dropped.
-    const MAX_DTLS: usize = 4;
-
-    /// Takes in a datagram and returns it if the core is to have it now.
-    fn filter(&mut self, datagram: TaggedBytesMut) -> Option<TaggedBytesMut> {
-        if self.is_over {
-            return Some(datagram);
-        }
-        let message = &datagram.message;
-        if kind(message) == Some(Kind::Dtls) {
-            if self.dtls.len() < Self::MAX_DTLS {
-                self.dtls.push(datagram);
-            }
-            return None;
-        }
-        if is_nomination(message) {
-            self.nomination = Some(TaggedBytesMut {
-                now: datagram.now,
-                transport: datagram.transport,
-                message: message.clone(),
-            });
-        } else if is_binding_success(message) {
-            // Once the core has read this one, its check has succeeded.
-            self.due = self.nomination.take();
-        }
-        Some(datagram)
-    }
-
-    /// A pair is selected: hands over what was held, and holds nothing more.
-    fn release(&mut self) -> Vec<TaggedBytesMut> {
-        self.is_over = true;
-        self.nomination = None;
-        std::mem::take(&mut self.dtls)
-    }
 }

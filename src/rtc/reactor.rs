@@ -253,13 +253,17 @@ impl Reactor {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
+        let demux = &mut self.demux;
+        viewer.transmit(&mut self.socket, |remote| demux.learn(id, remote));
         while let Some(event) = viewer.peer.poll_event() {
             match event {
+                Event::Connected if !viewer.connected(now) => return self.end(id, "no_media"),
                 Event::Connected => {
-                    viewer.connected(now);
                     let feed = self.feeds.get(viewer.stream().name());
                     let recent = feed.into_iter().flat_map(Feed::recent);
-                    let packets: usize = recent.map(|picture| viewer.show(now, picture)).sum();
+                    let socket = &mut self.socket;
+                    let shown = recent.map(|picture| viewer.show(now, picture, socket));
+                    let packets: usize = shown.sum();
                     if packets == 0 {
                         viewer.stream().request_keyframe();
                     }
@@ -269,14 +273,18 @@ impl Reactor {
             }
         }
         let feedback = viewer.peer.feedback();
-        self.metrics.nacks.inc_by(feedback.lost);
+        if !feedback.lost.is_empty()
+            && let Some(feed) = self.feeds.get(viewer.stream().name())
+        {
+            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
+            let repeated = viewer.repeat(now, &feedback.lost, feed, &mut self.socket);
+            self.metrics.retransmissions.inc_by(repeated);
+        }
         if feedback.keyframe_requests > 0 {
             let requests = feedback.keyframe_requests;
             self.metrics.keyframe_requests.inc_by(requests);
             viewer.stream().request_keyframe();
         }
-        let demux = &mut self.demux;
-        viewer.transmit(&mut self.socket, |remote| demux.learn(id, remote));
         let deadline = viewer
             .connect_deadline()
             .into_iter()
@@ -311,8 +319,7 @@ impl Reactor {
             let Some(viewer) = self.viewers.get_mut(id) else {
                 continue;
             };
-            packets += viewer.show(Instant::now(), picture);
-            viewer.transmit(&mut self.socket, |_| ());
+            packets += viewer.show(Instant::now(), picture, &mut self.socket);
         }
         self.socket.flush();
         if packets > 0 {

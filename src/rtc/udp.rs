@@ -29,6 +29,15 @@ pub struct Received<'a> {
     pub data: &'a [u8],
 }
 
+/// Where a datagram goes, and from which of our addresses; `None` leaves that to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// The viewer's address.
+    pub remote: SocketAddr,
+    /// Ours, to which the viewer speaks.
+    pub local: Option<IpAddr>,
+}
+
 /// Counts since the last [`UdpSocket::take_counts`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -38,8 +47,7 @@ pub struct Counts {
 
 /// Datagrams of one size to one destination, sent with one system call. Only the last may be shorter.
 struct Run {
-    remote: SocketAddr,
-    local: Option<IpAddr>,
+    path: Path,
     segment: usize,
     is_complete: bool,
     data: Vec<u8>,
@@ -83,8 +91,10 @@ impl UdpSocket {
             buffers: vec![vec![0; BUFFER]; BATCH],
             meta: [RecvMeta::default(); BATCH],
             run: Run {
-                remote: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-                local: None,
+                path: Path {
+                    remote: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+                    local: None,
+                },
                 segment: 0,
                 is_complete: true,
                 data: Vec::with_capacity(MAX_RUN),
@@ -140,24 +150,36 @@ impl UdpSocket {
         Ok(true)
     }
 
-    /// Queues a datagram, from the given address of ours. It leaves with [`flush`](Self::flush), or earlier.
-    pub fn push(&mut self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
+    /// Queues a datagram of `len` bytes, which `write` appends to the buffer. It leaves with [`flush`](Self::flush),
+    /// or earlier. What `write` fails to make is left out.
+    pub fn push<E>(
+        &mut self,
+        path: Path,
+        len: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) {
         let run = &self.run;
         let joins = !run.is_complete
-            && run.remote == remote
-            && run.local == local
-            && datagram.len() <= run.segment
-            && run.data.len() + datagram.len() <= MAX_RUN
+            && run.path == path
+            && len <= run.segment
+            && run.data.len() + len <= MAX_RUN
             && run.data.len() / run.segment < self.state.max_gso_segments();
         if !joins {
             self.flush();
-            self.run.remote = remote;
-            self.run.local = local;
-            self.run.segment = datagram.len();
-            self.run.is_complete = datagram.is_empty();
+            self.run.path = path;
+            self.run.segment = len;
+            self.run.is_complete = len == 0;
         }
-        self.run.is_complete |= datagram.len() < self.run.segment;
-        self.run.data.extend_from_slice(datagram);
+        let run = &mut self.run;
+        let start = run.data.len();
+        let written = write(&mut run.data);
+        if written.is_err() || run.data.len() != start + len {
+            // A datagram of another length would shift the borders of those behind it.
+            run.data.truncate(start);
+            self.counts.refused += 1;
+            return;
+        }
+        run.is_complete |= len < run.segment;
     }
 
     /// Sends what is queued. What the kernel refuses is dropped and counted: media that waits is stale,
@@ -168,15 +190,15 @@ impl UdpSocket {
             return;
         }
         let transmit = Transmit {
-            destination: for_family(run.remote, self.local),
+            destination: for_family(run.path.remote, self.local),
             ecn: None,
             contents: &run.data,
             segment_size: (run.data.len() > run.segment).then_some(run.segment),
-            src_ip: run.local,
+            src_ip: run.path.local,
         };
         if let Err(error) = self.state.try_send(UdpSockRef::from(&self.io), &transmit) {
             self.counts.refused += run.data.len().div_ceil(run.segment) as u64;
-            tracing::debug!(%error, remote = %run.remote, "not sent");
+            tracing::debug!(%error, remote = %run.path.remote, "not sent");
         }
         run.data.clear();
         run.is_complete = true;
@@ -222,6 +244,14 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn push(socket: &mut UdpSocket, remote: SocketAddr, local: Option<IpAddr>, data: &[u8]) {
+        let path = Path { remote, local };
+        socket.push(path, data.len(), |buffer| {
+            buffer.extend_from_slice(data);
+            Ok::<_, ()>(())
+        });
+    }
+
     fn receive_all(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Option<IpAddr>, u8)> {
         let mut all = Vec::new();
         let until = std::time::Instant::now() + Duration::from_secs(10);
@@ -240,11 +270,11 @@ mod tests {
             let ip: IpAddr = host.parse().unwrap();
             let mut client = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
             // Loopback sends to 127.0.0.2 from any 127/8 address.
-            client.push(SocketAddr::new(ip, port), Some(ip), &[1]);
+            push(&mut client, SocketAddr::new(ip, port), Some(ip), &[1]);
             client.flush();
             let (remote, local, _) = receive_all(&mut server, 1)[0];
             assert_eq!((remote, local), (client.local_addr(), Some(ip)));
-            server.push(remote, local, &[2]);
+            push(&mut server, remote, local, &[2]);
             server.flush();
             let (from, ..) = receive_all(&mut client, 1)[0];
             assert_eq!(from, SocketAddr::new(ip, port));
@@ -258,7 +288,7 @@ mod tests {
         let to = client.local_addr();
         let lengths = [1200, 1200, 1200, 300, 1200, 40, 41, 0, 9];
         for (n, len) in lengths.into_iter().enumerate() {
-            server.push(to, None, &vec![n as u8; len]);
+            push(&mut server, to, None, &vec![n as u8; len]);
         }
         server.flush();
         let received: Vec<_> = receive_all(&mut client, 8).iter().map(|r| r.2).collect();
