@@ -1,6 +1,7 @@
 //! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
 mod daemon;
+mod picture;
 mod viewer;
 
 use daemon::{pattern, request, start, until};

@@ -1,11 +1,9 @@
 //! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
 
 use crate::daemon::request;
-use fanlight::capture::pattern::read_counter;
-use fanlight::media::{I420, Size};
+use crate::picture::counter;
 use hyper::{Request, StatusCode};
 use openh264::decoder::Decoder;
-use openh264::formats::YUVSource;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
@@ -130,8 +128,7 @@ impl Viewer {
             let unit = unit.expect("a frame, not the end of the session");
             self.keyframes += usize::from(unit.windows(4).any(|nal| nal == [0, 0, 1, 0x65]));
             if let Some(picture) = self.decoder.decode(&unit).unwrap() {
-                let counter = read_counter(&copy(&picture));
-                counters.push(counter.expect("a picture of the pattern, whole"));
+                counters.push(counter(&picture));
             }
         }
         counters
@@ -141,20 +138,4 @@ impl Viewer {
         let to = transmit.destination;
         self.socket.send_to(&transmit.contents, to).unwrap();
     }
-}
-
-fn copy(decoded: &impl YUVSource) -> I420 {
-    let (width, height) = decoded.dimensions();
-    let mut picture = I420::new(Size::new(width as u32, height as u32));
-    let (y, u, v) = decoded.strides();
-    for (from, stride, to, width) in [
-        (decoded.y(), y, &mut picture.y, width),
-        (decoded.u(), u, &mut picture.u, width / 2),
-        (decoded.v(), v, &mut picture.v, width / 2),
-    ] {
-        for (row, out) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
-            out.copy_from_slice(&row[..width]);
-        }
-    }
-    picture
 }
