@@ -106,12 +106,13 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
         ..
     } = local;
     sdp.line(format_args!("a=msid:{stream} video"));
+    // The video's comes first: Chromium takes the first one for it, whatever the group says.
+    sdp.line(format_args!("a=ssrc:{ssrc} cname:{stream}"));
     if let Some(rtx) = codec.retransmission {
         retransmission(sdp, rtx, payload_type);
         sdp.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
         sdp.line(format_args!("a=ssrc:{rtx_ssrc} cname:{stream}"));
     }
-    sdp.line(format_args!("a=ssrc:{ssrc} cname:{stream}"));
     for (n, address) in local.addresses.iter().enumerate() {
         let (ip, port) = (address.ip(), address.port());
         let priority = priority(n);
@@ -270,6 +271,8 @@ mod tests {
                 "{line} is not in {answer}"
             );
         }
+        let at = |line| answer.find(line).unwrap();
+        assert!(at("a=ssrc:7 ") < at("a=ssrc:8 "), "{answer}");
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Capture {
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
         let (open, closed) = sync_channel::<()>(0);
-        let span = tracing::info_span!("stream", name);
+        // The stream's, which its encode thread is in.
+        let span = tracing::Span::current();
         std::thread::Builder::new()
             // Linux shows the first 15 bytes of a thread's name.
             .name(format!("cap-{name}"))

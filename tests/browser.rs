@@ -1,0 +1,230 @@
+//! The page in a real browser: headless Chromium watches the test pattern from the daemon as users run it.
+//!
+//! Leaves screenshots of what it saw in `target/screenshots`.
+
+mod support;
+
+use serde_json::json;
+use support::browser::Browser;
+use support::daemon::Daemon;
+use support::page::{note_states, stat, states, until_decoded};
+use support::picture::{colours, watch};
+use support::{eventually, http, site};
+
+/// Small pictures, since a browser without a graphics card decodes and draws three of them at once.
+const THREE_STREAMS: &str = r#"
+[[stream]]
+name = "porch"
+pattern = true
+size = "640x360"
+
+[[stream]]
+name = "garden"
+pattern = true
+size = "320x180"
+
+[[stream]]
+name = "attic"
+device = "/dev/video99"
+"#;
+
+/// What a page of another site needs: this, and the address of the daemon.
+const OTHER_SITE: &str = r#"<!doctype html>
+<title>Another site</title>
+<main data-state="connecting"><video autoplay muted playsinline></video></main>
+<script type="module">
+  import { WhepClient } from 'http://DAEMON/assets/whep.js';
+  const main = document.querySelector('main');
+  const client = new WhepClient('http://DAEMON/whep', { onstate: (state) => { main.dataset.state = state; } });
+  window.leave = () => client.close();
+  document.querySelector('video').srcObject = await client.connect();
+</script>
+"#;
+
+#[tokio::test]
+async fn the_page_plays_every_picture_once_in_order_and_in_its_colours() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    browser.open(&daemon.url("/")).await;
+    browser.until_state("main", "playing").await;
+
+    let pictures = watch(&browser, 60).await;
+    let is_next = |pair: &[_]| pair[0] < pair[1];
+    let counters: Option<Vec<_>> = pictures.iter().map(|picture| picture.counter).collect();
+    let counters = counters.unwrap_or_else(|| panic!("a picture has no counter: {pictures:?}"));
+    assert!(counters.windows(2).all(is_next), "{counters:?}");
+
+    // The bars are 75 % of each colour. With the matrix of BT.709 in place of BT.601, green would be 30 off.
+    const BARS: [[u8; 3]; 7] = [
+        [191, 191, 191],
+        [191, 191, 0],
+        [0, 191, 191],
+        [0, 191, 0],
+        [191, 0, 191],
+        [191, 0, 0],
+        [0, 0, 191],
+    ];
+    let middles: Vec<_> = (0..7).map(|bar| (1280 * (2 * bar + 1) / 14, 280)).collect();
+    let shown = colours(&browser, &middles).await;
+    for (shown, drawn) in shown.iter().zip(BARS) {
+        let is_near = |(shown, drawn): (&f64, u8)| (shown - f64::from(drawn)).abs() < 6.0;
+        let all = shown.iter().zip(drawn).all(is_near);
+        assert!(all, "{drawn:?} is shown as {shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_statistics_tell_what_is_played() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    browser.open(&daemon.url("/camera")).await;
+    browser.until_state("main", "playing").await;
+
+    browser.press("s").await;
+    let before = until_decoded(&browser, 0).await;
+    until_decoded(&browser, before).await;
+    browser.screenshot("playing").await;
+    let server = format!("{} udp", daemon.address());
+    for (key, expected) in [
+        ("size", "1280 × 720"),
+        ("codec", "H.264 Constrained Baseline 3.1"),
+        ("lost", "0 (0.00 %)"),
+        ("remote", &server),
+    ] {
+        assert_eq!(stat(&browser, key).await, expected, "{key}");
+    }
+    let all = browser.text(".stats").await;
+    assert!(!all.contains("NaN") && !all.contains("undefined"), "{all}");
+
+    let is_hidden = "return document.querySelector('.stats').hidden";
+    assert_eq!(browser.run(is_hidden, &[]).await, false);
+    browser.press("s").await;
+    assert_eq!(browser.run(is_hidden, &[]).await, true);
+}
+
+#[tokio::test]
+async fn a_page_says_that_the_daemon_is_gone_and_plays_again_when_it_is_back() {
+    let browser = Browser::start().await;
+    let mut daemon = Daemon::start(&["--test-pattern"]);
+    browser.open(&daemon.url("/")).await;
+    browser.until_state("main", "playing").await;
+    note_states(&browser).await;
+
+    daemon.kill();
+    browser.until_state("main", "offline").await;
+    let said = browser.text(".notice").await;
+    assert!(said.contains("not reachable"), "{said}");
+    daemon.start_again();
+    browser.until_state("main", "playing").await;
+    let after_kill = states(&browser).await;
+    assert_eq!(after_kill[..2], ["playing", "stalled"], "{after_kill:?}");
+
+    // Who is told goodbye need not find out.
+    note_states(&browser).await;
+    assert_eq!(daemon.terminate().code(), Some(0), "{}", daemon.log());
+    browser.until_state("main", "offline").await;
+    let after_goodbye = states(&browser).await;
+    assert_eq!(after_goodbye[..2], ["playing", "connecting"]);
+    assert!(!after_goodbye.contains(&"stalled".to_owned()));
+
+    daemon.start_again();
+    browser.until_state("main", "playing").await;
+    watch(&browser, 5).await;
+}
+
+#[tokio::test]
+async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::configured(THREE_STREAMS);
+    browser.open(&daemon.url("/")).await;
+    browser.until_state("main", "ready").await;
+    browser.until_state("a[href=porch]", "playing").await;
+    browser.until_state("a[href=garden]", "playing").await;
+    browser.until_state("a[href=attic]", "camera-down").await;
+    browser.screenshot("grid").await;
+
+    browser
+        .run("document.querySelector('a[href=attic]').click()", &[])
+        .await;
+    browser
+        .until_state("main[data-view=player]", "camera-down")
+        .await;
+    let said = browser.text(".notice").await;
+    browser.screenshot("camera-down").await;
+    let error = &daemon.stream("attic")["error"];
+    assert!(said.contains("The camera is not there"), "{said}");
+    for part in ["detail", "cure"] {
+        let told = error[part].as_str().unwrap();
+        assert!(told.len() > 10, "{error}");
+        // The page begins its sentences with a capital.
+        assert!(
+            said.to_lowercase().contains(&told.to_lowercase()),
+            "{told:?} is not in {said:?}"
+        );
+    }
+
+    browser.open(&daemon.url("/nowhere")).await;
+    browser.until_state("main", "unknown").await;
+    let said = browser.text(".notice").await;
+    assert!(said.contains("porch") && said.contains("garden"), "{said}");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_can_use_the_client_module() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let address = daemon.address().to_string();
+    let site = site::serve(OTHER_SITE.replace("DAEMON", &address)).await;
+    browser.open(&site).await;
+    browser.until_state("main", "connected").await;
+    watch(&browser, 5).await;
+    assert_eq!(daemon.stream("camera")["viewers"], 1);
+
+    // Ending the session takes what a browser keeps from other sites unless told: the reply's Location, and DELETE.
+    browser.run("leave()", &[]).await;
+    until_left(&daemon).await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_left_ends_its_session_and_with_the_last_one_the_camera_closes() {
+    let config = "[[stream]]\nname = \"camera\"\npattern = true\nlinger = \"0s\"\n";
+    let browser = Browser::start().await;
+    let daemon = Daemon::configured(config);
+    browser.open(&daemon.url("/")).await;
+    browser.until_state("main", "playing").await;
+    let stream = daemon.stream("camera");
+    assert_eq!(
+        (&stream["viewers"], &stream["state"]),
+        (&json!(1), &json!("live"))
+    );
+
+    browser.open("about:blank").await;
+    until_left(&daemon).await;
+    eventually("the camera to be closed", async || {
+        let stream = daemon.stream("camera");
+        (stream["state"] == "idle")
+            .then_some(())
+            .ok_or(stream.to_string())
+    })
+    .await;
+}
+
+/// Waits until the only session is over because the page ended it, not because it fell silent.
+async fn until_left(daemon: &Daemon) {
+    eventually("the viewer to be gone", async || {
+        let viewers = daemon.stream("camera")["viewers"].clone();
+        (viewers == 0).then_some(()).ok_or(viewers.to_string())
+    })
+    .await;
+    let metrics = http::get(daemon.address(), "/metrics").body;
+    let lines = metrics.lines();
+    let ended: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("fanlight_sessions_ended_total"))
+        .collect();
+    // DELETE comes by HTTP and the farewell of DTLS by UDP: either may be first.
+    let by_the_page = ["{reason=\"deleted\"} 1", "{reason=\"closed\"} 1"];
+    assert!(
+        ended.len() == 1 && by_the_page.contains(&ended[0]),
+        "{ended:?}"
+    );
+}

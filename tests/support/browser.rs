@@ -1,0 +1,166 @@
+//! Headless Chromium, driven over WebDriver.
+
+use super::scratch::Scratch;
+use super::{DEADLINE, eventually};
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A browser decodes and draws in software here: several at once would starve each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Nothing that calls home, nothing that asks; WebRTC as users have it.
+const FLAGS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,800",
+];
+
+/// A browser with one empty tab. Ended when dropped.
+pub struct Browser {
+    client: Client,
+    _driver: Driver,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Browser {
+    /// Starts one, when no other test has one.
+    pub async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let driver = Driver::start();
+        let profile = driver.scratch.path().join("profile");
+        let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
+        flags.push(format!("--user-data-dir={}", profile.display()));
+        let options = json!({ "goog:chromeOptions": { "args": flags } });
+        let capabilities: Capabilities = serde_json::from_value(options).unwrap();
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{}", driver.port))
+            .await
+            .unwrap();
+        Self {
+            client,
+            _driver: driver,
+            _turn: turn,
+        }
+    }
+
+    /// Goes to a page, and so leaves the one before.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Runs the body of an async function in the page and brings back what it returns.
+    pub async fn run(&self, script: &str, arguments: &[Value]) -> Value {
+        let call = format!("return (async function () {{ {script} }})(...arguments)");
+        let result = self.client.execute(&call, arguments.to_vec()).await;
+        result.unwrap_or_else(|error| panic!("{error}\nin {script}"))
+    }
+
+    /// Presses a key, whatever has the focus.
+    pub async fn press(&self, key: &str) {
+        let body = self.client.find(Locator::Css("body")).await.unwrap();
+        body.send_keys(key).await.unwrap();
+    }
+
+    /// The text of an element, with all that is in it.
+    pub async fn text(&self, selector: &str) -> String {
+        let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
+        let text = self.run(script, &[json!(selector)]).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until an element's `data-state` is this one.
+    pub async fn until_state(&self, selector: &str, state: &str) {
+        let script = "const found = document.querySelector(arguments[0]);
+            return [found?.dataset.state, found?.innerText]";
+        eventually(&format!("{selector} to be {state}"), async || {
+            let found = self.run(script, &[json!(selector)]).await;
+            if found[0] == state {
+                Ok(())
+            } else {
+                Err(found.to_string())
+            }
+        })
+        .await;
+    }
+
+    /// Keeps a picture of the window, for people to look at, below the build folder.
+    pub async fn screenshot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        let file: PathBuf = folder.join(name).with_extension("png");
+        std::fs::write(file, picture).unwrap();
+    }
+}
+
+/// chromedriver and all that it starts, which is a process group.
+struct Driver {
+    shell: Child,
+    port: u16,
+    reader: Option<JoinHandle<()>>,
+    scratch: Scratch,
+}
+
+impl Driver {
+    /// chromedriver would leave Chromium behind if it were killed, so a shell watches over both. The end of its standard
+    /// input is the end of the whole group, and that comes with the end of the test, whatever ends it.
+    const SCRIPT: &str = "chromedriver --port=0 & read -r _; kill -KILL 0";
+
+    fn start() -> Self {
+        let scratch = Scratch::new();
+        let mut shell = Command::new("sh")
+            .args(["-c", Self::SCRIPT])
+            .process_group(0)
+            .env("TMPDIR", scratch.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(shell.stdout.take().unwrap());
+        let mut driver = Self {
+            shell,
+            port: 0,
+            reader: None,
+            scratch,
+        };
+        let (sender, port) = sync_channel(1);
+        driver.reader = Some(thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Some((_, port)) = line.split_once("started successfully on port ") {
+                    let _ = sender.try_send(port.trim_end_matches('.').parse().unwrap());
+                }
+            }
+        }));
+        let port = port.recv_timeout(DEADLINE);
+        driver.port = port.expect("chromedriver starts: is chromium-driver installed?");
+        driver
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+        // Every process of the group holds the output: its end is theirs, and then nobody writes to the scratch folder.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}

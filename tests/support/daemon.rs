@@ -1,0 +1,182 @@
+//! The daemon as users run it: a process of its own, ended with the test.
+
+use super::scratch::Scratch;
+use super::{DEADLINE, http};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// A daemon on a loopback port that was free. Killed when dropped; its log is then shown if the test failed.
+pub struct Daemon {
+    arguments: Vec<String>,
+    address: SocketAddr,
+    process: Process,
+    /// Holds the configuration file, if there is one.
+    _scratch: Option<Scratch>,
+}
+
+impl Daemon {
+    /// Starts it with these arguments besides `--listen`, and waits until it can be opened.
+    pub fn start(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        Self::spawn(arguments.collect(), None)
+    }
+
+    /// Starts it with a configuration file of that content.
+    pub fn configured(toml: &str) -> Self {
+        let scratch = Scratch::new();
+        let file = scratch.write("fanlight.toml", toml);
+        let arguments = vec!["--config".to_owned(), file.display().to_string()];
+        Self::spawn(arguments, Some(scratch))
+    }
+
+    fn spawn(arguments: Vec<String>, scratch: Option<Scratch>) -> Self {
+        let process = Process::spawn(&arguments, "127.0.0.1:0");
+        let address = process.address();
+        Self {
+            arguments,
+            address,
+            process,
+            _scratch: scratch,
+        }
+    }
+
+    /// Where it serves HTTP, and media over UDP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A URL of it; `path` begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What `/api/streams` says of a stream.
+    pub fn stream(&self, name: &str) -> serde_json::Value {
+        http::get(self.address, &format!("/api/streams/{name}")).json()
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.process.log.lock().unwrap().clone()
+    }
+
+    /// Kills it without warning, as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
+    }
+
+    /// Starts it again after its end, at the address that it had.
+    pub fn start_again(&mut self) {
+        self.process = Process::spawn(&self.arguments, &self.address.to_string());
+        assert_eq!(self.process.address(), self.address);
+    }
+}
+
+struct Process {
+    child: Child,
+    /// The URLs on its standard output; disconnected when it has ended.
+    urls: Receiver<String>,
+    log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    fn spawn(arguments: &[String], listen: &str) -> Self {
+        let mut child = Command::new(Path::new(env!("CARGO_BIN_EXE_fanlight")))
+            .args(arguments)
+            .args(["--listen", listen])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        // It prints one URL for each address that it can be opened at; more than these are not waited for.
+        let (urls, receiver) = sync_channel(16);
+        let stdout = child.stdout.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let readers = vec![
+            read_lines(stdout, log.clone(), move |line| {
+                if let Some(url) = line.strip_prefix("fanlight: open ") {
+                    let _ = urls.try_send(url.to_owned());
+                }
+            }),
+            read_lines(stderr, log.clone(), |_| ()),
+        ];
+        Self {
+            child,
+            urls: receiver,
+            log,
+            readers,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let url = self.urls.recv_timeout(DEADLINE);
+        let url = url.expect("the daemon prints its URL");
+        let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+        address.parse().unwrap()
+    }
+
+    /// By its number, and by the shell: the standard library can only kill.
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success(), "{kill}: {status}");
+    }
+
+    fn kill(&mut self) {
+        // It fails for a process that has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        loop {
+            match self.urls.recv_timeout(DEADLINE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => panic!("the daemon does not end"),
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log.lock().unwrap());
+        }
+    }
+}
+
+fn read_lines(
+    from: impl Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+    mut each: impl FnMut(&str) + Send + 'static,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+            drop(log);
+            each(&line);
+        }
+    })
+}

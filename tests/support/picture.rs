@@ -1,0 +1,96 @@
+//! What a page's `<video>` really shows: the test pattern's counter in each picture, and colours.
+
+use super::browser::Browser;
+use fanlight::capture::pattern::{Strip, read_counter};
+use fanlight::media::{I420, Size};
+use serde_json::{Value, json};
+
+/// Pictures are drawn at this size to read their counters: the pattern's strip keeps its proportions in it.
+const SMALL: Size = Size::new(320, 180);
+
+/// Takes a `VideoFrame` of each picture that is shown until there are enough, and of each one line of pixels through the
+/// middle of each row of the strip. The callback tells of a picture, but what the video shows may be a newer one by
+/// then, so that the next callback meets the same again: the timestamp tells.
+const WATCH: &str = "
+const [count, width, height, lines] = arguments;
+const video = document.querySelector('video');
+const drawing = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+const pictures = [];
+while (pictures.length < count) {
+  await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  // The first callback may come before the element owns up to having a picture.
+  if (video.readyState < video.HAVE_CURRENT_DATA) continue;
+  const frame = new VideoFrame(video);
+  if (frame.timestamp !== pictures.at(-1)?.timestamp) {
+    drawing.drawImage(frame, 0, 0, width, height);
+    const green = (y) => [...drawing.getImageData(0, y, width, 1).data].filter((_, at) => at % 4 === 1);
+    pictures.push({ timestamp: frame.timestamp, lines: lines.map(green) });
+  }
+  frame.close();
+}
+return pictures;";
+
+/// Means over 16 by 16 pixels around points of the picture, in RGB.
+const SAMPLE: &str = "
+const points = arguments[0];
+const video = document.querySelector('video');
+const drawing = new OffscreenCanvas(video.videoWidth, video.videoHeight).getContext('2d');
+drawing.drawImage(video, 0, 0);
+return points.map(([x, y]) => {
+  const { data } = drawing.getImageData(x - 8, y - 8, 16, 16);
+  return [0, 1, 2].map((channel) => data.filter((_, at) => at % 4 === channel).reduce((a, b) => a + b) / 256);
+});";
+
+/// A picture that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The browser's, in microseconds.
+    pub timestamp: i64,
+    /// `None` if the picture has no valid counter.
+    pub counter: Option<u32>,
+}
+
+/// The next `count` different pictures of the page's video, which shows the test pattern.
+pub async fn watch(browser: &Browser, count: usize) -> Vec<Shown> {
+    let strip = Strip::of(SMALL).unwrap();
+    let lines: Vec<_> = (0..strip.height() / strip.side)
+        .map(|row| row * strip.side + strip.side / 2)
+        .collect();
+    let arguments = [
+        json!(count),
+        json!(SMALL.width),
+        json!(SMALL.height),
+        json!(lines),
+    ];
+    let pictures = browser.run(WATCH, &arguments).await;
+    let pictures = pictures.as_array().unwrap().iter();
+    pictures
+        .map(|picture| Shown {
+            timestamp: picture["timestamp"].as_i64().unwrap(),
+            counter: read_counter(&rebuild(strip, &picture["lines"])),
+        })
+        .collect()
+}
+
+/// A picture whose strip has these lines of grey in its rows.
+fn rebuild(strip: Strip, lines: &Value) -> I420 {
+    let mut picture = I420::new(SMALL);
+    let width = SMALL.width as usize;
+    let rows = picture.y.chunks_exact_mut(width * strip.side as usize);
+    for (row, line) in rows.zip(lines.as_array().unwrap()) {
+        let greys = line.as_array().unwrap().iter();
+        // Limited range: 16 is black, 235 is white.
+        let luma: Vec<u8> = greys
+            .map(|grey| (16 + grey.as_u64().unwrap() * 219 / 255) as u8)
+            .collect();
+        row.chunks_exact_mut(width)
+            .for_each(|to| to.copy_from_slice(&luma));
+    }
+    picture
+}
+
+/// The colours of the page's video around these points, as red, green and blue from 0 to 255.
+pub async fn colours(browser: &Browser, points: &[(u32, u32)]) -> Vec<[f64; 3]> {
+    let means = browser.run(SAMPLE, &[json!(points)]).await;
+    serde_json::from_value(means).unwrap()
+}
