@@ -267,7 +267,11 @@ fn status(streams: &Streams, plane: &Plane) -> String {
         let status = stream.status();
         match status.failure {
             Some(failure) => format!("{}: {}", stream.name(), failure.detail),
-            None => format!("{}: {:?}, {viewers} watching", stream.name(), status.state),
+            None => format!(
+                "{}: {}, {viewers} watching",
+                stream.name(),
+                status.state.name()
+            ),
         }
     });
     let each = each.collect::<Vec<_>>().join("; ");

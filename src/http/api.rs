@@ -3,7 +3,7 @@
 use super::Context;
 use super::respond::{self, Error, Reply};
 use super::whep;
-use crate::stream::{State, Status, Stream};
+use crate::stream::{Status, Stream};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -48,12 +48,7 @@ impl<'a> StreamView<'a> {
         let granted = granted.as_ref();
         Self {
             name: stream.name(),
-            state: match state {
-                State::Idle => "idle",
-                State::Starting => "starting",
-                State::Live => "live",
-                State::Down => "down",
-            },
+            state: state.name(),
             source: stream.source(),
             device: granted.map(|granted| granted.device.clone()),
             width: granted.map(|granted| granted.size.width),

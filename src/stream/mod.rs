@@ -32,6 +32,18 @@ pub enum State {
     Down,
 }
 
+impl State {
+    /// A word for people and programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// Why a stream is [`State::Down`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
