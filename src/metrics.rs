@@ -217,7 +217,8 @@ fn histogram(registry: &mut Registry, name: &str, help: &str) -> Family<StreamLa
 }
 
 fn rtc(registry: &mut Registry) -> Rtc {
-    let latency = seconds();
+    // Finer than the others, for percentiles: a third between two buckets, from half a millisecond to a quarter second.
+    let latency = Histogram::new(exponential_buckets(0.000_5, 1.3, 24));
     registry.register_with_unit(
         "latency",
         "Time from the sensor's timestamp to the frame's last packet sent",
