@@ -375,3 +375,7 @@ fn candidate(
     };
     RTCIceCandidate::from(&host.new_candidate_host()?).to_json()
 }
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;

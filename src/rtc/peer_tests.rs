@@ -1,0 +1,214 @@
+//! A peer and an independent WebRTC stack on a simulated network: virtual time, no sockets.
+//! These also pin what the core is known to get wrong, and how `peer` passes it.
+
+use super::*;
+use crate::rtc::answer::{Local, answer};
+use crate::rtc::srtp::Profile;
+use std::collections::VecDeque;
+use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol as NetProtocol, Receive};
+use str0m::{Candidate, Event as ClientEvent, Input, Output, Rtc};
+
+const CLIENT: &str = "10.0.0.2:5000";
+const SERVER: &str = "10.0.0.1:8080";
+/// From one end to the other.
+const LATENCY: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(1);
+
+/// Datagrams on their way: when they arrive, and whether at the server.
+type Wire = VecDeque<(Instant, bool, Vec<u8>)>;
+
+struct Network {
+    start: Instant,
+    now: Instant,
+    peer: Peer,
+    client: Rtc,
+    wire: Wire,
+    /// Decides what is lost on the way; told whether it goes to the server.
+    lose: fn(bool, &[u8]) -> bool,
+    connected: Option<Duration>,
+    client_connected: bool,
+    ended: Option<&'static str>,
+}
+
+impl Network {
+    fn new() -> Self {
+        let start = Instant::now();
+        let mut client = Rtc::new(start);
+        client.add_local_candidate(Candidate::host(CLIENT.parse().unwrap(), "udp").unwrap());
+        let mut change = client.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = change.apply().unwrap();
+        let offer = Offer::parse(&offer.to_sdp_string()).unwrap();
+        let identity = Identity::generate().unwrap();
+        let credentials = Credentials::generate();
+        let sources = Sources::generate();
+        let peer = Peer::new(start, &identity, &credentials, &offer, sources).unwrap();
+        let local = Local {
+            ufrag: &credentials.ufrag,
+            password: &credentials.password,
+            fingerprint: &identity.fingerprint,
+            ssrc: sources.video,
+            rtx_ssrc: sources.rtx,
+            stream: "test",
+            profile: "42c01f".parse().unwrap(),
+            addresses: &[SERVER.parse().unwrap()],
+        };
+        let text = answer(&offer, &local);
+        let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
+        client.sdp_api().accept_answer(pending, text).unwrap();
+        Self {
+            start,
+            now: start,
+            peer,
+            client,
+            wire: Wire::new(),
+            lose: |_, _| false,
+            connected: None,
+            client_connected: false,
+            ended: None,
+        }
+    }
+
+    /// Lets that much time pass, or less if `done`.
+    fn run(&mut self, time: Duration, done: impl Fn(&Self) -> bool) {
+        let until = self.now + time;
+        while self.now < until && !done(self) {
+            self.now += STEP;
+            self.deliver();
+            if self.peer.deadline().is_some_and(|at| at <= self.now) {
+                self.peer.timeout(self.now);
+            }
+            self.client.handle_input(Input::Timeout(self.now)).unwrap();
+            self.poll();
+        }
+    }
+
+    fn deliver(&mut self) {
+        while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
+            let Some((_, to_server, datagram)) = self.wire.pop_front() else {
+                return;
+            };
+            if to_server {
+                self.peer
+                    .receive(self.now, CLIENT.parse().unwrap(), &datagram);
+            } else if let Ok(contents) = datagram[..].try_into() {
+                let receive = Receive {
+                    proto: NetProtocol::Udp,
+                    source: SERVER.parse().unwrap(),
+                    destination: CLIENT.parse().unwrap(),
+                    contents,
+                };
+                let input = Input::Receive(self.now, receive);
+                self.client.handle_input(input).unwrap();
+            }
+            self.poll();
+        }
+    }
+
+    fn poll(&mut self) {
+        while let Some((_, datagram)) = self.peer.poll_transmit() {
+            self.send(false, datagram.to_vec());
+        }
+        while let Some(event) = self.peer.poll_event() {
+            match event {
+                Event::Connected => self.connected = Some(self.now - self.start),
+                Event::Ended(reason) => self.ended = Some(reason),
+            }
+        }
+        loop {
+            match self.client.poll_output().unwrap() {
+                Output::Timeout(_) => return,
+                Output::Transmit(transmit) => self.send(true, transmit.contents.to_vec()),
+                Output::Event(ClientEvent::Connected) => self.client_connected = true,
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, to_server: bool, datagram: Vec<u8>) {
+        if !(self.lose)(to_server, &datagram) {
+            let at = self.now + LATENCY;
+            self.wire.push_back((at, to_server, datagram));
+        }
+    }
+}
+
+#[test]
+fn a_handshake_takes_its_round_trips_and_waits_for_no_repetition() {
+    let mut network = Network::new();
+    network.run(Duration::from_secs(5), |n| n.connected.is_some());
+    // ICE takes two round trips, DTLS 1.2 two; the repetition of what the core dropped would come after a second.
+    let after = network.connected.unwrap();
+    assert!(after < Duration::from_millis(200), "{after:?}");
+}
+
+#[test]
+fn the_keys_that_the_core_negotiates_are_seen() {
+    let mut network = Network::new();
+    assert!(network.peer.egress(network.now).is_err(), "no keys yet");
+    network.run(Duration::from_secs(5), |n| n.connected.is_some());
+    let stats = network
+        .peer
+        .core
+        .get_stats(network.now, StatsSelector::None);
+    let cipher = stats.transport().unwrap().srtp_cipher.clone();
+    assert!(cipher.starts_with("SRTP_A"), "{cipher}");
+    assert!(network.peer.egress(network.now).is_ok());
+    assert!(network.peer.egress(network.now).is_err(), "given out once");
+    // That they are the right ones is shown by every test that watches.
+    assert!(Profile::Gcm.keying_material_len() <= Profile::Cm.keying_material_len());
+}
+
+#[test]
+fn a_viewer_that_vanishes_is_given_up_after_its_time() {
+    let mut network = Network::new();
+    network.run(Duration::from_secs(5), |n| n.connected.is_some());
+    network.lose = |to_server, _| to_server;
+    network.run(Duration::from_secs(60), |n| n.ended.is_some());
+    assert_eq!(network.ended, Some("lost"));
+    let after = network.now - network.start;
+    assert!(after < Duration::from_secs(35), "{after:?}");
+}
+
+#[test]
+fn a_viewer_that_is_away_for_ten_seconds_is_kept() {
+    let mut network = Network::new();
+    network.run(Duration::from_secs(5), |n| n.connected.is_some());
+    network.lose = |_, _| true;
+    network.run(Duration::from_secs(10), |_| false);
+    network.lose = |_, _| false;
+    network.run(Duration::from_secs(20), |_| false);
+    assert_eq!(network.ended, None);
+}
+
+#[test]
+fn goodbyes_are_understood_in_both_directions() {
+    let mut network = Network::new();
+    network.run(Duration::from_secs(5), |n| {
+        n.connected.is_some() && n.client_connected
+    });
+    network.client.close().unwrap();
+    network.run(Duration::from_secs(1), |n| n.ended.is_some());
+    assert_eq!(network.ended, Some("closed"));
+
+    let mut network = Network::new();
+    network.run(Duration::from_secs(5), |n| {
+        n.connected.is_some() && n.client_connected
+    });
+    network.peer.close(network.now);
+    network.run(Duration::from_secs(1), |n| !n.client.is_alive());
+    assert!(!network.client.is_alive());
+}
+
+#[test]
+fn a_handshake_survives_the_loss_of_every_fourth_datagram() {
+    let mut network = Network::new();
+    network.lose = |_, _| {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        COUNT.fetch_add(1, Ordering::Relaxed) % 4 == 3
+    };
+    network.run(Duration::from_secs(15), |n| n.connected.is_some());
+    assert!(network.connected.is_some());
+}
