@@ -61,7 +61,10 @@ export function explain(error) {
         'unsupported',
         'This browser cannot play the stream',
         error.message,
-        'A current Chrome, Edge, Firefox or Safari can.',
+        // Firefox comes without H.264, which is why a new one lacks it for some minutes.
+        navigator.userAgent.includes('Firefox/')
+          ? 'Firefox can once it has fetched its OpenH264 plug-in: see Plugins in about:addons.'
+          : 'A current Chrome, Edge, Firefox or Safari can.',
       );
     case 'unreachable':
       return unreachable(error.candidates);
