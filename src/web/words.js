@@ -31,7 +31,7 @@ export function cameraDown({ error }) {
   return {
     state: 'camera-down',
     title: CAMERA_TITLES[error.kind] ?? 'The camera is down',
-    detail: error.detail,
+    detail: sentence(error.detail),
     hint: sentence(error.cure ?? ''),
     retryAt: Date.now() + (error.retry_in_seconds ?? 0) * 1000,
   };
@@ -53,22 +53,25 @@ export function explain(error) {
         'Is fanlight running, and this device on its network?',
       );
     case 'not_found':
-      return status('unknown', 'There is no such stream', error.message);
+      return status('unknown', 'There is no such stream', sentence(error.message));
     case 'busy':
-      return status('busy', 'The server is busy', error.message);
+      return status('busy', 'The server is busy', sentence(error.message));
     case 'unsupported':
       return status(
         'unsupported',
         'This browser cannot play the stream',
         error.message,
-        'A current Chrome, Edge, Firefox or Safari can.',
+        // Firefox comes without H.264, which is why a new one lacks it for some minutes.
+        navigator.userAgent.includes('Firefox/')
+          ? 'Firefox can once it has fetched its OpenH264 plug-in: see Plugins in about:addons.'
+          : 'A current Chrome, Edge, Firefox or Safari can.',
       );
     case 'unreachable':
       return unreachable(error.candidates);
     case 'handshake':
       return status('unreachable', 'No secure connection', error.message);
     default:
-      return status('refused', 'The server refused the connection', error.message);
+      return status('refused', 'The server refused the connection', sentence(error.message));
   }
 }
 
@@ -103,6 +106,8 @@ function list(items) {
   return unique.length ? `${unique.join(', ')} or ${last}` : last;
 }
 
+/** The daemon's words as they stand on a page: its log and its terminal want neither capitals nor typographic quotes. */
 function sentence(text) {
-  return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.');
+  const quoted = text.replace(/`([^`]*)`/g, '“$1”');
+  return quoted && quoted[0].toUpperCase() + quoted.slice(1) + (/[.!?…]$/.test(quoted) ? '' : '.');
 }
