@@ -30,7 +30,8 @@ pub struct Local<'a> {
     pub addresses: &'a [SocketAddr],
 }
 
-/// The answer to an offer: video in the section chosen, every other section rejected.
+/// The answer to an offer: video in the section chosen. Every other section is rejected, or left idle if the video
+/// needs its transport.
 pub fn answer(offer: &Offer, local: &Local<'_>) -> String {
     let mut sdp = Lines::default();
     sdp.line(format_args!("v=0"));
@@ -39,47 +40,85 @@ pub fn answer(offer: &Offer, local: &Local<'_>) -> String {
     sdp.line(format_args!("o=- {id} 1 IN IP4 0.0.0.0"));
     sdp.line(format_args!("s=fanlight"));
     sdp.line(format_args!("t=0 0"));
-    if offer.bundle {
-        sdp.line(format_args!("a=group:BUNDLE {}", offer.video.mid));
+    let mids = offer.bundle.iter().filter_map(|index| {
+        let section = offer.sections.get(*index)?;
+        section.mid.as_deref()
+    });
+    let mids: Vec<_> = mids.collect();
+    if !mids.is_empty() {
+        sdp.line(format_args!("a=group:BUNDLE {}", mids.join(" ")));
     }
     sdp.line(format_args!("a=ice-lite"));
+    let tagged = offer.bundle.first().copied().unwrap_or(offer.video.index);
     for (index, section) in offer.sections.iter().enumerate() {
         if index == offer.video.index {
             video(&mut sdp, section, &offer.video, local);
         } else {
-            rejected(&mut sdp, section);
+            let is_kept = offer.bundle.contains(&index);
+            idle(&mut sdp, section, is_kept, local);
+        }
+        transport(&mut sdp, offer.video.setup, local);
+        if index == tagged {
+            candidates(&mut sdp, local);
         }
     }
     sdp.0
 }
 
-fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
-    let codec = &video.codec;
-    let payload_type = codec.payload_type;
-    let default = local.addresses.first();
-    let port = default.map_or(9, SocketAddr::port);
-    let protocol = &section.protocol;
-    let formats = formats(codec);
-    sdp.line(format_args!("m=video {port} {protocol} {formats}"));
+/// What a section's media is sent over. Every section says it, even if it is rejected: GStreamer (1.22) takes no
+/// answer with a section that does not.
+fn transport(sdp: &mut Lines, setup: Setup, local: &Local<'_>) {
+    sdp.line(format_args!("a=ice-ufrag:{}", local.ufrag));
+    sdp.line(format_args!("a=ice-pwd:{}", local.password));
+    sdp.line(format_args!("a=fingerprint:{}", local.fingerprint));
+    let setup = match setup {
+        Setup::Passive => "passive",
+        Setup::Active => "active",
+    };
+    sdp.line(format_args!("a=setup:{setup}"));
+}
+
+fn candidates(sdp: &mut Lines, local: &Local<'_>) {
+    for (n, address) in local.addresses.iter().enumerate() {
+        let (ip, port) = (address.ip(), address.port());
+        let priority = priority(n);
+        let foundation = n + 1;
+        sdp.line(format_args!(
+            "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
+        ));
+    }
+    sdp.line(format_args!("a=end-of-candidates"));
+}
+
+/// Port 0 rejects a section.
+fn head(sdp: &mut Lines, section: &Section, is_kept: bool, formats: &str, local: &Local<'_>) {
+    let default = local.addresses.first().filter(|_| is_kept);
+    let port = match default {
+        Some(address) => address.port(),
+        None if is_kept => 9,
+        None => 0,
+    };
+    let Section {
+        media, protocol, ..
+    } = section;
+    sdp.line(format_args!("m={media} {port} {protocol} {formats}"));
     match default.map(SocketAddr::ip) {
         Some(IpAddr::V6(ip)) => sdp.line(format_args!("c=IN IP6 {ip}")),
         Some(IpAddr::V4(ip)) => sdp.line(format_args!("c=IN IP4 {ip}")),
         None => sdp.line(format_args!("c=IN IP4 0.0.0.0")),
     }
+}
+
+fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
+    let codec = &video.codec;
+    let payload_type = codec.payload_type;
+    head(sdp, section, true, &formats(codec), local);
     sdp.line(format_args!("a=mid:{}", video.mid));
     sdp.line(format_args!("a=sendonly"));
     sdp.line(format_args!("a=rtcp-mux"));
     if video.reduced_size_rtcp {
         sdp.line(format_args!("a=rtcp-rsize"));
     }
-    sdp.line(format_args!("a=ice-ufrag:{}", local.ufrag));
-    sdp.line(format_args!("a=ice-pwd:{}", local.password));
-    sdp.line(format_args!("a=fingerprint:{}", local.fingerprint));
-    let setup = match video.setup {
-        Setup::Passive => "passive",
-        Setup::Active => "active",
-    };
-    sdp.line(format_args!("a=setup:{setup}"));
     sdp.line(format_args!("a=rtpmap:{payload_type} H264/90000"));
     let asymmetry = if codec.level_asymmetry {
         "level-asymmetry-allowed=1;"
@@ -113,15 +152,6 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
         sdp.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
         sdp.line(format_args!("a=ssrc:{rtx_ssrc} cname:{stream}"));
     }
-    for (n, address) in local.addresses.iter().enumerate() {
-        let (ip, port) = (address.ip(), address.port());
-        let priority = priority(n);
-        let foundation = n + 1;
-        sdp.line(format_args!(
-            "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
-        ));
-    }
-    sdp.line(format_args!("a=end-of-candidates"));
 }
 
 /// The payload types of the video section.
@@ -135,20 +165,22 @@ fn retransmission(sdp: &mut Lines, rtx: u8, payload_type: u8) {
     sdp.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
 }
 
-/// RFC 9429, 5.3.1: a rejected section has port 0 and keeps its place.
-fn rejected(sdp: &mut Lines, section: &Section) {
-    let Section {
-        media,
-        protocol,
-        formats,
-        mid,
-    } = section;
-    sdp.line(format_args!("m={media} 0 {protocol} {formats}"));
-    sdp.line(format_args!("c=IN IP4 0.0.0.0"));
-    if let Some(mid) = mid {
+/// A section that is not served: it keeps its place (RFC 9429, 5.3.1), and nothing is sent in it.
+fn idle(sdp: &mut Lines, section: &Section, is_kept: bool, local: &Local<'_>) {
+    head(sdp, section, is_kept, &section.format, local);
+    if let Some(mid) = &section.mid {
         sdp.line(format_args!("a=mid:{mid}"));
     }
     sdp.line(format_args!("a=inactive"));
+    if section.rtcp_mux {
+        sdp.line(format_args!("a=rtcp-mux"));
+    }
+    if let Some(mapping) = &section.mapping {
+        sdp.line(format_args!("a=rtpmap:{mapping}"));
+    }
+    if let Some(parameters) = &section.parameters {
+        sdp.line(format_args!("a=fmtp:{parameters}"));
+    }
 }
 
 /// RFC 8445, 5.1.2.1, for a host candidate of component 1; `rank` 0 is the best.
@@ -208,6 +240,7 @@ mod tests {
     const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
         a=group:BUNDLE a v d\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:a\r\na=recvonly\r\n\
+        a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=recvonly\r\n\
         a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=fingerprint:sha-256 AA\r\n\
         a=setup:actpass\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n\
@@ -230,23 +263,87 @@ mod tests {
         answer(&offer, &local)
     }
 
+    /// The lines of each section.
+    fn sections(sdp: &str) -> Vec<Vec<&str>> {
+        let sections = sdp.split("m=").skip(1);
+        sections.map(|section| section.lines().collect()).collect()
+    }
+
     #[test]
     fn every_section_of_the_offer_keeps_its_place_and_only_one_gets_video() {
+        let without_bundle = OFFER.replace("a=group:BUNDLE a v d\r\n", "");
+        let video_first = OFFER.replace("BUNDLE a v d", "BUNDLE v a d");
+        for (offer, group) in [(without_bundle, None), (video_first, Some("v"))] {
+            let answer = answer_to(&offer, "42c01f");
+            let sections = sections(&answer);
+            let heads: Vec<_> = sections.iter().map(|lines| lines[0]).collect();
+            assert_eq!(
+                heads,
+                [
+                    "audio 0 UDP/TLS/RTP/SAVPF 111",
+                    "video 8080 UDP/TLS/RTP/SAVPF 97",
+                    "application 0 UDP/DTLS/SCTP webrtc-datachannel"
+                ]
+            );
+            let group_line = answer
+                .lines()
+                .find_map(|l| l.strip_prefix("a=group:BUNDLE "));
+            assert_eq!(group_line, group);
+            let directions = ["a=inactive", "a=sendonly", "a=inactive"];
+            for (lines, direction) in sections.iter().zip(directions) {
+                assert!(lines.contains(&direction), "{lines:?}");
+            }
+            let with_candidates = |lines: &&Vec<&str>| lines.contains(&"a=end-of-candidates");
+            assert_eq!(sections.iter().filter(with_candidates).count(), 1);
+            assert!(with_candidates(&&sections[1]));
+            assert!(answer.contains("a=rtcp-fb:97 nack pli\r\n") && !answer.contains("ccm fir"));
+        }
+    }
+
+    #[test]
+    fn the_section_whose_transport_the_video_needs_is_left_idle_instead_of_rejected() {
         let answer = answer_to(OFFER, "42c01f");
-        let sections: Vec<_> = answer.lines().filter(|l| l.starts_with("m=")).collect();
+        assert!(answer.contains("a=group:BUNDLE a v\r\n"));
+        let sections = sections(&answer);
+        assert_eq!(sections[0][0], "audio 8080 UDP/TLS/RTP/SAVPF 111");
+        for line in [
+            "c=IN IP4 192.168.1.5",
+            "a=mid:a",
+            "a=inactive",
+            "a=rtcp-mux",
+            "a=rtpmap:111 opus/48000/2",
+            "a=fmtp:111 useinbandfec=1",
+            "a=end-of-candidates",
+        ] {
+            assert!(sections[0].contains(&line), "{line} is not in {answer}");
+        }
+        assert!(!sections[1].contains(&"a=end-of-candidates"));
         assert_eq!(
-            sections,
-            [
-                "m=audio 0 UDP/TLS/RTP/SAVPF 111 0",
-                "m=video 8080 UDP/TLS/RTP/SAVPF 97",
-                "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"
-            ]
+            sections[2][0],
+            "application 0 UDP/DTLS/SCTP webrtc-datachannel"
         );
+    }
+
+    #[test]
+    fn a_data_channel_is_rejected_even_as_the_first_of_its_group() {
+        let answer = answer_to(&OFFER.replace("BUNDLE a v d", "BUNDLE d v"), "42c01f");
         assert!(answer.contains("a=group:BUNDLE v\r\n"));
-        assert_eq!(answer.matches("a=sendonly").count(), 1);
-        assert_eq!(answer.matches("a=inactive").count(), 2);
-        assert!(answer.contains("a=rtcp-fb:97 nack pli\r\n") && !answer.contains("ccm fir"));
-        assert!(answer.contains("a=setup:passive\r\n"));
+        assert!(answer.contains("m=application 0 "));
+    }
+
+    #[test]
+    fn every_section_says_the_transport() {
+        let answer = answer_to(OFFER, "42c01f");
+        for lines in sections(&answer) {
+            for line in [
+                "a=ice-ufrag:UFRAG",
+                "a=ice-pwd:PASSWORD",
+                "a=fingerprint:sha-256 CC:DD",
+                "a=setup:passive",
+            ] {
+                assert!(lines.contains(&line), "{line} is not in {lines:?}");
+            }
+        }
     }
 
     #[test]
@@ -289,7 +386,7 @@ mod tests {
                 "a=candidate:2 1 udp 2130706175 fd00::5 8080 typ host",
             ]
         );
-        assert!(answer.ends_with("a=end-of-candidates\r\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=inactive\r\n"));
+        assert!(answer.contains(&format!("{}\r\na=end-of-candidates\r\n", candidates[1])));
     }
 
     #[test]

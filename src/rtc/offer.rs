@@ -74,17 +74,23 @@ pub struct Video {
     pub reduced_size_rtcp: bool,
 }
 
-/// A section as far as a rejection must repeat it.
+/// A section as far as an answer must repeat it that does not serve it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     /// `audio`, `application`…
     pub media: String,
     /// `UDP/TLS/RTP/SAVPF`…
     pub protocol: String,
-    /// Payload types, or `webrtc-datachannel`.
-    pub formats: String,
+    /// The preferred payload type, or `webrtc-datachannel`.
+    pub format: String,
+    /// Values of `a=rtpmap` and `a=fmtp` for that payload type.
+    pub mapping: Option<String>,
+    /// See `mapping`.
+    pub parameters: Option<String>,
     /// `a=mid`.
     pub mid: Option<String>,
+    /// `a=rtcp-mux` was offered.
+    pub rtcp_mux: bool,
 }
 
 /// An offer that can be answered.
@@ -94,8 +100,9 @@ pub struct Offer {
     pub sections: Vec<Section>,
     /// The one that gets video.
     pub video: Video,
-    /// The offer groups its sections on one transport (BUNDLE, RFC 9143).
-    pub bundle: bool,
+    /// The sections of the answer's BUNDLE group (RFC 9143), the one first whose transport all of them use. None if
+    /// the offer has no such group.
+    pub bundle: Vec<usize>,
 }
 
 impl Offer {
@@ -111,13 +118,7 @@ impl Offer {
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let sections = session.media_descriptions.iter().map(section).collect();
         let video = video(&session).map_err(OfferError::Unusable)?;
-        let bundle = session.attributes.iter().any(|attribute| {
-            let value = attribute.value.as_deref().unwrap_or_default();
-            let mut words = value.split_ascii_whitespace();
-            attribute.key == "group"
-                && words.next() == Some("BUNDLE")
-                && words.any(|mid| mid == video.mid)
-        });
+        let bundle = bundle(&session, &video);
         Ok(Self {
             sections,
             video,
@@ -128,12 +129,43 @@ impl Offer {
 
 fn section(media: &MediaDescription) -> Section {
     let name = &media.media_name;
+    let format = name.formats.first().cloned().unwrap_or_default();
+    let of_format = |key| {
+        let mut values = values(media, key);
+        let found = values.find(|value| value.split(' ').next() == Some(&format));
+        found.map(str::to_owned)
+    };
     Section {
         media: name.media.clone(),
         protocol: name.protos.join("/"),
-        formats: name.formats.join(" "),
+        mapping: of_format("rtpmap"),
+        parameters: of_format("fmtp"),
         mid: value(media, "mid").map(str::to_owned),
+        rtcp_mux: media.has_attribute("rtcp-mux"),
+        format,
     }
+}
+
+/// Who is in the answer's BUNDLE group: the video, and before it the section whose transport the offer wants used
+/// for all (RFC 9143, 7.3.1). To reject that one would pull the transport from under the video: Chromium takes no
+/// such answer. A data channel can't be kept and left unused, as other media can.
+fn bundle(session: &SessionDescription, video: &Video) -> Vec<usize> {
+    let groups = session.attributes.iter().filter_map(|attribute| {
+        let mut words = attribute.value.as_deref()?.split_ascii_whitespace();
+        (attribute.key == "group" && words.next()? == "BUNDLE").then(|| words.collect::<Vec<_>>())
+    });
+    let Some(mids) = groups.into_iter().find(|mids| mids.contains(&&*video.mid)) else {
+        return Vec::new();
+    };
+    let sections = &session.media_descriptions;
+    let index = |mid| sections.iter().position(|m| value(m, "mid") == Some(mid));
+    let mut indices = mids.into_iter().filter_map(index);
+    let tagged = indices.find(|index| sections[*index].media_name.port.value != 0);
+    let can_be_idle = |index: &usize| sections[*index].media_name.media != "application";
+    let tagged = tagged.filter(can_be_idle).unwrap_or(video.index);
+    let mut bundle = vec![tagged, video.index];
+    bundle.dedup();
+    bundle
 }
 
 fn value<'a>(media: &'a MediaDescription, key: &str) -> Option<&'a str> {

@@ -40,7 +40,8 @@ fn of_many_codecs_constrained_baseline_with_fragmentation_is_chosen() {
     let offer = Offer::parse(&offer(&section.concat())).unwrap();
     assert_eq!(offer.video.codec.payload_type, 106);
     assert_eq!(offer.video.codec.profile.to_string(), "42e01f");
-    assert!(offer.video.codec.level_asymmetry && offer.bundle);
+    assert!(offer.video.codec.level_asymmetry);
+    assert_eq!(offer.bundle, [0]);
     assert_eq!(offer.video.mid, "0");
     assert_eq!(offer.video.setup, Setup::Passive);
 }
