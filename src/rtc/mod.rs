@@ -198,15 +198,14 @@ impl Plane {
 
     /// Ends a session of a stream. `false` if there is none of that id.
     pub fn end(&self, stream: &str, session: &str) -> bool {
-        let Some(viewer) = self
-            .sessions
-            .lock()
-            .get(session)
-            .filter(|(_, of)| of.name() == stream)
-            .map(|(viewer, _)| *viewer)
-        else {
+        let mut sessions = self.sessions.lock();
+        let found = sessions.get(session);
+        let Some(&(viewer, _)) = found.filter(|(_, of)| of.name() == stream) else {
             return false;
         };
+        // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
+        sessions.remove(session);
+        drop(sessions);
         // An overloaded media thread ends it when the viewer stops checking the connection.
         let _ = self.send(Command::End(viewer));
         true

@@ -85,11 +85,11 @@ impl Running {
 }
 
 /// Sends one request on a connection of its own.
-pub async fn request(to: SocketAddr, request: Request<String>) -> Response<Bytes> {
+pub async fn request(to: SocketAddr, request: Request<impl Into<Bytes>>) -> Response<Bytes> {
     let connection = tokio::net::TcpStream::connect(to).await.unwrap();
     let (mut sender, connection) = handshake(TokioIo::new(connection)).await.unwrap();
     tokio::spawn(connection);
-    let request = request.map(Full::<Bytes>::from);
+    let request = request.map(|body| Full::<Bytes>::new(body.into()));
     let reply = sender.send_request(request).await.unwrap();
     let (head, body) = reply.into_parts();
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())

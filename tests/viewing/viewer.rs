@@ -30,20 +30,41 @@ pub struct Viewer {
     decoder: Decoder,
 }
 
+/// What a viewer's offer is like.
+pub struct Habits {
+    /// It has a section for audio before that for video.
+    pub audio_first: bool,
+    /// The last touch.
+    pub edit: fn(String) -> String,
+}
+
 impl Viewer {
     /// Makes the exchange at a path such as `/whep`.
     pub async fn connect(to: SocketAddr, path: &str) -> Self {
+        let habits = Habits {
+            audio_first: false,
+            edit: |offer| offer,
+        };
+        Self::connect_as(&habits, to, path).await
+    }
+
+    /// Makes the exchange with an offer of that kind.
+    pub async fn connect_as(habits: &Habits, to: SocketAddr, path: &str) -> Self {
         let mut rtc = Rtc::new(Instant::now());
         let socket = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
         let local = socket.local_addr().unwrap();
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut change = rtc.sdp_api();
+        if habits.audio_first {
+            change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
         let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         let post = Request::post(path)
             .header("host", "test")
             .header("content-type", "application/sdp");
-        let reply = request(to, post.body(offer.to_sdp_string()).unwrap()).await;
+        let offer = (habits.edit)(offer.to_sdp_string());
+        let reply = request(to, post.body(offer).unwrap()).await;
         assert_eq!(reply.status(), StatusCode::CREATED, "{:?}", reply.body());
         let location = reply.headers()["location"].to_str().unwrap().to_owned();
         let answer = std::str::from_utf8(reply.body()).unwrap();
