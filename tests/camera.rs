@@ -7,12 +7,12 @@ use fanlight::capture::pattern::read_counter;
 use fanlight::capture::{CaptureError, ErrorKind, Opener, Request, Source};
 use fanlight::convert::Converter;
 use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size};
-use serde_json::Value;
 use std::cmp::Ordering;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use vm::listing::{format_name, listed, offers};
 use vm::wait_for;
 use vm::webcam::{Clips, Webcam};
 
@@ -107,7 +107,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
     let test = "a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again";
     let clips = Clips::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), SIZE);
     vm::inside(test, &vm::USB, || {
-        let webcam = Webcam::plug_in(&clips);
+        let webcam = Webcam::plug_in(&clips, DEVICE);
         let mut source = camera(15, Some(PixelFormat::Mjpeg)).open().unwrap();
         let frames = capture(source.as_mut(), 30);
         let counters: Vec<_> = frames.iter().map(counter).collect();
@@ -142,7 +142,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
         wait_for(|| !Path::new(DEVICE).exists());
         let error = camera(15, None).open().err().unwrap();
         assert_eq!(error.kind, ErrorKind::NotFound);
-        let _webcam = Webcam::plug_in(&clips);
+        let _webcam = Webcam::plug_in(&clips, DEVICE);
         capture(camera(15, None).open().unwrap().as_mut(), 5);
     });
 }
@@ -214,36 +214,4 @@ fn v4l2(arguments: &[&str]) {
         .args(arguments)
         .status();
     assert!(status.unwrap().success(), "v4l2-ctl {arguments:?}");
-}
-
-/// What `fanlight cameras --json` says; the table is printed.
-fn listed() -> Vec<Value> {
-    let fanlight = || Command::new(env!("CARGO_BIN_EXE_fanlight"));
-    let table = fanlight().arg("cameras").output().unwrap();
-    println!("{}", String::from_utf8_lossy(&table.stdout));
-    let json = fanlight().args(["cameras", "--json"]).output().unwrap();
-    assert!(table.status.success() && json.status.success());
-    serde_json::from_slice(&json.stdout).unwrap()
-}
-
-fn format<'a>(camera: &'a Value, fourcc: &str) -> &'a Value {
-    let mut formats = camera["formats"].as_array().unwrap().iter();
-    formats.find(|format| format["fourcc"] == fourcc).unwrap()
-}
-
-fn format_name<'a>(camera: &'a Value, fourcc: &str) -> &'a Value {
-    &format(camera, fourcc)["format"]
-}
-
-/// Width, height and rate of everything that a format offers.
-fn offers(camera: &Value, fourcc: &str) -> Vec<(u64, u64, f64)> {
-    let sizes = format(camera, fourcc)["sizes"].as_array().unwrap();
-    let offers = sizes.iter().flat_map(|size| {
-        let side = |name| size[name].as_u64().unwrap();
-        let rates = size["fps"].as_array().unwrap();
-        rates
-            .iter()
-            .map(move |fps| (side("width"), side("height"), fps.as_f64().unwrap()))
-    });
-    offers.collect()
 }

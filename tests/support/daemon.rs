@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// A daemon on a loopback port that was free. Killed when dropped; its log is then shown if the test failed.
+/// A daemon, on a loopback port that was free unless the test says otherwise. Killed when dropped; its log is then shown if the test failed.
 pub struct Daemon {
     arguments: Vec<String>,
     address: SocketAddr,
@@ -23,19 +23,24 @@ impl Daemon {
     /// Starts it with these arguments besides `--listen`, and waits until it can be opened.
     pub fn start(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
-        Self::spawn(arguments.collect(), None)
+        Self::spawn(arguments.collect(), "127.0.0.1:0", None)
     }
 
     /// Starts it with a configuration file of that content.
     pub fn configured(toml: &str) -> Self {
+        Self::configured_at("127.0.0.1:0", toml)
+    }
+
+    /// The same at an address of the test's choice, for `--listen`.
+    pub fn configured_at(listen: &str, toml: &str) -> Self {
         let scratch = Scratch::new();
         let file = scratch.write("fanlight.toml", toml);
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
-        Self::spawn(arguments, Some(scratch))
+        Self::spawn(arguments, listen, Some(scratch))
     }
 
-    fn spawn(arguments: Vec<String>, scratch: Option<Scratch>) -> Self {
-        let process = Process::spawn(&arguments, "127.0.0.1:0");
+    fn spawn(arguments: Vec<String>, listen: &str, scratch: Option<Scratch>) -> Self {
+        let process = Process::spawn(&arguments, listen);
         let address = process.address();
         Self {
             arguments,
@@ -122,11 +127,16 @@ impl Process {
         }
     }
 
+    /// The first that is a number: `localhost` may be another machine's, seen from where this is used.
     fn address(&self) -> SocketAddr {
-        let url = self.urls.recv_timeout(DEADLINE);
-        let url = url.expect("the daemon prints its URL");
-        let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
-        address.parse().unwrap()
+        loop {
+            let url = self.urls.recv_timeout(DEADLINE);
+            let url = url.expect("the daemon prints its URL");
+            let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+            if let Ok(address) = address.parse() {
+                return address;
+            }
+        }
     }
 
     /// By its number, and by the shell: the standard library can only kill.

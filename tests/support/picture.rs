@@ -30,6 +30,25 @@ while (pictures.length < count) {
 }
 return pictures;";
 
+/// Draws one picture, then those that follow until one differs from it in enough pixels, and by more than noise.
+const CHANGE: &str = "
+const video = document.querySelector('video');
+const { videoWidth: width, videoHeight: height } = video;
+const drawing = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+const pixels = () => {
+  drawing.drawImage(video, 0, 0);
+  return drawing.getImageData(0, 0, width, height).data;
+};
+const first = pixels();
+for (let pictures = 0; pictures < 100; pictures += 1) {
+  await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  const now = pixels();
+  let changed = 0;
+  for (let at = 1; at < now.length; at += 4) changed += Math.abs(now[at] - first[at]) > 64;
+  if (changed > arguments[0]) return true;
+}
+return false;";
+
 /// Means over 16 by 16 pixels around points of the picture, in RGB.
 const SAMPLE: &str = "
 const points = arguments[0];
@@ -40,6 +59,18 @@ return points.map(([x, y]) => {
   const { data } = drawing.getImageData(x - 8, y - 8, 16, 16);
   return [0, 1, 2].map((channel) => data.filter((_, at) => at % 4 === channel).reduce((a, b) => a + b) / 256);
 });";
+
+/// The bars are 75 % of each colour. With the matrix of BT.709 in place of BT.601, green would be 30 off.
+const BARS: [[u8; 3]; 8] = [
+    [191, 191, 191],
+    [191, 191, 0],
+    [0, 191, 191],
+    [0, 191, 0],
+    [191, 0, 191],
+    [191, 0, 0],
+    [0, 0, 191],
+    [0, 0, 0],
+];
 
 /// A picture that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,4 +124,20 @@ fn rebuild(strip: Strip, lines: &Value) -> I420 {
 pub async fn colours(browser: &Browser, points: &[(u32, u32)]) -> Vec<[f64; 3]> {
     let means = browser.run(SAMPLE, &[json!(points)]).await;
     serde_json::from_value(means).unwrap()
+}
+
+/// Checks that these points of the page's video, from left to right, are in the colour bars that test patterns share.
+pub async fn shows_bars(browser: &Browser, points: &[(u32, u32)]) {
+    let shown = colours(browser, points).await;
+    for (shown, drawn) in shown.iter().zip(BARS) {
+        let is_near = |(shown, drawn): (&f64, u8)| (shown - f64::from(drawn)).abs() < 6.0;
+        let all = shown.iter().zip(drawn).all(is_near);
+        assert!(all, "{drawn:?} is shown as {shown:?}");
+    }
+}
+
+/// Waits until the page's video shows something else than now, in more than that many pixels.
+pub async fn until_moved(browser: &Browser, pixels: u32) {
+    let moved = browser.run(CHANGE, &[json!(pixels)]).await;
+    assert_eq!(moved, true, "a hundred pictures were the same");
 }

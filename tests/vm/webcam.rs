@@ -18,7 +18,7 @@ pub struct Clips {
 
 impl Clips {
     /// Frames of the Motion JPEG clip. Their counters rise; the clip is played again and again.
-    const FRAMES: usize = 60;
+    const FRAMES: usize = 600;
 
     /// Makes the clips outside the machine, for inside all files are read-only; there they are found.
     pub fn in_folder(folder: &Path, size: Size) -> Self {
@@ -67,8 +67,8 @@ fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
 pub struct Webcam(Child);
 
 impl Webcam {
-    /// Returns once `/dev/video0` is there.
-    pub fn plug_in(clips: &Clips) -> Self {
+    /// Returns once `device` is there, which it becomes; the node after it is for its metadata.
+    pub fn plug_in(clips: &Clips, device: &str) -> Self {
         // The interpreter itself: a version manager's wrapper takes seconds in the machine.
         let mut child = Command::new("/usr/bin/python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/uvccam.py"))
@@ -84,7 +84,7 @@ impl Webcam {
         let output = child.stdout.take().unwrap();
         BufReader::new(output).read_line(&mut port).unwrap();
         let webcam = Self(child);
-        wait_for(|| Path::new("/dev/video0").exists());
+        wait_for(|| Path::new(device).exists());
         webcam
     }
 }
