@@ -16,11 +16,19 @@ const [count, width, height, lines] = arguments;
 const video = document.querySelector('video');
 const drawing = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
 const pictures = [];
+// The callback may tell of the first picture before the element hands it out.
+const take = () => {
+  try {
+    return new VideoFrame(video);
+  } catch (error) {
+    if (error.name !== 'InvalidStateError' || pictures.length > 0) throw error;
+    return null;
+  }
+};
 while (pictures.length < count) {
   await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-  // The first callback may come before the element owns up to having a picture.
-  if (video.readyState < video.HAVE_CURRENT_DATA) continue;
-  const frame = new VideoFrame(video);
+  const frame = take();
+  if (!frame) continue;
   if (frame.timestamp !== pictures.at(-1)?.timestamp) {
     drawing.drawImage(frame, 0, 0, width, height);
     const green = (y) => [...drawing.getImageData(0, y, width, 1).data].filter((_, at) => at % 4 === 1);
