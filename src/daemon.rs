@@ -236,11 +236,15 @@ async fn drain(
 ) -> Result<(), Fault> {
     let close = tokio::task::spawn_blocking(move || {
         plane.stop();
-        streams.iter().for_each(|stream| stream.stop());
+        streams.iter().for_each(|stream| stream.signal());
+        streams.iter().for_each(|stream| stream.join());
     });
     let all = async {
-        // A part that panicked has said so in the log.
-        let _ = tokio::join!(http, close);
+        // A part that panicked has said so in the log; one that has ended can't be waited for again.
+        if !http.is_finished() {
+            let _ = http.await;
+        }
+        let _ = close.await;
     };
     tokio::time::timeout(DRAIN_TIMEOUT, all)
         .await

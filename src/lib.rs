@@ -15,6 +15,7 @@ pub mod latest;
 pub mod logging;
 pub mod media;
 pub mod metrics;
+pub mod process;
 pub mod rtc;
 pub mod shutdown;
 pub mod stream;

@@ -1,14 +1,11 @@
-//! The `fanlight` command: arguments, logging, signals, exit status.
+//! The `fanlight` command: arguments, logging, exit status.
 
 use clap::Parser;
-use fanlight::addresses::{interfaces, urls};
 use fanlight::cli::{Cli, Command, Run};
-use fanlight::config::Config;
-use fanlight::daemon::{Daemon, Fault};
-use fanlight::{commands, logging};
+use fanlight::{commands, logging, process};
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
@@ -25,7 +22,8 @@ fn main() -> ExitCode {
 fn print<E: Display>(result: Result<String, E>, failure: u8) -> ExitCode {
     match result {
         Ok(text) => {
-            println!("{text}");
+            // A reader that has seen enough, `head` for one, is no fault.
+            let _ = writeln!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -44,37 +42,9 @@ fn run(arguments: &Run) -> ExitCode {
     if arguments.is_fallback() {
         tracing::warn!("there is no camera at /dev/video0: showing the test pattern");
     }
-    let Err(fault) = serve(config) else {
+    let Err(fault) = process::serve(config) else {
         return ExitCode::SUCCESS;
     };
     tracing::error!("{fault}");
     ExitCode::FAILURE
-}
-
-#[tokio::main(worker_threads = 2)]
-async fn serve(config: Config) -> Result<(), Fault> {
-    let daemon = Daemon::bind(config)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    for url in urls(daemon.http_addr(), &interfaces()) {
-        println!("fanlight: open {url}");
-    }
-    tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
-    let end = async move {
-        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-        tokio::spawn(async move {
-            tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-            end_at_once();
-        });
-    };
-    daemon.run(end).await
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "who signals twice wants no drain"
-)]
-fn end_at_once() {
-    tracing::warn!("a second signal: ending at once");
-    std::process::exit(1);
 }

@@ -34,7 +34,7 @@ const LAYERS: [&[&str]; 9] = [
     &["rtc"],
     &["http"],
     &["daemon", "cli", "cameras"],
-    &["commands", "logging"],
+    &["commands", "logging", "process"],
 ];
 
 /// A file of the library or the binary.

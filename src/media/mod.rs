@@ -242,6 +242,13 @@ pub struct ProfileLevelId {
     pub level: u8,
 }
 
+impl ProfileLevelId {
+    /// Baseline with `constraint_set1_flag` (RFC 6184, table 5).
+    pub const fn is_constrained_baseline(self) -> bool {
+        self.profile == 66 && self.constraints & 0x40 != 0
+    }
+}
+
 impl fmt::Display for ProfileLevelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -125,9 +125,9 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     } else {
         ""
     };
-    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; for Baseline,
-    // which is ours, that is also what the parameter set says.
-    let profile = if codec.profile.profile == local.profile.profile {
+    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; for Constrained
+    // Baseline, which is ours, that is also what the parameter set says.
+    let profile = if codec.profile.is_constrained_baseline() {
         local.profile
     } else {
         codec.profile

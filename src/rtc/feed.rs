@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// keyframe is smaller, and it is sooner on the screen.
 const MAX_REPLAY: usize = 12;
 
+/// How old the keyframe may be that a newcomer begins with.
+const MAX_REPLAY_AGE: Duration = Duration::from_secs(1);
+
 /// Pictures kept for retransmission: two seconds at 30 fps.
 const MAX_CACHE: usize = 64;
 
@@ -79,8 +82,8 @@ impl Feed {
     }
 
     /// What a newcomer can begin with: a keyframe that is a few pictures old at the most, and all since.
-    pub fn recent(&self) -> impl Iterator<Item = &Picture> {
-        self.cache.since_keyframe()
+    pub fn recent(&self, now: Instant) -> impl Iterator<Item = &Picture> {
+        self.cache.since_keyframe(now)
     }
 
     /// A picture of the last seconds.
@@ -127,12 +130,17 @@ impl Cache {
         self.pictures.get(index)
     }
 
-    fn since_keyframe(&self) -> impl Iterator<Item = &Picture> {
+    fn since_keyframe(&self, now: Instant) -> impl Iterator<Item = &Picture> {
         let wanted = match self.since_keyframe {
             pictures @ 1..=MAX_REPLAY => pictures,
             _ => 0,
         };
-        self.pictures.range(self.pictures.len() - wanted..)
+        let pictures = self.pictures.range(self.pictures.len() - wanted..);
+        // A source that has died since is not shown as if it lived.
+        let age = |picture: &Picture| now.saturating_duration_since(picture.captured_at);
+        let is_fresh = |picture: &&Picture| age(picture) <= MAX_REPLAY_AGE;
+        let oldest = pictures.clone().next().filter(is_fresh);
+        pictures.take(if oldest.is_some() { wanted } else { 0 })
     }
 }
 
@@ -175,7 +183,12 @@ mod tests {
     #[test]
     fn a_newcomer_begins_with_a_recent_keyframe_and_all_since() {
         let mut cache = Cache::default();
-        let numbers = |cache: &Cache| cache.since_keyframe().map(|p| p.number).collect::<Vec<_>>();
+        let numbers = |cache: &Cache| {
+            cache
+                .since_keyframe(Instant::now())
+                .map(|p| p.number)
+                .collect::<Vec<_>>()
+        };
         cache.push(picture(0, false));
         assert!(numbers(&cache).is_empty(), "no keyframe yet");
         cache.push(picture(1, true));
@@ -188,7 +201,10 @@ mod tests {
         }
         assert_eq!(numbers(&cache).len(), MAX_REPLAY);
         cache.push(picture(3 + MAX_REPLAY as u64, false));
-        assert!(numbers(&cache).is_empty(), "too long ago");
+        assert!(numbers(&cache).is_empty(), "too many since");
+        cache.push(picture(100, true));
+        let later = Instant::now() + 2 * MAX_REPLAY_AGE;
+        assert_eq!(cache.since_keyframe(later).count(), 0, "too long ago");
     }
 
     #[test]

@@ -21,6 +21,8 @@ const MAX_LOST: usize = 256;
 /// What a viewer reported since it was last asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Feedback {
+    /// It sent RTCP, which the session's keys opened.
+    pub heard: bool,
     /// PLI and FIR: it can't decode.
     pub keyframe_requests: u64,
     /// Sequence numbers of packets it misses; more than [`MAX_LOST`] are left for a keyframe to mend.
@@ -94,6 +96,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
     fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &message.message.packet {
             let mut feedback = self.reports.lock();
+            feedback.heard = true;
             packets.iter().for_each(|packet| feedback.note(&**packet));
         }
         self.reads.push_back(message);
@@ -140,6 +143,7 @@ mod tests {
             ..Default::default()
         });
         let expected = Feedback {
+            heard: false,
             keyframe_requests: 2,
             lost: vec![u16::MAX, u16::MAX, 0, 2],
         };

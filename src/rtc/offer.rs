@@ -299,13 +299,12 @@ fn retransmission(media: &MediaDescription, payload_type: &str) -> Option<u8> {
 /// The lower, the better; `None` for profiles whose decoders need not decode Constrained Baseline
 /// (ITU-T H.264, A.2; RFC 6184, table 5).
 fn rank(profile: ProfileLevelId) -> Option<u8> {
-    const SET1: u8 = 0x40;
-    match (profile.profile, profile.constraints & SET1) {
-        (66, SET1) => Some(0),
-        (66, _) => Some(1),
+    match profile.profile {
+        66 if profile.is_constrained_baseline() => Some(0),
+        66 => Some(1),
         // Main and High decoders take Constrained Baseline, a subset of both.
-        (77, _) => Some(2),
-        (100, _) => Some(3),
+        77 => Some(2),
+        100 => Some(3),
         _ => None,
     }
 }

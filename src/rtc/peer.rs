@@ -9,7 +9,7 @@ use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
 use super::srtp::Profile;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
@@ -26,6 +26,9 @@ use rtc::peer_connection::transport::{
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::source_description::{
+    SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem,
+};
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
@@ -57,11 +60,7 @@ const LOCAL_V6: SocketAddr = SocketAddr::new(
 );
 const LOCAL_PORT: u16 = 9;
 
-/// Without a connectivity check from the viewer for so long, the core says disconnected, which is no end…
-const ICE_DISCONNECTED: Duration = Duration::from_secs(5);
-/// …and after so much more, failed, which is. Browsers check every 2.5 s (RFC 7675 allows 30 s without consent).
-const ICE_FAILED: Duration = Duration::from_secs(20);
-/// How often the core looks at these times.
+/// How often the core looks at its connection.
 const ICE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Where the interceptor hears everything.
@@ -197,7 +196,7 @@ impl Peer {
     }
 
     /// Sends a sender report (RFC 3550, 6.4.1), which ties `timestamp` to `ntp`, the same moment on the wall clock.
-    pub fn report(&mut self, now: Instant, ntp: u64, timestamp: u32, sent: Sent) {
+    pub fn report(&mut self, now: Instant, cname: &str, ntp: u64, timestamp: u32, sent: Sent) {
         let report = SenderReport {
             ssrc: self.parameters.ssrc,
             ntp_time: ntp,
@@ -206,10 +205,21 @@ impl Peer {
             octet_count: sent.octets,
             ..Default::default()
         };
+        // RFC 3550, 6.1: a compound packet names its source.
+        let name = SourceDescription {
+            chunks: vec![SourceDescriptionChunk {
+                source: self.parameters.ssrc,
+                items: vec![SourceDescriptionItem {
+                    sdes_type: SdesType::SdesCname,
+                    text: Bytes::copy_from_slice(cname.as_bytes()),
+                }],
+            }],
+        };
         let Some(mut sender) = self.core.rtp_sender(self.sender) else {
             return;
         };
-        if let Err(error) = sender.write_rtcp(now, vec![Box::new(report)]) {
+        let packets: Vec<Box<dyn rtc::rtcp::Packet>> = vec![Box::new(report), Box::new(name)];
+        if let Err(error) = sender.write_rtcp(now, packets) {
             tracing::debug!(%error, "no report sent");
         }
     }
@@ -294,7 +304,8 @@ fn settings(
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_lite(true)
         .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
-        .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), None)
+        // It knows only the path that it selected first; that a viewer is gone is found by `viewer`.
+        .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), None)
         .with_ice_connection_attempts(Some(ICE_INTERVAL), None)
         .build()
 }

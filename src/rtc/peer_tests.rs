@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::rtc::answer::{Local, answer};
-use crate::rtc::srtp::Profile;
 use std::collections::VecDeque;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol as NetProtocol, Receive};
@@ -157,26 +156,14 @@ fn the_keys_that_the_core_negotiates_are_seen() {
     assert!(network.peer.egress(network.now).is_ok());
     assert!(network.peer.egress(network.now).is_err(), "given out once");
     // That they are the right ones is shown by every test that watches.
-    assert!(Profile::Gcm.keying_material_len() <= Profile::Cm.keying_material_len());
 }
 
 #[test]
-fn a_viewer_that_vanishes_is_given_up_after_its_time() {
-    let mut network = Network::new();
-    network.run(Duration::from_secs(5), |n| n.connected.is_some());
-    network.lose = |to_server, _| to_server;
-    network.run(Duration::from_secs(60), |n| n.ended.is_some());
-    assert_eq!(network.ended, Some("lost"));
-    let after = network.now - network.start;
-    assert!(after < Duration::from_secs(35), "{after:?}");
-}
-
-#[test]
-fn a_viewer_that_is_away_for_ten_seconds_is_kept() {
+fn the_core_leaves_it_to_others_to_say_that_a_viewer_is_gone() {
     let mut network = Network::new();
     network.run(Duration::from_secs(5), |n| n.connected.is_some());
     network.lose = |_, _| true;
-    network.run(Duration::from_secs(10), |_| false);
+    network.run(Duration::from_secs(60), |_| false);
     network.lose = |_, _| false;
     network.run(Duration::from_secs(20), |_| false);
     assert_eq!(network.ended, None);

@@ -7,13 +7,14 @@ use super::demux::{Demux, ViewerId};
 use super::feed::{Feed, Picture};
 use super::peer::Event;
 use super::timers::Timers;
-use super::udp::{Received, UdpSocket};
+use super::udp::{Path, Received, UdpSocket};
 use super::viewer::Viewer;
 use crate::metrics;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -151,7 +152,7 @@ impl Reactor {
         feed.viewers.push(id);
         self.viewers.insert(id, viewer);
         self.metrics.active.set(self.viewers.len() as i64);
-        self.settle(id, Instant::now());
+        self.settle(id, Instant::now(), None);
     }
 
     /// Ends a session: farewell, tables, log.
@@ -160,9 +161,12 @@ impl Reactor {
             return;
         };
         let now = Instant::now();
-        viewer.peer.close(now);
-        viewer.transmit(&mut self.socket, |_| ());
-        self.socket.flush();
+        // After a panic the core is not to be called again.
+        if reason != "panic" {
+            viewer.peer.close(now);
+            viewer.transmit(&mut self.socket, |_| ());
+            self.socket.flush();
+        }
         self.demux.remove(id, &viewer.ufrag);
         self.timers.remove(id);
         self.sessions.lock().remove(&viewer.session);
@@ -176,11 +180,14 @@ impl Reactor {
         self.metrics.active.set(self.viewers.len() as i64);
         self.metrics.ended(reason);
         let after = viewer.age(now);
-        if viewer.is_connected() {
-            tracing::info!(parent: &viewer.span, reason, ?after, "left");
+        let span = &viewer.span;
+        if reason == "connect_timeout" {
+            let port = self.socket.local_addr().port();
+            tracing::warn!(parent: span, "never connected: is UDP port {port} open for it?");
+        } else if viewer.is_connected() {
+            tracing::info!(parent: span, reason, ?after, "left");
         } else {
-            tracing::warn!(parent: &viewer.span, reason, ?after, "never connected: is UDP port {} open for it?",
-                self.socket.local_addr().port());
+            tracing::debug!(parent: span, reason, ?after, "left before it connected");
         }
     }
 
@@ -226,9 +233,15 @@ impl Reactor {
             self.metrics.unmatched.inc();
             return;
         };
-        viewer.heard(remote, local);
-        viewer.peer.receive(now, remote, datagram);
-        self.settle(id, now);
+        let path = Path { remote, local };
+        let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
+        match received {
+            Ok(true) => self.settle(id, now, Some((path, datagram))),
+            Ok(false) => {
+                self.metrics.unmatched.inc();
+            }
+            Err(_) => self.end(id, "panic"),
+        }
     }
 
     /// Wakes the viewers whose alarm went off.
@@ -238,29 +251,41 @@ impl Reactor {
             let Some(viewer) = self.viewers.get_mut(&id) else {
                 continue;
             };
-            if viewer.connect_deadline().is_some_and(|at| at <= now) {
-                self.end(id, "connect_timeout");
+            let (at, reason) = viewer.end();
+            if at <= now {
+                self.end(id, reason);
                 continue;
             }
-            viewer.peer.timeout(now);
-            self.settle(id, now);
+            match catch_unwind(AssertUnwindSafe(|| viewer.peer.timeout(now))) {
+                Ok(()) => self.settle(id, now, None),
+                Err(_) => self.end(id, "panic"),
+            }
         }
         self.socket.flush();
     }
 
-    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken.
-    fn settle(&mut self, id: ViewerId, now: Instant) {
+    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken. `received` is the
+    /// datagram that it was given, if it was that.
+    fn settle(&mut self, id: ViewerId, now: Instant, received: Option<(Path, &[u8])>) {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
+        // The core answers only what proves to be the viewer's.
+        let mut is_answered = false;
         let demux = &mut self.demux;
-        viewer.transmit(&mut self.socket, |remote| demux.learn(id, remote));
+        viewer.transmit(&mut self.socket, |remote| {
+            demux.learn(id, remote);
+            is_answered |= received.is_some_and(|(path, _)| path.remote == remote);
+        });
+        if let Some((path, datagram)) = received.filter(|_| is_answered) {
+            viewer.proved(now, path, datagram);
+        }
         while let Some(event) = viewer.peer.poll_event() {
             match event {
                 Event::Connected if !viewer.connected(now) => return self.end(id, "no_media"),
                 Event::Connected => {
                     let feed = self.feeds.get(viewer.stream().name());
-                    let recent = feed.into_iter().flat_map(Feed::recent);
+                    let recent = feed.into_iter().flat_map(|feed| feed.recent(now));
                     let socket = &mut self.socket;
                     let shown = recent.map(|picture| viewer.show(now, picture, socket));
                     let packets: usize = shown.sum();
@@ -273,6 +298,9 @@ impl Reactor {
             }
         }
         let feedback = viewer.peer.feedback();
+        if feedback.heard {
+            viewer.heard(now);
+        }
         if !feedback.lost.is_empty()
             && let Some(feed) = self.feeds.get(viewer.stream().name())
         {
@@ -283,16 +311,11 @@ impl Reactor {
         if feedback.keyframe_requests > 0 {
             let requests = feedback.keyframe_requests;
             self.metrics.keyframe_requests.inc_by(requests);
-            viewer.stream().request_keyframe();
+            viewer.wants_keyframe(now);
         }
-        let deadline = viewer
-            .connect_deadline()
-            .into_iter()
-            .chain(viewer.peer.deadline())
-            .min();
-        if let Some(at) = deadline {
-            self.timers.set(id, at, now);
-        }
+        let (end, _) = viewer.end();
+        let deadline = viewer.peer.deadline().map_or(end, |at| at.min(end));
+        self.timers.set(id, deadline, now);
     }
 
     /// Sends every new picture to every viewer of its stream.
@@ -301,7 +324,12 @@ impl Reactor {
         for feed in feeds.values_mut() {
             loop {
                 match feed.next() {
-                    Ok(Some(picture)) => self.show(&picture, &feed.viewers),
+                    Ok(Some(picture)) => {
+                        // Nobody is always the last, whom a full socket buffer would hit.
+                        let first = feed.viewers.len().min(1);
+                        feed.viewers.rotate_left(first);
+                        self.show(&picture, &feed.viewers);
+                    }
                     Ok(None) => break,
                     Err(lagged) => {
                         tracing::warn!(%lagged, "the media thread is overloaded");

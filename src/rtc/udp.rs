@@ -8,6 +8,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 /// Asked of the kernel for each direction, in bytes: a keyframe to a few hundred viewers.
 /// It grants up to `net.core.wmem_max` and `net.core.rmem_max`.
@@ -17,6 +18,9 @@ const BATCH: usize = 8;
 const BUFFER: usize = 64 << 10;
 /// Bytes that one segmented send may carry: an IPv4 datagram's limit less headers.
 const MAX_RUN: usize = 65_000;
+
+/// Pause between two attempts to have segmentation offload back.
+const RESTORE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A datagram that was received.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,8 @@ pub struct UdpSocket {
     meta: [RecvMeta; BATCH],
     run: Run,
     counts: Counts,
+    /// When offload was last given another chance.
+    restored: Option<Instant>,
 }
 
 impl UdpSocket {
@@ -100,6 +106,7 @@ impl UdpSocket {
                 data: Vec::with_capacity(MAX_RUN),
             },
             counts: Counts::default(),
+            restored: None,
         })
     }
 
@@ -137,6 +144,10 @@ impl UdpSocket {
         };
         for (meta, buffer) in self.meta.iter().zip(&self.buffers).take(count) {
             let remote = canonical(meta.addr);
+            // Nothing can be sent back there, and the attempt costs offload (see `flush`).
+            if remote.port() == 0 {
+                continue;
+            }
             let local = meta.dst_ip.map(|ip| ip.to_canonical());
             // One by one, where the kernel coalesced several.
             for data in buffer[..meta.len].chunks(meta.stride.max(1)) {
@@ -189,19 +200,49 @@ impl UdpSocket {
         if run.data.is_empty() {
             return;
         }
-        let transmit = Transmit {
+        let mut transmit = Transmit {
             destination: for_family(run.path.remote, self.local),
             ecn: None,
             contents: &run.data,
             segment_size: (run.data.len() > run.segment).then_some(run.segment),
             src_ip: run.path.local,
         };
-        if let Err(error) = self.state.try_send(UdpSockRef::from(&self.io), &transmit) {
+        let socket = UdpSockRef::from(&self.io);
+        let segments = self.state.max_gso_segments();
+        let mut sent = self.state.try_send(socket, &transmit);
+        if let Err(error) = &sent
+            && error.kind() == io::ErrorKind::InvalidInput
+            && transmit.src_ip.take().is_some()
+        {
+            // The address that the viewer spoke to may be gone; the kernel picks another.
+            sent = self.state.try_send(UdpSockRef::from(&self.io), &transmit);
+        }
+        if let Err(error) = sent {
             self.counts.refused += run.data.len().div_ceil(run.segment) as u64;
             tracing::debug!(%error, remote = %run.path.remote, "not sent");
         }
+        let lost_offload = self.state.max_gso_segments() < segments;
         run.data.clear();
         run.is_complete = true;
+        if lost_offload {
+            self.restore_offload();
+        }
+    }
+
+    /// `quinn-udp` takes some failures to send for the lack of segmentation offload and does without from then on.
+    /// It is given another chance, but not so often that a kernel without it would be asked for each picture.
+    fn restore_offload(&mut self) {
+        if self
+            .restored
+            .is_some_and(|at| at.elapsed() < RESTORE_INTERVAL)
+        {
+            return;
+        }
+        self.restored = Some(Instant::now());
+        tracing::warn!("the kernel refused segmentation offload; trying it again");
+        if let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.io)) {
+            self.state = state;
+        }
     }
 
     /// The counts, which begin anew.
@@ -242,7 +283,6 @@ impl event::Source for UdpSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn push(socket: &mut UdpSocket, remote: SocketAddr, local: Option<IpAddr>, data: &[u8]) {
         let path = Path { remote, local };
@@ -295,5 +335,16 @@ mod tests {
         // An empty datagram is not sent.
         assert_eq!(received, [0, 1, 2, 3, 4, 5, 6, 8]);
         assert_eq!(server.take_counts(), Counts::default());
+    }
+
+    #[test]
+    fn a_destination_that_can_not_be_sent_to_costs_nobody_the_offload() {
+        let mut server = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let segments = server.state.max_gso_segments();
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        push(&mut server, nowhere, None, &[1; 100]);
+        server.flush();
+        assert_eq!(server.take_counts().refused, 1);
+        assert_eq!(server.state.max_gso_segments(), segments);
     }
 }

@@ -81,7 +81,7 @@ struct Control {
     profile_level_id: ProfileLevelId,
 }
 
-/// A handle to a running stream. Dropping the last one does not end it: see [`Stream::stop`].
+/// A handle to a running stream. Dropping the last one does not end it: see [`Stream::signal`].
 pub struct Stream {
     config: config::Stream,
     source: String,
@@ -185,10 +185,14 @@ impl Stream {
         lock(&self.control).status.clone()
     }
 
-    /// Ends the stream and waits until its source is closed.
-    pub fn stop(&self) {
+    /// Tells the stream to end.
+    pub fn signal(&self) {
         lock(&self.control).stopping = true;
         self.changed.notify_all();
+    }
+
+    /// Waits until a stream that was told to end has closed its source.
+    pub fn join(&self) {
         let thread = lock(&self.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(stream = self.name(), "the encode thread panicked");

@@ -119,8 +119,9 @@ async fn a_refusal_is_told_in_the_servers_words() {
 async fn a_daemon_that_ends_is_no_success() {
     let daemon = start("127.0.0.1", vec![pattern("camera")]);
     let viewer = viewer(&daemon, "/whep", &[]);
-    until("the viewer is connected", async || {
-        daemon.stream("camera").await["viewers"] == 1
+    // The daemon's view of the handshake is ahead of the viewer's; with media under way both are done.
+    until("the viewer is shown a second of video", async || {
+        daemon.metric("fanlight_packets_sent_total").await >= 30.0
     })
     .await;
     daemon.stop().await.unwrap();

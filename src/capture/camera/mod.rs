@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A running camera that delivers nothing for so long is lost. The slowest exposures of webcams take a second.
-const STALL: Duration = Duration::from_secs(5);
+const STALL: Duration = Duration::from_secs(2);
 
 /// A driver's time stamp is not believed to be older than that.
 const OLDEST: Duration = Duration::from_secs(1);
