@@ -33,11 +33,11 @@ for viewers in "$@"; do
     target/release/fanlight --config "$work/fanlight.toml" >"$work/out" 2>"$work/log" &
     daemon=$!
     until url=$(sed -n 's/^fanlight: open //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
-    if [ "$viewers" -gt 0 ]; then
-        target/release/examples/load "${url}whep" --viewers "$viewers" --ramp 1 --seconds $((seconds + 4)) >"$work/load" 2>&1 &
-        load=$!
-        sleep 3
-    fi
+    for n in $(seq "$viewers"); do
+        target/release/examples/viewer "${url}whep" --seconds $((seconds + 6)) --json >"$work/viewer.$n" 2>&1 &
+        load="$load $!"
+    done
+    sleep 3
     cpu "$daemon" >"$work/before"
     curl -s "${url}metrics" >"$work/metrics.before"
     sleep "$seconds"
@@ -66,7 +66,8 @@ for viewers in "$@"; do
             if (total > 0) for (p = 50; p <= 99; p += 49) for (i = 1; i <= n; i++)
                 if (sum(bucket[i]) >= total * p / 100) { printf "   from capture to last packet: p%d at most %.1f ms\n", p, bound[i] * 1000; break }
         }' "$work/metrics.before" "$work/metrics.after"
-    [ -z "$load" ] || { wait "$load" || true; load=''; sed 's/^/   load: /' "$work/load"; }
+    for pid in $load; do wait "$pid" || echo "   a viewer failed: $(tail -n 1 "$work"/viewer.*)"; done
+    load=''
     kill "$daemon"
     wait "$daemon" || true
     daemon=''

@@ -76,13 +76,13 @@ pub(super) fn size(value: &DeValue<'_>) -> Parsed<Size> {
 }
 
 pub(super) fn format(value: &DeValue<'_>) -> Parsed<Option<PixelFormat>> {
-    let names = PixelFormat::ALL.map(PixelFormat::name);
+    let names = PixelFormat::CAPTURED.map(PixelFormat::name);
     let expected = format!("one of auto, {}", names.join(", "));
     let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
     if text.eq_ignore_ascii_case("auto") {
         return Ok(None);
     }
-    let known = PixelFormat::ALL.into_iter();
+    let known = PixelFormat::CAPTURED.into_iter();
     known
         .map(Some)
         .find(|format| format.is_some_and(|format| text.eq_ignore_ascii_case(format.name())))

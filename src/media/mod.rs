@@ -119,8 +119,11 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Every format, in the order in which documentation lists them.
+    /// Every format.
     pub const ALL: [Self; 5] = [Self::Yuyv, Self::Nv12, Self::I420, Self::Grey, Self::Mjpeg];
+
+    /// Those that a camera can be asked for, in the order in which documentation lists them.
+    pub const CAPTURED: [Self; 3] = [Self::Yuyv, Self::Nv12, Self::Mjpeg];
 
     /// The name that the configuration and the logs use.
     pub const fn name(self) -> &'static str {
