@@ -1,0 +1,198 @@
+//! The course of a test: join one after the other, wait until all play, measure, leave.
+
+use crate::Options;
+use crate::http::JoinError;
+use crate::join::{Joiner, Session};
+use crate::process::{self, Usage};
+use crate::report::{Conditions, Findings, Report, Usages};
+use crate::worker::{Results, Worker};
+use hyper::Uri;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// For the last viewer to get its first keyframe.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Sessions that are deleted at a time, and the time for all of them.
+const LEAVING: usize = 32;
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Makes the test.
+///
+/// # Errors
+/// When it can't be made at all; what a server does wrong is part of the report.
+pub fn run(options: &Options) -> io::Result<Report> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()?.block_on(Test::run(options))
+}
+
+struct Test {
+    joiner: Joiner,
+    workers: Vec<Worker>,
+    ports: HashSet<u16>,
+    locations: Vec<Uri>,
+    refused: Vec<String>,
+}
+
+impl Test {
+    fn new(options: &Options) -> io::Result<Self> {
+        process::allow_sockets(options.viewers.into())?;
+        let joiner = Joiner::new(options.url.clone(), !options.no_gro, options.verify);
+        let workers = (0..options.threads).map(|n| Worker::start(format!("load-{n}")));
+        Ok(Self {
+            joiner: joiner.ok_or_else(|| io::Error::other("the URL must begin with http://"))?,
+            workers: workers.collect::<Result<_, _>>()?,
+            ports: HashSet::new(),
+            locations: Vec::new(),
+            refused: Vec::new(),
+        })
+    }
+
+    async fn run(options: &Options) -> io::Result<Report> {
+        let mut test = Self::new(options)?;
+        let idle = Sample::take(options)?;
+        // An interrupted test tells what it has seen so far.
+        let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+        let interrupted = tokio::select! {
+            _ = &mut interrupt => true,
+            () = test.ramp(options.viewers.into(), options.ramp) => false,
+        };
+        test.workers.iter().for_each(Worker::mark);
+        let begun = Instant::now();
+        let begin = Sample::take(options)?;
+        if !interrupted {
+            tokio::select! {
+                _ = interrupt => {}
+                () = sleep(options.seconds) => {}
+            }
+        }
+        // A server that has ended has no figures, but its viewers have.
+        let end = Sample::take(options).unwrap_or_else(|_| begin.clone());
+        let measured = begun.elapsed();
+        let usages = |of: fn(&Sample) -> Option<Usage>| {
+            Some(Usages {
+                idle: of(&idle)?,
+                begin: of(&begin)?,
+                end: of(&end)?,
+            })
+        };
+        Ok(Report::new(Findings {
+            conditions: Conditions {
+                url: options.url.to_string(),
+                viewers: options.viewers.into(),
+                ramp_s: options.ramp.as_secs_f64(),
+                measured_s: measured.as_secs_f64(),
+                threads: test.workers.len(),
+                receive_offload: !options.no_gro,
+                verify: options.verify,
+            },
+            dropped_here: process::drops(&test.ports),
+            generator: usages(|sample| Some(sample.ours)),
+            server: usages(|sample| sample.server),
+            server_threads: end.threads_since(&begin),
+            refused: std::mem::take(&mut test.refused),
+            results: test.leave().await?,
+        }))
+    }
+
+    /// Lets all join, and waits until they play.
+    async fn ramp(&mut self, count: usize, ramp: Duration) {
+        let start = Instant::now();
+        let mut joining = JoinSet::new();
+        let mut next = 0;
+        while next < count || !joining.is_empty() {
+            let due = start + ramp.mul_f64(next as f64 / count as f64);
+            tokio::select! {
+                () = sleep_until(due), if next < count => {
+                    let joiner = self.joiner.clone();
+                    joining.spawn(async move { joiner.join().await });
+                    next += 1;
+                }
+                Some(joined) = joining.join_next() => match joined {
+                    Ok(joined) => self.joined(joined),
+                    Err(error) => self.refused.push(error.to_string()),
+                }
+            }
+        }
+        let playing = timeout(PATIENCE, self.until_playing());
+        // Who does not play by then shows in the report.
+        let _ = playing.await;
+    }
+
+    fn joined(&mut self, joined: Result<Session, JoinError>) {
+        match joined {
+            Ok(mut session) => {
+                self.ports.insert(session.socket.local().port());
+                self.locations.extend(session.location.take());
+                self.workers[self.ports.len() % self.workers.len()].add(session);
+            }
+            Err(error) => self.refused.push(error.to_string()),
+        }
+    }
+
+    async fn until_playing(&self) {
+        let sum = |of: fn(&Worker) -> &AtomicU64| -> u64 {
+            let each = self.workers.iter().map(of);
+            each.map(|sum| sum.load(Ordering::Relaxed)).sum()
+        };
+        let joined = self.ports.len() as u64;
+        while sum(|w| &w.progress.playing) + sum(|w| &w.progress.failed) < joined {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends all sessions and returns what was measured.
+    async fn leave(self) -> io::Result<Results> {
+        let mut all = Results::default();
+        for worker in self.workers {
+            let results = worker.end()?;
+            all.outcomes.extend(results.outcomes);
+            all.times.merge(results.times);
+        }
+        let farewell = async {
+            let mut leaving = JoinSet::new();
+            for location in self.locations {
+                if leaving.len() >= LEAVING {
+                    leaving.join_next().await;
+                }
+                let joiner = self.joiner.clone();
+                // A session may have ended with its goodbye over DTLS.
+                leaving.spawn(async move { joiner.leave(&location).await.is_ok() });
+            }
+            while leaving.join_next().await.is_some() {}
+        };
+        // A server that is gone has no sessions.
+        let _ = timeout(FAREWELL, farewell).await;
+        Ok(all)
+    }
+}
+
+/// This process and the server's at one moment.
+#[derive(Clone)]
+struct Sample {
+    ours: Usage,
+    server: Option<Usage>,
+    threads: BTreeMap<String, Duration>,
+}
+
+impl Sample {
+    fn take(options: &Options) -> io::Result<Self> {
+        let server = options.pid.map(|pid| process::usage(Some(pid)));
+        Ok(Self {
+            ours: process::usage(None)?,
+            server: server.transpose()?,
+            threads: options.pid.map(process::threads).unwrap_or_default(),
+        })
+    }
+
+    fn threads_since(self, before: &Self) -> BTreeMap<String, Duration> {
+        let since = |(name, time): (String, Duration)| {
+            let before = before.threads.get(&name).copied().unwrap_or_default();
+            (name, time.saturating_sub(before))
+        };
+        self.threads.into_iter().map(since).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! The load generator against a daemon within the test's process.
+
+use crate::{Options, run};
+use clap::{CommandFactory, Parser};
+use fanlight::config::{Config, Http, Rtc, Source, Stream};
+use fanlight::daemon::Daemon;
+use fanlight::media::{FrameRate, Size};
+use fanlight::shutdown::Shutdown;
+use std::net::SocketAddr;
+use std::thread;
+
+/// Runs it against a daemon with a small test pattern.
+fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
+    let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let stream = Stream {
+        size: Size::new(320, 180),
+        fps: FrameRate::whole(30),
+        ..Stream::new("camera", Source::Pattern)
+    };
+    let config = Config {
+        http: Http { listen },
+        rtc: Rtc {
+            listen,
+            external_addresses: vec![],
+        },
+        streams: vec![stream],
+    };
+    let end = Shutdown::new();
+    let (ready, address) = std::sync::mpsc::sync_channel(1);
+    let signal = end.clone();
+    let daemon = thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let daemon = Daemon::bind(config).unwrap();
+            ready.send(daemon.http_addr()).unwrap();
+            daemon.run(async move { signal.cancelled().await }).await
+        })
+    });
+    let url = format!("http://{}/whep", address.recv().unwrap());
+    let arguments = [&["load", &url], arguments].concat();
+    let report = run::run(&Options::parse_from(arguments)).unwrap();
+    end.cancel();
+    daemon.join().unwrap().unwrap();
+    report
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Options::command().debug_assert();
+    let refused = |arguments: &[&str]| Options::try_parse_from(arguments).is_err();
+    assert!(refused(&["load"]));
+    assert!(refused(&["load", "http://h/whep", "--viewers", "0"]));
+    assert!(refused(&["load", "http://h/whep", "--seconds", "-1"]));
+}
+
+#[test]
+fn every_viewer_gets_every_packet_and_all_get_the_same_frames() {
+    let report = against_a_daemon(&["--viewers", "8", "--ramp", "0.2", "--seconds", "1.5"]);
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.connected, report.playing), (8, 8));
+    assert_eq!((report.whole.lost, report.whole.counts.duplicates), (0, 0));
+    let frames = report.per_viewer.frames.unwrap();
+    assert!(
+        frames.min > 10.0 && frames.max - frames.min <= 1.0,
+        "{frames:?}"
+    );
+    let since = &report.since_post;
+    let medians = [
+        &since.answered,
+        &since.connected,
+        &since.first_packet,
+        &since.first_keyframe,
+    ];
+    let medians = medians.map(|summary| summary.unwrap().median);
+    assert!(medians.is_sorted(), "{medians:?}");
+}
+
+#[test]
+fn viewers_that_verify_decode_what_was_drawn() {
+    let report = against_a_daemon(&["--viewers", "2", "--seconds", "1.5", "--verify", "--no-gro"]);
+    assert!(report.is_good(), "{report:?}");
+    let checks = report.checks.unwrap();
+    assert!(checks.decoded > 20 && checks.is_clean(), "{checks:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_and_not_waited_for() {
+    let url = "http://127.0.0.1:1/whep";
+    let options = Options::parse_from([
+        "load",
+        url,
+        "--viewers",
+        "3",
+        "--ramp",
+        "0",
+        "--seconds",
+        "0",
+    ]);
+    let report = run::run(&options).unwrap();
+    assert!(!report.is_good());
+    assert_eq!(report.refused.values().sum::<usize>(), 3);
+}

@@ -1,0 +1,102 @@
+//! One viewer of a thread: a socket, and the peer behind it.
+
+use crate::counts::Counts;
+use crate::frames::Ended;
+use crate::join::Session;
+use crate::peer::{Milestones, Peer};
+use crate::socket::{self, Inbox, Socket};
+use crate::verify::Checks;
+use mio::{Registry, Token};
+use std::io;
+use std::time::Instant;
+
+/// What became of a viewer.
+pub struct Outcome {
+    pub milestones: Milestones,
+    /// From the mark to the end.
+    pub marked: Counts,
+    pub total: Counts,
+    pub checks: Option<Checks>,
+    /// The SRTP profile.
+    pub profile: Option<&'static str>,
+    /// Why it ended before the end.
+    pub fault: Option<String>,
+}
+
+/// A viewer with its socket, which is read while the peer takes in what it yields.
+pub struct Viewer {
+    socket: Socket,
+    peer: Peer,
+    mark: Counts,
+}
+
+impl Viewer {
+    /// Begins the handshakes.
+    pub fn new(session: Session) -> io::Result<Self> {
+        let mut viewer = Self {
+            socket: session.socket,
+            peer: Peer::new(session.agreed).map_err(io::Error::other)?,
+            mark: Counts::default(),
+        };
+        viewer.timeout(Instant::now());
+        Ok(viewer)
+    }
+
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket.register(registry, token)
+    }
+
+    /// A keyframe was seen.
+    pub const fn is_playing(&self) -> bool {
+        self.peer.milestones().first_keyframe.is_some()
+    }
+
+    pub const fn has_failed(&self) -> bool {
+        self.peer.fault().is_some()
+    }
+
+    /// When it wants to be woken.
+    pub const fn deadline(&self) -> Instant {
+        self.peer.deadline()
+    }
+
+    /// From here on it is measured.
+    pub fn mark(&mut self) {
+        self.mark = self.peer.counts();
+    }
+
+    /// Reads one batch. `false` when the socket is empty.
+    pub fn receive(&mut self, inbox: &mut Inbox, mut ended: impl FnMut(Ended)) -> bool {
+        let Self { socket, peer, .. } = self;
+        let now = Instant::now();
+        let received = socket.receive(inbox, |datagram| {
+            if let Some(frame) = peer.datagram(socket, &datagram, now) {
+                ended(frame);
+            }
+        });
+        received.unwrap_or_else(|error| {
+            peer.fail(format!("its socket: {error}"));
+            false
+        })
+    }
+
+    /// Lets the stack's timers run.
+    pub fn timeout(&mut self, now: Instant) {
+        self.peer.timeout(&self.socket, now, socket::now());
+    }
+
+    /// Says goodbye and tells what was measured.
+    pub fn end(mut self) -> Outcome {
+        let total = self.peer.counts();
+        let fault = self.peer.fault().cloned();
+        self.peer.close(&self.socket, socket::now());
+        Outcome {
+            milestones: *self.peer.milestones(),
+            marked: total - self.mark,
+            total,
+            checks: self.peer.checks(),
+            profile: self.peer.profile(),
+            fault,
+        }
+    }
+}
