@@ -29,4 +29,6 @@ fi
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --no-deps --document-private-items
 step scripts/deny.sh
 step cargo test --locked --doc
-tests --lib --bins --tests
+# A test runs the example viewer.
+step cargo build --locked --examples
+tests --lib --bins --tests --example load
