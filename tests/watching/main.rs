@@ -170,7 +170,8 @@ async fn a_webcam_may_be_unplugged(browser: &Browser, machine: &mut Machine) {
     machine.tell("unplug");
     browser.until_state("main", "camera-down").await;
     let told = eventually("the page to say what the daemon says", async || {
-        let said = browser.text(".notice").await;
+        // The page makes sentences of the daemon's words, with quotation marks of its own.
+        let said = browser.text(".notice").await.replace(['“', '”'], "`");
         let error = stream("webcam")["error"].clone();
         let is_said = |part| {
             let part = error[part].as_str().unwrap_or("nothing").to_lowercase();
