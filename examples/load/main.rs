@@ -66,9 +66,10 @@ struct Options {
     /// Threads that receive
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
-    /// Receive each packet on its own; on the same machine the server then pays for cutting its batches
+    /// Receive each packet alone and at once, as the machines of many viewers would; if they are all this one, and the
+    /// server's too, it costs both
     #[arg(long)]
-    no_gro: bool,
+    eager: bool,
 }
 
 /// Up to an hour.

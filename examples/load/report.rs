@@ -20,7 +20,7 @@ pub struct Conditions {
     /// As it came to pass.
     pub measured_s: f64,
     pub threads: usize,
-    pub receive_offload: bool,
+    pub eager: bool,
     pub verify: bool,
 }
 

@@ -40,8 +40,10 @@ struct Test {
 impl Test {
     fn new(options: &Options) -> io::Result<Self> {
         process::allow_sockets(options.viewers.into())?;
-        let joiner = Joiner::new(options.url.clone(), !options.no_gro, options.verify);
-        let workers = (0..options.threads).map(|n| Worker::start(format!("load-{n}")));
+        let joiner = Joiner::new(options.url.clone(), options.eager, options.verify);
+        // A viewer that verifies has retransmissions to ask for in time.
+        let gather = !options.eager && !options.verify;
+        let workers = (0..options.threads).map(|n| Worker::start(format!("load-{n}"), gather));
         Ok(Self {
             joiner: joiner.ok_or_else(|| io::Error::other("the URL must begin with http://"))?,
             workers: workers.collect::<Result<_, _>>()?,
@@ -86,7 +88,7 @@ impl Test {
                 ramp_s: options.ramp.as_secs_f64(),
                 measured_s: measured.as_secs_f64(),
                 threads: test.workers.len(),
-                receive_offload: !options.no_gro,
+                eager: options.eager,
                 verify: options.verify,
             },
             dropped_here: process::drops(&test.ports),

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
 /// Sessions that were answered and not taken yet; when it is full, joining waits.
 const COMMANDS: usize = 256;
+/// While it is measured, how long arrivals gather.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two publications of the sums.
 const PUBLISH: Duration = Duration::from_millis(20);
 
@@ -52,7 +54,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(name: String) -> io::Result<Self> {
+    /// Starts one. While it is measured, arrivals may gather before they are read.
+    pub fn start(name: String, gather: bool) -> io::Result<Self> {
         let (sender, commands) = sync_channel(COMMANDS);
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -65,6 +68,7 @@ impl Worker {
             timers: BinaryHeap::new(),
             inbox: Inbox::new(),
             times: Times::default(),
+            gather,
             is_marked: false,
             published: Instant::now(),
         };
@@ -111,6 +115,7 @@ struct State {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     inbox: Inbox,
     times: Times,
+    gather: bool,
     is_marked: bool,
     published: Instant,
 }
@@ -119,10 +124,13 @@ impl State {
     fn run(mut self) -> io::Result<Results> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
+            let is_over = self.obey()?;
             let now = Instant::now();
             let alarm = self.timers.peek().map(|Reverse((at, _))| *at);
             let wait = alarm.map(|at| at.saturating_duration_since(now));
             let wait = wait.unwrap_or(Duration::MAX).min(5 * PUBLISH);
+            // What has arrived by the end counts.
+            let wait = if is_over { Duration::ZERO } else { wait };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
@@ -132,11 +140,11 @@ impl State {
                     self.read(event.token().0);
                 }
             }
-            self.wake();
-            self.publish();
-            if self.obey()? {
+            if is_over {
                 return Ok(self.end());
             }
+            self.wake();
+            self.publish();
         }
     }
 
@@ -179,17 +187,38 @@ impl State {
 
     /// Does what was told. `true` at the end.
     fn obey(&mut self) -> io::Result<bool> {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Add(session)) => self.add(*session)?,
-                Ok(Command::Mark) => {
-                    self.is_marked = true;
-                    self.viewers.iter_mut().for_each(Viewer::mark);
-                }
-                Err(TryRecvError::Empty) => return Ok(false),
-                Ok(Command::End) | Err(TryRecvError::Disconnected) => return Ok(true),
+        if self.is_marked && self.gather {
+            // Arrivals are timed by the kernel, so that nothing is lost by waiting for more of them, but wake-ups
+            // that would cost this thread and, on the same machine, the server.
+            match self.commands.recv_timeout(GATHER) {
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => return Ok(true),
+                Ok(command) => return self.carry_out(command),
             }
         }
+        loop {
+            let command = match self.commands.try_recv() {
+                Err(TryRecvError::Empty) => return Ok(false),
+                Err(TryRecvError::Disconnected) => return Ok(true),
+                Ok(command) => command,
+            };
+            if self.carry_out(command)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// `true` at the end.
+    fn carry_out(&mut self, command: Command) -> io::Result<bool> {
+        match command {
+            Command::Add(session) => self.add(*session)?,
+            Command::Mark => {
+                self.is_marked = true;
+                self.viewers.iter_mut().for_each(Viewer::mark);
+            }
+            Command::End => return Ok(true),
+        }
+        Ok(false)
     }
 
     fn add(&mut self, session: Session) -> io::Result<()> {
