@@ -2,7 +2,7 @@
 //! the same one.
 
 use crate::histogram::{Histogram, Summary};
-use crate::spread::{Fan, Spread};
+use crate::spread::Spread;
 use std::time::Duration;
 
 /// Ticks of a video timestamp in a second (RFC 6184, 8.2.1).
@@ -84,7 +84,8 @@ pub struct Times {
     ages: Histogram,
     /// Frames that arrived before they were captured: the server's clock is not ours.
     too_young: u64,
-    spread: Spread,
+    by_capture: Spread,
+    by_arrival: Spread,
 }
 
 impl Times {
@@ -96,13 +97,10 @@ impl Times {
                 Some(age) => self.ages.add(age),
                 None => self.too_young += 1,
             }
-            let fan = Fan {
-                captured,
-                first: ended.arrived,
-                last: ended.arrived,
-            };
-            self.spread.add(fan, ended.nominal / 2);
+            self.by_capture.add(captured, ended.arrived, ended.nominal);
         }
+        self.by_arrival
+            .add(ended.arrived, ended.arrived, ended.nominal);
     }
 
     /// Adds those of other viewers.
@@ -111,7 +109,8 @@ impl Times {
         self.jitter.merge(&other.jitter);
         self.ages.merge(&other.ages);
         self.too_young += other.too_young;
-        self.spread.merge(other.spread);
+        self.by_capture.merge(other.by_capture);
+        self.by_arrival.merge(other.by_arrival);
     }
 
     /// From capture to arrival, if the server's clock is ours.
@@ -120,9 +119,14 @@ impl Times {
         (self.too_young == 0).then_some(ages)
     }
 
-    /// From the first viewer's last packet of a frame to the last viewer's.
+    /// From the first viewer's last packet of a frame to the last viewer's, as far as captures tell frames apart.
     pub fn spread(&self) -> Option<Summary> {
-        self.spread.summary()
+        self.by_capture.summary()
+    }
+
+    /// The same where captures are not known: what comes within half an interval of a frame is the same frame.
+    pub fn spread_by_arrival(&self) -> Option<Summary> {
+        self.by_arrival.summary()
     }
 }
 

@@ -95,6 +95,12 @@ impl Peer {
         self.counter.counts()
     }
 
+    /// How much the server's sender reports disagreed.
+    pub fn clock_error(&self) -> Duration {
+        let reports = self.reports.as_ref();
+        reports.map_or(Duration::ZERO, |reports| reports.clock_error)
+    }
+
     /// What it decoded, if it verifies.
     pub fn checks(&self) -> Option<Checks> {
         self.verifier.as_ref().map(Verifier::checks)

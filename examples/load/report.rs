@@ -11,6 +11,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Sender reports that disagree by more don't tell which frame is which.
+const EXACT: Duration = Duration::from_millis(3);
+
 /// How the test was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Conditions {
@@ -28,6 +31,8 @@ pub struct Conditions {
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub conditions: Conditions,
+    /// Viewers whose offer was answered.
+    pub joined: usize,
     /// Viewers whose DTLS handshake was done.
     pub connected: usize,
     /// Viewers who saw a keyframe.
@@ -51,8 +56,13 @@ pub struct Report {
     pub frame_jitter: Option<Summary>,
     /// From the first viewer who has the whole of a frame to the last.
     pub frame_spread: Option<Summary>,
+    /// False if frames were told apart by arrival alone, which takes what is more than half an interval apart for
+    /// different frames: there were no sender reports, or inexact ones.
+    pub frame_spread_is_exact: bool,
     /// From capture, by the server's clock, to arrival; only if both clocks agree, as on one machine.
     pub frame_age: Option<Summary>,
+    /// How much the server's sender reports disagreed on when a frame was captured.
+    pub sender_report_error: f64,
     pub checks: Option<Checks>,
     pub generator: Option<Load>,
     pub server: Option<Load>,
@@ -151,11 +161,16 @@ impl Report {
         let playing = outcomes.iter().filter(is_playing).count();
         let load = |usages| Load::new(usages, seconds, measured.counts.packets, playing);
         let checks = outcomes.iter().filter_map(|o| o.checks);
+        let clock_error = outcomes.iter().map(|o| o.clock_error).max();
+        let clock_error = clock_error.unwrap_or_default();
+        let is_exact = clock_error <= EXACT;
+        let exact_spread = times.spread().filter(|_| is_exact);
         Self {
             connected: (outcomes.iter())
                 .filter(|o| o.milestones.connected.is_some())
                 .count(),
             playing,
+            joined: outcomes.len(),
             refused: tally(refused.into_iter()),
             ended_early: tally(outcomes.iter().filter_map(|o| o.fault.clone())),
             srtp: tally(outcomes.iter().filter_map(|o| o.profile)),
@@ -175,8 +190,10 @@ impl Report {
             dropped_here,
             frame_interval: times.intervals.summary(),
             frame_jitter: times.jitter.summary(),
-            frame_spread: times.spread(),
-            frame_age: times.ages(),
+            frame_spread: exact_spread.or_else(|| times.spread_by_arrival()),
+            frame_spread_is_exact: exact_spread.is_some(),
+            frame_age: times.ages().filter(|_| is_exact),
+            sender_report_error: clock_error.as_secs_f64() * 1000.0,
             checks: checks.reduce(|all, checks| all + checks),
             generator: generator.map(load),
             server: server.map(load),

@@ -39,6 +39,8 @@ pub struct Reports {
     /// Expected and arrived at the last report.
     before: (u64, u64),
     sender_report: Option<SenderReport>,
+    /// How much two of them disagreed on when a frame was captured.
+    pub clock_error: Duration,
     transit: Option<u32>,
     /// RFC 3550, 6.4.1, in sixteenths of a tick.
     jitter: u64,
@@ -58,6 +60,7 @@ impl Reports {
             report_due: Arrived::ZERO,
             before: (0, 0),
             sender_report: None,
+            clock_error: Duration::ZERO,
             transit: None,
             jitter: 0,
             buffer: Vec::new(),
@@ -96,6 +99,11 @@ impl Reports {
             if kind == SENDER_REPORT
                 && let Some(report) = SenderReport::parse(part, media, arrived)
             {
+                let before = self.captured(report.timestamp);
+                let now = report.captured(report.timestamp);
+                if let (Some(before), Some(now)) = (before, now) {
+                    self.clock_error = self.clock_error.max(now.abs_diff(before));
+                }
                 self.sender_report = Some(report);
             }
             rest = tail;

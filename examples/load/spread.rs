@@ -10,10 +10,10 @@ const OPEN: usize = 8;
 
 /// One frame as it reached all viewers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fan {
-    pub captured: Duration,
-    pub first: Arrived,
-    pub last: Arrived,
+struct Fan {
+    captured: Duration,
+    first: Arrived,
+    last: Arrived,
 }
 
 /// Frames told apart by the time of their capture: their timestamps and numbers differ from viewer to viewer.
@@ -22,15 +22,23 @@ pub struct Spread {
     closed: Vec<Fan>,
     /// In order of capture; viewers are not read in the order of arrival.
     open: VecDeque<Fan>,
-    /// Half an interval: what servers say of the time of capture may be that inexact.
+    /// Half an interval: what is known of the time of capture may be that inexact.
     within: Duration,
 }
 
 impl Spread {
-    /// Takes in a frame as one viewer got it.
-    pub fn add(&mut self, fan: Fan, within: Duration) {
-        self.within = within;
-        let near = |open: &&mut Fan| open.captured.abs_diff(fan.captured) <= within;
+    /// Takes in a frame as one viewer got it, in a stream with that interval.
+    pub fn add(&mut self, captured: Duration, arrived: Arrived, interval: Duration) {
+        self.within = interval / 2;
+        self.join(Fan {
+            captured,
+            first: arrived,
+            last: arrived,
+        });
+    }
+
+    fn join(&mut self, fan: Fan) {
+        let near = |open: &&mut Fan| open.captured.abs_diff(fan.captured) <= self.within;
         if let Some(open) = self.open.iter_mut().rev().find(near) {
             open.first = open.first.min(fan.first);
             open.last = open.last.max(fan.last);
@@ -47,14 +55,14 @@ impl Spread {
 
     /// Adds what other viewers got.
     pub fn merge(&mut self, other: Self) {
-        let within = self.within.max(other.within);
+        self.within = self.within.max(other.within);
         let mut all = std::mem::take(&mut self.closed);
         all.extend(std::mem::take(&mut self.open));
         all.extend(other.closed);
         all.extend(other.open);
         all.sort_unstable_by_key(|fan| fan.captured);
         for fan in all {
-            self.add(fan, within);
+            self.join(fan);
         }
     }
 
@@ -83,12 +91,8 @@ mod tests {
         for n in 0..50 {
             for (thread, after) in [(0, 46), (1, 3), (0, 5), (1, 2)] {
                 let captured = ms(1000 + n * 30);
-                let fan = Fan {
-                    captured: captured + Duration::from_micros(after * 100),
-                    first: captured + ms(after),
-                    last: captured + ms(after),
-                };
-                threads[thread].add(fan, ms(15));
+                let inexact = captured + Duration::from_micros(after * 100);
+                threads[thread].add(inexact, captured + ms(after), ms(30));
             }
         }
         let [mut all, other] = threads;

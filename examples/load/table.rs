@@ -25,8 +25,8 @@ impl Display for Table<'_> {
         )?;
         write!(
             f,
-            "{} connected, {} playing",
-            self.0.connected, self.0.playing
+            "{} joined, {} connected, {} playing",
+            self.0.joined, self.0.connected, self.0.playing
         )?;
         for (profile, count) in &self.0.srtp {
             write!(f, ", {count} with {profile}")?;
@@ -46,8 +46,15 @@ impl Display for Table<'_> {
         head(f, "\nframes, ms")?;
         row(f, "interval", self.0.frame_interval, 2)?;
         row(f, "jitter of it", self.0.frame_jitter, 2)?;
-        row(f, "first to last viewer", self.0.frame_spread, 2)?;
-        row(f, "age since capture", self.0.frame_age, 2)?;
+        let spread = if self.0.frame_spread_is_exact {
+            "first to last viewer"
+        } else {
+            "first to last, about"
+        };
+        row(f, spread, self.0.frame_spread, 2)?;
+        if let Some(age) = self.0.frame_age {
+            row(f, "age since capture", Some(age), 2)?;
+        }
         head(f, "\nper viewer")?;
         row(f, "packets", per_viewer.packets, 0)?;
         row(f, "kbit/s", per_viewer.kilobits_per_second, 0)?;

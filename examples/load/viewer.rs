@@ -8,7 +8,7 @@ use crate::socket::{self, Inbox, Socket};
 use crate::verify::Checks;
 use mio::{Registry, Token};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What became of a viewer.
 pub struct Outcome {
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub checks: Option<Checks>,
     /// The SRTP profile.
     pub profile: Option<&'static str>,
+    /// How much the server's sender reports disagreed.
+    pub clock_error: Duration,
     /// Why it ended before the end.
     pub fault: Option<String>,
 }
@@ -96,6 +98,7 @@ impl Viewer {
             total,
             checks: self.peer.checks(),
             profile: self.peer.profile(),
+            clock_error: self.peer.clock_error(),
             fault,
         }
     }
