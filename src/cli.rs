@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what it makes of the configuration.
 
 use crate::config::{Config, ConfigErrors, Source, Stream, listen_address};
+use crate::state;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,9 @@ pub struct Run {
     /// Serve media on this UDP address
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub rtc_listen: Option<SocketAddr>,
+    /// Keep in this directory what is to survive a restart; `~/.local/state/fanlight` unless given
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How to log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -104,6 +108,9 @@ impl Run {
         if let Some(address) = self.rtc_listen {
             config.rtc.listen = address;
         }
+        let said = self.state_dir.clone().or(config.state.directory);
+        let usual = || state::default_directory(|name| std::env::var_os(name));
+        config.state.directory = said.or_else(usual);
         Ok(config)
     }
 
@@ -163,6 +170,12 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.http.listen, DEFAULT_LISTEN);
         assert_eq!(config.rtc.listen.port(), 9001);
+    }
+
+    #[test]
+    fn the_state_directory_can_be_named() {
+        let config = run(&["--state-dir", "here"]).configuration().unwrap();
+        assert_eq!(config.state.directory, Some("here".into()));
     }
 
     #[test]

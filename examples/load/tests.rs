@@ -24,6 +24,7 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
             external_addresses: vec![],
         },
         streams: vec![stream],
+        ..Config::default()
     };
     let end = Shutdown::new();
     let (ready, address) = std::sync::mpsc::sync_channel(1);

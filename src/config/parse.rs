@@ -2,7 +2,7 @@
 
 use super::address;
 use super::problem::Problems;
-use super::section::{HTTP, RTC, STREAM, Section};
+use super::section::{HTTP, RTC, STATE, STREAM, Section};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
 use std::collections::HashMap;
@@ -32,6 +32,9 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.rtc.listen);
         config.rtc.external_addresses = external_addresses(&mut problems, &rtc);
+    }
+    if let Some(state) = root.table(&mut problems, STATE) {
+        config.state.directory = state.read(&mut problems, "directory", value::directory);
     }
     let whole = streams(&mut problems, &root).map(|streams| {
         if !streams.is_empty() {

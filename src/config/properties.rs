@@ -7,10 +7,17 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n",
+        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
         config.rtc.listen,
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        config
+            .state
+            .directory
+            .as_ref()
+            .map_or_else(String::new, |path| {
+                format!("[state]\ndirectory = {:?}\n", path.to_str().unwrap())
+            }),
     );
     for stream in &config.streams {
         let source = match &stream.source {
@@ -72,6 +79,7 @@ prop_compose! {
     fn any_config()(
         http: SocketAddr,
         rtc: SocketAddr,
+        state in proptest::option::of("/[ -~]{0,20}"),
         external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
@@ -90,6 +98,7 @@ prop_compose! {
                 listen: plain(rtc),
                 external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
             },
+            state: State { directory: state.map(PathBuf::from) },
             streams,
         }
     }

@@ -44,6 +44,8 @@ fn a_file_with_every_key_means_what_it_says() {
         [rtc]
         listen = ":5000"
         external_addresses = ["203.0.113.7", "2001:db8::7"]
+        [state]
+        directory = "/var/lib/fanlight"
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
@@ -64,6 +66,8 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
     assert_eq!(config.rtc.external_addresses.len(), 2);
+    let directory = Some("/var/lib/fanlight".into());
+    assert_eq!(config.state.directory, directory);
     let door = Stream {
         name: "door".to_owned(),
         source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
@@ -335,6 +339,21 @@ fn external_addresses_are_checked_one_by_one() {
          line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
          line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\""
     );
+}
+
+#[test]
+fn the_state_directory_is_a_path_from_the_root_on() {
+    for bad in ["\"state\"", "\"~/state\"", "\"\"", "\"/a\\nb\"", "true"] {
+        let complaint = complaint(&format!("[state]\ndirectory = {bad}\n"));
+        assert!(
+            complaint.starts_with("line 2: state.directory: "),
+            "{complaint}"
+        );
+        assert!(
+            complaint.contains("the path of a directory from / on, such as directory = "),
+            "{complaint}"
+        );
+    }
 }
 
 #[test]

@@ -159,6 +159,16 @@ pub(super) fn device(value: &DeValue<'_>) -> Parsed<PathBuf> {
     ))
 }
 
+pub(super) fn directory(value: &DeValue<'_>) -> Parsed<PathBuf> {
+    const EXPECTED: &str =
+        "the path of a directory from / on, such as directory = \"/var/lib/fanlight\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    if text.starts_with('/') && !text.contains(char::is_control) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(format!("{} is not {EXPECTED}", shown(value)))
+}
+
 /// The candidate that `text` most likely means; `None` if it is like none of them.
 pub(super) fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
     // Keys are short: comparing a long text costs time for nothing.

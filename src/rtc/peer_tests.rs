@@ -4,6 +4,7 @@
 use super::*;
 use crate::rtc::answer::{Local, answer};
 use std::collections::VecDeque;
+use std::time::SystemTime;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol as NetProtocol, Receive};
 use str0m::{Candidate, Event as ClientEvent, Input, Output, Rtc};
@@ -39,7 +40,7 @@ impl Network {
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         let offer = Offer::parse(&offer.to_sdp_string()).unwrap();
-        let identity = Identity::generate().unwrap();
+        let identity = Identity::load(None, SystemTime::now()).unwrap();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let peer = Peer::new(start, &identity, &credentials, &offer, sources).unwrap();

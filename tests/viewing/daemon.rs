@@ -41,6 +41,7 @@ pub fn start(ip: &str, streams: Vec<Stream>) -> Running {
             external_addresses: vec![],
         },
         streams,
+        ..Config::default()
     })
     .unwrap();
     let address = daemon.http_addr();
