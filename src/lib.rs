@@ -1,6 +1,7 @@
 //! fanlight: one camera, a fan of viewers.
 
 pub mod addresses;
+pub mod auth;
 pub mod cameras;
 pub mod capture;
 pub mod cli;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and the only place below `src` that may use it: a file or a folder.
-const HOMES: [(&str, &str); 15] = [
+const HOMES: [(&str, &str); 16] = [
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
@@ -20,6 +20,7 @@ const HOMES: [(&str, &str); 15] = [
     ("hyper_util", "http"),
     ("http_body_util", "http"),
     ("prometheus_client", "metrics"),
+    ("jsonwebtoken", "auth"),
     ("toml", "config"),
 ];
 
@@ -31,6 +32,7 @@ const LAYERS: [&[&str]; 9] = [
     &["media"],
     &[
         "addresses",
+        "auth",
         "config",
         "shutdown",
         "latest",

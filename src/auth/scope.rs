@@ -1,0 +1,147 @@
+//! What can be allowed: scopes, the streams that they are for, and for how long.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One thing that can be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// To watch, and to see the state of what is watched.
+    View,
+    /// To send a stream of one's own.
+    Publish,
+    /// To talk back.
+    Talk,
+    /// To see what the daemon as a whole is doing.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 4] = [Self::View, Self::Publish, Self::Talk, Self::Admin];
+
+    /// The word for it, in `scope` claims and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Publish => "publish",
+            Self::Talk => "talk",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The letter for it in signed links.
+    const fn letter(self) -> char {
+        match self {
+            Self::View => 'v',
+            Self::Publish => 'p',
+            Self::Talk => 't',
+            Self::Admin => 'a',
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scope| scope.name() == text);
+        found.ok_or_else(|| "a scope is one of view, publish, talk, admin".to_owned())
+    }
+}
+
+/// A set of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// Whether that scope is in the set.
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u8) != 0
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The scopes of the set as letters, such as `vt`.
+    pub fn letters(self) -> String {
+        self.iter().map(Scope::letter).collect()
+    }
+
+    /// The set that these letters stand for; `None` if one stands for nothing.
+    pub fn of_letters(letters: &str) -> Option<Self> {
+        let scope = |letter| Scope::ALL.into_iter().find(|s| s.letter() == letter);
+        letters.chars().map(scope).collect()
+    }
+
+    fn iter(self) -> impl Iterator<Item = Scope> {
+        let all = Scope::ALL.into_iter();
+        all.filter(move |scope| self.contains(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let bits = scopes.into_iter().map(|scope| 1 << scope as u8);
+        Self(bits.fold(0, |set, bit| set | bit))
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Scope::name).collect();
+        f.write_str(&names.join(" "))
+    }
+}
+
+/// The streams that something is allowed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Streams {
+    /// Every stream, and the daemon as a whole.
+    All,
+    /// These only.
+    Only(Vec<String>),
+}
+
+impl Streams {
+    /// Whether that stream is meant, or, for `None`, the daemon as a whole.
+    pub fn include(&self, stream: Option<&str>) -> bool {
+        match (self, stream) {
+            (Self::All, _) => true,
+            (Self::Only(_), None) => false,
+            (Self::Only(names), Some(stream)) => names.iter().any(|name| name == stream),
+        }
+    }
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What.
+    pub scopes: Scopes,
+    /// On which streams.
+    pub streams: Streams,
+    /// Until when, in seconds since 1970.
+    pub expires: Option<u64>,
+    /// By which signed link, if by one.
+    pub share: Option<String>,
+}
+
+impl Grant {
+    /// All there is, for ever.
+    pub fn everything() -> Self {
+        Self {
+            scopes: Scope::ALL.into_iter().collect(),
+            streams: Streams::All,
+            expires: None,
+            share: None,
+        }
+    }
+
+    /// Whether it covers that scope on that stream, or on the daemon as a whole if that is `None`.
+    pub fn allows(&self, scope: Scope, stream: Option<&str>) -> bool {
+        self.scopes.contains(scope) && self.streams.include(stream)
+    }
+}

@@ -1,0 +1,286 @@
+//! Links to share: signed, so that they can't be changed or made up; expiring; and each with an entry in a ledger, so
+//! that it can be taken back.
+//!
+//! The text of a link's token is `s.ID.EXPIRY.SCOPES.STREAM[.STREAM…].MAC`, in characters that no URL, header or cookie
+//! has to quote: the expiry in seconds since 1970, the scopes as letters, no stream for all of them, and HMAC-SHA256
+//! (RFC 2104) of all before it, base64url.
+
+use super::{Flaw, Grant, Scopes, Streams};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+const KEY: usize = 32;
+/// What a link's token may be long, so that a long text costs no hashing.
+const LONGEST: usize = 4096;
+/// Links that can exist at a time.
+const MOST: usize = 10_000;
+
+/// A link to share, but for its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Names it, in lists and logs; no secret.
+    pub id: String,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// What it allows, as letters.
+    pub scopes: String,
+    /// For which streams; none means all.
+    pub streams: Vec<String>,
+}
+
+impl Share {
+    /// A new one.
+    pub fn new(scopes: Scopes, streams: Vec<String>, expires: u64) -> Self {
+        Self {
+            id: format!("{:08x}", rand::random::<u32>()),
+            expires,
+            scopes: scopes.letters(),
+            streams,
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix("s.")?.split('.');
+        let share = Self {
+            id: parts.next()?.to_owned(),
+            expires: parts.next()?.parse().ok()?,
+            scopes: parts.next()?.to_owned(),
+            streams: parts.map(str::to_owned).collect(),
+        };
+        Scopes::of_letters(&share.scopes).map(|_| share)
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("s.{}.{}.{}", self.id, self.expires, self.scopes);
+        for stream in &self.streams {
+            text.push('.');
+            text.push_str(stream);
+        }
+        text
+    }
+
+    /// What it allows.
+    pub fn grant(self) -> Grant {
+        Grant {
+            scopes: Scopes::of_letters(&self.scopes).unwrap_or_default(),
+            streams: if self.streams.is_empty() {
+                Streams::All
+            } else {
+                Streams::Only(self.streams)
+            },
+            expires: Some(self.expires),
+            share: Some(self.id),
+        }
+    }
+}
+
+/// Signs links.
+pub struct ShareKey(hmac::Key);
+
+impl ShareKey {
+    /// Material for a new one, from the system's randomness.
+    pub fn material() -> [u8; KEY] {
+        rand::random()
+    }
+
+    /// The key of that material; `None` if it is not 32 bytes.
+    pub fn new(material: &[u8]) -> Option<Self> {
+        (material.len() == KEY).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, material)))
+    }
+
+    /// The token that stands in a link.
+    pub fn sign(&self, share: &Share) -> String {
+        let text = share.text();
+        let mac = hmac::sign(&self.0, text.as_bytes());
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// What a token says, if this key signed it. The ledger and the clock are still to be asked.
+    ///
+    /// # Errors
+    /// [`Flaw::Unknown`].
+    pub fn verify(&self, token: &str) -> Result<Share, Flaw> {
+        let verified = || {
+            let (text, mac) = (token.len() <= LONGEST).then(|| token.rsplit_once('.'))??;
+            let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+            // In constant time.
+            hmac::verify(&self.0, text.as_bytes(), &mac).ok()?;
+            Share::read(text)
+        };
+        verified().ok_or(Flaw::Unknown)
+    }
+}
+
+impl fmt::Debug for ShareKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShareKey(…)")
+    }
+}
+
+/// Why the ledger is not changed, or can't be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LedgerError {
+    /// It has [`MOST`] links.
+    #[error("there are {MOST} links already; revoke some, or let them expire")]
+    Full,
+    /// There is none of that id.
+    #[error("there is no link {0}; `fanlight share --list` shows what there is")]
+    Unknown(String),
+    /// The file is not one of ours.
+    #[error("it is no list of links: {0}; delete it, and every link is revoked")]
+    Malformed(String),
+}
+
+/// The links that were made and neither expired nor revoked. A link that is not in it is worth nothing, so that a lost
+/// ledger revokes all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger(Vec<Share>);
+
+impl Ledger {
+    /// Reads its file.
+    ///
+    /// # Errors
+    /// [`LedgerError::Malformed`].
+    pub fn parse(file: &[u8]) -> Result<Self, LedgerError> {
+        serde_json::from_slice(file).map_err(|error| LedgerError::Malformed(error.to_string()))
+    }
+
+    /// The content of its file.
+    pub fn to_file(&self) -> Vec<u8> {
+        // Only maps with keys that are not strings fail, and nothing here has such.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// Every link, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Share> {
+        self.0.iter()
+    }
+
+    /// Adds a link, and forgets those that have expired at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`].
+    pub fn add(&mut self, share: Share, now: u64) -> Result<(), LedgerError> {
+        self.0.retain(|share| share.expires > now);
+        if self.0.len() >= MOST {
+            return Err(LedgerError::Full);
+        }
+        self.0.push(share);
+        Ok(())
+    }
+
+    /// Takes a link back.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unknown`].
+    pub fn revoke(&mut self, id: &str) -> Result<(), LedgerError> {
+        let before = self.0.len();
+        self.0.retain(|share| share.id != id);
+        if self.0.len() == before {
+            return Err(LedgerError::Unknown(id.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether a link of that id was made and not revoked.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.iter().any(|share| share.id == id)
+    }
+
+    /// Whether a link whose signature is good may be used at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admits(&self, share: &Share, now: u64) -> Result<(), Flaw> {
+        if now >= share.expires {
+            Err(Flaw::Expired)
+        } else if self.0.contains(share) {
+            Ok(())
+        } else {
+            Err(Flaw::Revoked)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Scope;
+    use proptest::prelude::*;
+
+    fn key() -> ShareKey {
+        ShareKey::new(&[7; KEY]).unwrap()
+    }
+
+    fn view(streams: &[&str]) -> Share {
+        let streams = streams.iter().map(|name| (*name).to_owned()).collect();
+        Share::new(Scopes::from_iter([Scope::View]), streams, 1000)
+    }
+
+    #[test]
+    fn a_link_is_good_until_it_expires_or_is_revoked() {
+        let (key, share) = (key(), view(&["cam"]));
+        let token = key.sign(&share);
+        let read = key.verify(&token).unwrap();
+        assert_eq!(read, share);
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.admits(&read, 5), Err(Flaw::Revoked));
+        ledger.add(share.clone(), 5).unwrap();
+        assert_eq!(ledger.admits(&read, 999), Ok(()));
+        assert_eq!(ledger.admits(&read, 1000), Err(Flaw::Expired));
+        let mut ledger = Ledger::parse(&ledger.to_file()).unwrap();
+        ledger.revoke(&share.id).unwrap();
+        assert_eq!(ledger.admits(&read, 5), Err(Flaw::Revoked));
+        let unknown = LedgerError::Unknown(share.id.clone());
+        assert_eq!(ledger.revoke(&share.id), Err(unknown));
+    }
+
+    #[test]
+    fn the_ledger_forgets_what_has_expired_and_has_an_end() {
+        let mut ledger = Ledger::default();
+        for _ in 0..MOST {
+            ledger.add(view(&[]), 999).unwrap();
+        }
+        assert_eq!(ledger.add(view(&[]), 999), Err(LedgerError::Full));
+        ledger.add(view(&[]), 1000).unwrap();
+        assert_eq!(ledger.iter().count(), 1);
+        assert!(Ledger::parse(b"{").is_err());
+    }
+
+    #[test]
+    fn what_a_link_says_is_what_it_grants() {
+        let some = view(&["cam", "door"]).grant();
+        assert!(some.allows(Scope::View, Some("door")));
+        assert!(!some.allows(Scope::View, Some("attic")) && !some.allows(Scope::View, None));
+        assert!(!some.allows(Scope::Admin, Some("cam")));
+        assert!(view(&[]).grant().allows(Scope::View, None));
+    }
+
+    #[test]
+    fn another_key_knows_nothing_of_it() {
+        let other = ShareKey::new(&[8; KEY]).unwrap();
+        let token = other.sign(&view(&["cam"]));
+        assert_eq!(key().verify(&token), Err(Flaw::Unknown));
+        assert!(ShareKey::new(&[7; 31]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_link_that_was_changed_is_no_link(at: prop::sample::Index, put in "[ -~]") {
+            let token = key().sign(&view(&["cam"]));
+            let at = at.index(token.len());
+            let changed = format!("{}{put}{}", &token[..at], &token[at + 1..]);
+            prop_assume!(changed != token);
+            // The last letter of a MAC has two bits of no meaning, and those must be zero.
+            prop_assert_eq!(key().verify(&changed), Err(Flaw::Unknown));
+        }
+
+        #[test]
+        fn no_text_is_a_link(text in "(s\\.)?\\PC{0,80}") {
+            prop_assert_eq!(key().verify(&text), Err(Flaw::Unknown));
+        }
+    }
+}
