@@ -276,3 +276,7 @@ fn observe(histogram: &Histogram, now: Instant, feed: &Feed, since: fn(&Picture)
         histogram.observe(time.as_secs_f64());
     }
 }
+
+#[cfg(test)]
+#[path = "audience_tests.rs"]
+mod tests;

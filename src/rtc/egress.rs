@@ -204,6 +204,11 @@ impl Default for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use rtc::crypto::RTCCryptoProvider;
+    use rtc::crypto::providers::RingProvider;
+    use rtc::srtp::context::Context;
+    use rtc::srtp::protection_profile::ProtectionProfile;
 
     #[test]
     fn half_of_what_was_sent_can_be_repeated() {
@@ -214,5 +219,166 @@ mod tests {
         assert_eq!((0..1000).filter(|_| budget.spend()).count(), 50);
         (0..10_000).for_each(|_| budget.earn());
         assert_eq!((0..1000).filter(|_| budget.spend()).count(), 128);
+    }
+
+    const PARAMETERS: Parameters = Parameters {
+        payload_type: 96,
+        rtx_payload_type: Some(97),
+        ssrc: 1,
+        rtx_ssrc: 2,
+    };
+
+    /// Opens what it is sent, as an independent receiver does.
+    struct Receiver(Context, Vec<Vec<u8>>);
+
+    impl Outbox for Receiver {
+        fn push<E>(
+            &mut self,
+            _: Path,
+            _: usize,
+            write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        ) {
+            let mut packet = Vec::new();
+            assert!(write(&mut packet).is_ok());
+            self.1.push(self.0.decrypt_rtp(&packet).unwrap().to_vec());
+        }
+        fn flush(&mut self) {}
+        fn is_blocked(&self) -> bool {
+            false
+        }
+    }
+
+    /// An egress and its receiver; the payload of packet `n` is `n`.
+    struct Setup {
+        egress: Egress,
+        receiver: Receiver,
+        cache: Cache,
+        now: Instant,
+        path: Path,
+    }
+
+    impl Setup {
+        fn new() -> Self {
+            let provider = RingProvider::new();
+            let material: Vec<u8> = (0..56).collect();
+            let key = MasterKey::from_keying_material(Profile::Gcm, &material, true).unwrap();
+            let profile = ProtectionProfile::AeadAes128Gcm;
+            let (master, salt) = (&material[..16], &material[32..44]);
+            let context = Context::new(master, salt, profile, None, None, provider.crypto());
+            let egress = Egress::new(provider.crypto(), Profile::Gcm, &key, PARAMETERS);
+            Self {
+                egress: egress.unwrap(),
+                receiver: Receiver(context.unwrap(), Vec::new()),
+                cache: Cache::default(),
+                now: Instant::now(),
+                path: Path {
+                    remote: ([127, 0, 0, 1], 9).into(),
+                    local: None,
+                },
+            }
+        }
+
+        /// Sends the next picture of that many packets, and returns what arrived: number, timestamp, rest.
+        fn send(&mut self, packets: usize) -> Vec<(u16, u32, Vec<u8>)> {
+            let number = self.cache.end();
+            self.now += Duration::from_millis(10);
+            let payload = |n: usize| Bytes::from(format!("{number}.{n}"));
+            self.cache.push(Picture {
+                keyframe: false,
+                timestamp: (number as u32).wrapping_mul(900),
+                ntp: 0,
+                payloads: (0..packets).map(payload).collect::<Vec<_>>().into(),
+                captured_at: self.now,
+                encoded_at: self.now,
+            });
+            let Self {
+                egress,
+                receiver,
+                cache,
+                now,
+                path,
+            } = self;
+            let picture = cache.last().unwrap();
+            // In two portions.
+            for packets in [0..packets / 2, packets / 2..packets] {
+                egress.send(*now, number, picture, packets, *path, receiver);
+            }
+            self.received()
+        }
+
+        fn repeat(&mut self, number: u16) -> bool {
+            let Self {
+                egress,
+                receiver,
+                cache,
+                now,
+                path,
+            } = self;
+            egress.repeat(*now, number, cache, *path, receiver)
+        }
+
+        fn received(&mut self) -> Vec<(u16, u32, Vec<u8>)> {
+            let packets = self.receiver.1.drain(..);
+            let read = packets.map(|packet| {
+                let number = u16::from_be_bytes([packet[2], packet[3]]);
+                let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
+                (number, timestamp, packet[12..].to_vec())
+            });
+            read.collect()
+        }
+    }
+
+    #[test]
+    fn numbers_go_on_through_the_wrap_of_sequence_number_and_timestamp() {
+        let mut setup = Setup::new();
+        setup.egress.timestamp_offset = u32::MAX - 100_000;
+        let mut last: Option<(u16, u32)> = None;
+        let mut wraps = 0;
+        for _ in 0..300 {
+            for (number, timestamp, _) in setup.send(500) {
+                if let Some((last_number, last_timestamp)) = last {
+                    assert_eq!(number, last_number.wrapping_add(1));
+                    assert!(timestamp.wrapping_sub(last_timestamp) <= 900);
+                    wraps += usize::from(timestamp < last_timestamp);
+                }
+                last = Some((number, timestamp));
+            }
+        }
+        assert_eq!(wraps, 1);
+    }
+
+    #[test]
+    fn what_was_lost_is_repeated_also_across_the_wrap_and_after_65_536_repetitions() {
+        let mut setup = Setup::new();
+        let mut repeated = 0u32;
+        let mut last: Option<u16> = None;
+        while repeated < 70_000 {
+            for (number, timestamp, payload) in setup.send(200) {
+                if repeated >= 70_000 || !setup.repeat(number) {
+                    continue;
+                }
+                repeated += 1;
+                let (rtx, rtx_timestamp, rtx_payload) = setup.received().remove(0);
+                // RFC 4588, 4: the original's timestamp, its number before its payload.
+                assert_eq!(rtx_timestamp, timestamp);
+                assert_eq!(rtx_payload[..2], number.to_be_bytes());
+                assert_eq!(rtx_payload[2..], payload);
+                assert!(last.is_none_or(|last| rtx == last.wrapping_add(1)));
+                last = Some(rtx);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_too_old_is_not_repeated() {
+        let mut setup = Setup::new();
+        let first = setup.send(10)[0].0;
+        assert!(!setup.repeat(first.wrapping_sub(1)));
+        assert!(!setup.repeat(first + 10));
+        assert!(setup.repeat(first));
+        setup.now += MAX_REPEAT_AGE;
+        assert!(setup.repeat(first));
+        setup.now += Duration::from_millis(1);
+        assert!(!setup.repeat(first));
     }
 }

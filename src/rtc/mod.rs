@@ -21,6 +21,8 @@ mod packetize;
 mod peer;
 mod reactor;
 mod silence;
+#[cfg(test)]
+mod simulation;
 mod srtp;
 mod timers;
 mod udp;

@@ -138,7 +138,7 @@ mod tests {
         batch.advance(3);
         assert_eq!(batch.waiting().len(), 1);
         batch.advance(1);
-        assert!(batch.is_empty() && batch.len() == 0);
+        assert_eq!((batch.is_empty(), batch.data.len()), (true, 0));
     }
 
     #[test]
