@@ -285,7 +285,7 @@ async fn report_status(streams: &Streams, plane: &Plane) {
 
 fn status(streams: &Streams, plane: &Plane) -> String {
     let each = streams.iter().map(|stream| {
-        let viewers = stream.metrics().viewers.get();
+        let viewers = stream.channel().metrics().viewers.get();
         let status = stream.status();
         match status.failure {
             Some(failure) => format!("{}: {}", stream.name(), failure.detail),

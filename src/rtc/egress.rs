@@ -1,17 +1,21 @@
-//! Media from us to one viewer: pictures sealed straight into the socket's buffer, and lost packets sealed anew.
+//! Media from us to one viewer: packets sealed straight into the outbox, and lost packets sealed anew.
 //!
 //! Payloads are shared by all viewers; a viewer has its own numbers and keys. What was sent is remembered by one small
-//! entry a picture, so that a NACK finds the payload in the feed's cache.
+//! entry a picture, so that a NACK finds the payload in the cache.
 
-use super::feed::{Feed, Picture};
+use super::cache::{Cache, Picture};
+use super::outbox::{Outbox, Path};
 use super::srtp::{Header, MasterKey, Profile, Protector};
-use super::udp::{Path, UdpSocket};
 use rtc::crypto::{CryptoError, RTCCrypto};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// Pictures that can be asked for again: two seconds at 30 fps, longer than any player waits.
+/// Pictures that can be asked for again.
 const MAX_SENT: usize = 64;
+
+/// How old a picture may be that is asked for again: no player waits longer.
+const MAX_REPEAT_AGE: Duration = Duration::from_secs(1);
 
 const RTP_HEADER: usize = 12;
 
@@ -88,24 +92,36 @@ impl Egress {
         timestamp.wrapping_add(self.timestamp_offset)
     }
 
-    /// Queues a picture's packets.
-    pub fn show(&mut self, picture: &Picture, path: Path, socket: &mut UdpSocket) {
-        if self.pictures.len() == MAX_SENT {
-            self.pictures.pop_front();
+    /// Queues some of a picture's packets: those after the ones that were queued last.
+    pub fn send(
+        &mut self,
+        _now: Instant,
+        number: u64,
+        picture: &Picture,
+        packets: Range<usize>,
+        path: Path,
+        out: &mut impl Outbox,
+    ) {
+        if packets.start == 0 {
+            if self.pictures.len() == MAX_SENT {
+                self.pictures.pop_front();
+            }
+            let first = self.video.next_sequence_number();
+            self.pictures.push_back((first, number));
         }
-        let first = self.video.next_sequence_number();
-        self.pictures.push_back((first, picture.number));
         let mut header = Header {
             payload_type: self.parameters.payload_type,
             marker: false,
             timestamp: self.timestamp(picture.timestamp),
         };
-        for (n, payload) in picture.payloads.iter().enumerate() {
-            header.marker = n + 1 == picture.payloads.len();
+        for index in packets {
+            let payload = &picture.payloads[index];
+            header.marker = index + 1 == picture.payloads.len();
             let len = RTP_HEADER + payload.len() + self.tag;
-            socket.push(path, len, |buffer| {
+            out.push(path, len, |buffer| {
                 self.video.seal(buffer, &header, [payload, &[][..]])
             });
+            self.budget.earn();
             self.sent.packets = self.sent.packets.wrapping_add(1);
             self.sent.octets = self.sent.octets.wrapping_add(payload.len() as u32);
         }
@@ -116,9 +132,9 @@ impl Egress {
         &mut self,
         now: Instant,
         sequence_number: u16,
-        feed: &Feed,
+        cache: &Cache,
         path: Path,
-        socket: &mut UdpSocket,
+        out: &mut impl Outbox,
     ) -> bool {
         let (Some(rtx), Some(payload_type)) = (&mut self.rtx, self.parameters.rtx_payload_type)
         else {
@@ -126,19 +142,21 @@ impl Egress {
         };
         // The picture that began last at or before the number; newer ones begin within half a cycle after it.
         let offset = |first: u16| sequence_number.wrapping_sub(first);
-        let entry = self.pictures.iter().rev();
-        let Some(&(first, number)) = entry.clone().find(|(first, _)| offset(*first) < 0x8000)
-        else {
+        let mut entries = self.pictures.iter().rev();
+        let Some(&(first, number)) = entries.find(|(first, _)| offset(*first) < 0x8000) else {
             return false;
         };
-        let Some(picture) = feed.picture(number) else {
+        let is_young = |picture: &&Picture| {
+            now.saturating_duration_since(picture.captured_at) <= MAX_REPEAT_AGE
+        };
+        let Some(picture) = cache.get(number).filter(is_young) else {
             return false;
         };
         let index = usize::from(offset(first));
         let Some(payload) = picture.payloads.get(index) else {
             return false;
         };
-        if !self.budget.allows(now) {
+        if !self.budget.spend() {
             return false;
         }
         let header = Header {
@@ -148,33 +166,38 @@ impl Egress {
         };
         let original = sequence_number.to_be_bytes();
         let len = RTP_HEADER + original.len() + payload.len() + self.tag;
-        socket.push(path, len, |buffer| {
+        out.push(path, len, |buffer| {
             rtx.seal(buffer, &header, [&original[..], payload])
         });
         true
     }
 }
 
-/// Limits retransmissions to what a viewer that lost a lot can use; more would only fill its link further.
-#[derive(Debug, Default)]
+/// Limits retransmissions to half of the media: a viewer that loses more needs less data, not more.
+#[derive(Debug)]
 struct Budget {
-    used: u32,
-    since: Option<Instant>,
+    /// In halves of a packet.
+    halves: u16,
 }
 
 impl Budget {
-    const PERIOD: Duration = Duration::from_millis(200);
-    /// Half of a 5 Mbit/s stream.
-    const PACKETS: u32 = 50;
+    /// Saved up at the most: a burst of 128 packets.
+    const MOST: u16 = 256;
 
-    fn allows(&mut self, now: Instant) -> bool {
-        let is_over = |since| now.saturating_duration_since(since) >= Self::PERIOD;
-        if self.since.is_none_or(is_over) {
-            self.since = Some(now);
-            self.used = 0;
-        }
-        self.used += 1;
-        self.used <= Self::PACKETS
+    fn earn(&mut self) {
+        self.halves = (self.halves + 1).min(Self::MOST);
+    }
+
+    fn spend(&mut self) -> bool {
+        let left = self.halves.checked_sub(2);
+        self.halves = left.unwrap_or(self.halves);
+        left.is_some()
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { halves: Self::MOST }
     }
 }
 
@@ -183,12 +206,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_is_used_up_and_renewed() {
-        let start = Instant::now();
+    fn half_of_what_was_sent_can_be_repeated() {
         let mut budget = Budget::default();
-        let allowed = |budget: &mut Budget, at| (0..80).filter(|_| budget.allows(at)).count();
-        assert_eq!(allowed(&mut budget, start), 50);
-        assert_eq!(allowed(&mut budget, start + Budget::PERIOD / 2), 0);
-        assert_eq!(allowed(&mut budget, start + Budget::PERIOD), 50);
+        let saved = (0..1000).filter(|_| budget.spend()).count();
+        assert_eq!(saved, 128);
+        (0..100).for_each(|_| budget.earn());
+        assert_eq!((0..1000).filter(|_| budget.spend()).count(), 50);
+        (0..10_000).for_each(|_| budget.earn());
+        assert_eq!((0..1000).filter(|_| budget.spend()).count(), 128);
     }
 }

@@ -4,7 +4,10 @@
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
+mod audience;
+mod cache;
 mod candidates;
+mod delivery;
 mod demux;
 mod early;
 mod egress;
@@ -13,13 +16,16 @@ mod feedback;
 mod identity;
 mod keys;
 mod offer;
+mod outbox;
 mod packetize;
 mod peer;
 mod reactor;
+mod silence;
 mod srtp;
 mod timers;
 mod udp;
 mod viewer;
+mod wishes;
 
 use crate::addresses::interfaces;
 use crate::metrics;
@@ -183,7 +189,15 @@ impl Plane {
         );
         let session = format!("{:032x}", rand::random::<u128>());
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
-        let viewer = Viewer::new(now, id, session.clone(), credentials.ufrag, peer, demand);
+        let viewer = Viewer::new(
+            now,
+            id,
+            session.clone(),
+            credentials.ufrag,
+            peer,
+            stream.channel().clone(),
+            Some(demand),
+        );
         // Known before the media thread may end it.
         let entry = (id, stream.clone());
         self.sessions.lock().insert(session.clone(), entry);

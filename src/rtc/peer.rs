@@ -1,9 +1,10 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
 use super::answer::core_offer;
+use super::delivery::Report;
 use super::demux::{Kind, kind};
 use super::early::Early;
-use super::egress::{Egress, Parameters, Sent};
+use super::egress::{Egress, Parameters};
 use super::feedback::{Feedback, Listener, Reports};
 use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
@@ -195,14 +196,14 @@ impl Peer {
             .map_err(|error| CoreError::Crypto(error.to_string()))
     }
 
-    /// Sends a sender report (RFC 3550, 6.4.1), which ties `timestamp` to `ntp`, the same moment on the wall clock.
-    pub fn report(&mut self, now: Instant, cname: &str, ntp: u64, timestamp: u32, sent: Sent) {
+    /// Sends a sender report (RFC 3550, 6.4.1).
+    pub fn report(&mut self, now: Instant, cname: &str, report: Report) {
         let report = SenderReport {
             ssrc: self.parameters.ssrc,
-            ntp_time: ntp,
-            rtp_time: timestamp,
-            packet_count: sent.packets,
-            octet_count: sent.octets,
+            ntp_time: report.ntp,
+            rtp_time: report.timestamp,
+            packet_count: report.sent.packets,
+            octet_count: report.sent.octets,
             ..Default::default()
         };
         // RFC 3550, 6.1: a compound packet names its source.
