@@ -220,7 +220,9 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
         };
         let opener: Arc<dyn Opener> = match &stream.source {
             config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-            config::Source::Pattern => Arc::new(Pattern::new(stream.name.as_str(), request)),
+            config::Source::Pattern(picture) => {
+                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+            }
         };
         Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };

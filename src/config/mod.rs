@@ -19,7 +19,7 @@ pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 
-use crate::media::{FrameRate, PixelFormat, Size};
+use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub enum Source {
     /// A V4L2 device node.
     Device(PathBuf),
     /// The built-in moving test pattern.
-    Pattern,
+    Pattern(TestPicture),
 }
 
 /// Every address of the machine, IPv4 and IPv6, port 8080.

@@ -79,7 +79,7 @@ fn a_file_with_every_key_means_what_it_says() {
         linger: Duration::from_secs(60),
         always_on: true,
     };
-    let test = Stream::new("test", Source::Pattern);
+    let test = Stream::new("test", Source::Pattern(TestPicture::Bars));
     assert_eq!(config.streams, [door, test]);
 }
 
@@ -207,6 +207,35 @@ fn the_pattern_can_be_switched_off_in_favour_of_a_device() {
         config.streams[0].source,
         Source::Device("/dev/video1".into())
     );
+}
+
+#[test]
+fn the_pattern_has_two_pictures() {
+    let source = |value: &str| {
+        let text = format!("[[stream]]\nname = \"a\"\npattern = {value}");
+        let config = Config::parse(&text).map_err(|errors| errors.to_string())?;
+        Ok::<_, String>(config.streams[0].source.clone())
+    };
+    for (value, picture) in [
+        ("true", TestPicture::Bars),
+        ("\"bars\"", TestPicture::Bars),
+        ("\"Noise\"", TestPicture::Noise),
+    ] {
+        assert_eq!(source(value), Ok(Source::Pattern(picture)));
+    }
+    for (value, complaint) in [
+        (
+            "\"snow\"",
+            "\"snow\" is not true, false, \"bars\" or \"noise\"",
+        ),
+        (
+            "1",
+            "1 is a number; expected true, false, \"bars\" or \"noise\"",
+        ),
+    ] {
+        let expected = format!("line 3: stream[0].pattern: {complaint}");
+        assert_eq!(source(value), Err(expected));
+    }
 }
 
 #[test]
