@@ -32,6 +32,7 @@ mod wishes;
 use crate::addresses::interfaces;
 use crate::metrics;
 use crate::shutdown::Shutdown;
+use crate::state::State;
 use crate::stream::Stream;
 use demux::ViewerId;
 use identity::{Credentials, Identity, Sources};
@@ -46,7 +47,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 pub use udp::UdpSocket;
 use viewer::Viewer;
 
@@ -106,7 +107,7 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the media thread on a bound socket.
+    /// Starts the media thread on a bound socket. The certificate is the one in the state directory, if there is one.
     ///
     /// # Errors
     /// When the system has no thread or poller for it, or no certificate can be made.
@@ -114,6 +115,7 @@ impl Plane {
         socket: UdpSocket,
         external: Vec<IpAddr>,
         metrics: metrics::Rtc,
+        state: Option<&State>,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(COMMANDS);
         let sessions = Sessions::default();
@@ -133,7 +135,7 @@ impl Plane {
         Ok(Self {
             commands,
             waker,
-            identity: Identity::generate().map_err(io::Error::other)?,
+            identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
             bound,
             external,
             sessions,

@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -54,7 +54,7 @@ impl Faults {
 /// Answers an offer as the daemon does.
 pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
     let offer = Offer::parse(offer).unwrap();
-    let identity = Identity::generate().unwrap();
+    let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
     let peer = Peer::new(now, &identity, &credentials, &offer, sources).unwrap();
