@@ -8,6 +8,8 @@ mod candidates;
 mod demux;
 mod early;
 mod egress;
+#[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
+mod extensions;
 mod feed;
 mod feedback;
 mod identity;
