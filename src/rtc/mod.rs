@@ -11,6 +11,10 @@ mod egress;
 #[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
 mod extensions;
 mod feed;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "nobody measures round trips yet")
+)]
 mod feedback;
 mod identity;
 mod keys;
