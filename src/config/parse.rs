@@ -124,6 +124,7 @@ fn stream(
     let format = section.read(problems, "format", value::format);
     let bitrate = section.read(problems, "bitrate", value::bitrate);
     let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
+    let delay = section.read(problems, "playout_delay", value::playout_delay);
     let linger = section.read(problems, "linger", value::linger);
     let always_on = section.read(problems, "always_on", value::flag);
 
@@ -134,6 +135,7 @@ fn stream(
         format: format.unwrap_or(default.format),
         bitrate: bitrate.unwrap_or(default.bitrate),
         keyframe_interval: interval.unwrap_or(default.keyframe_interval),
+        playout_delay: delay.unwrap_or(default.playout_delay),
         linger: linger.unwrap_or(default.linger),
         always_on: always_on.unwrap_or(default.always_on),
         ..default

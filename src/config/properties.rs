@@ -45,6 +45,15 @@ fn written(config: &Config, terse: bool) -> String {
                 linger as f64 / 1e3
             )
         };
+        let PlayoutDelay { min, max } = stream.playout_delay;
+        text += &match (min, max) {
+            (min, max) if terse && min == max => format!("playout_delay = {}\n", min.as_secs_f64()),
+            (min, max) => format!(
+                "playout_delay = [\"{}ms\", {}]\n",
+                time(min),
+                max.as_secs_f64()
+            ),
+        };
         text += &format!("always_on = {}\n", stream.always_on);
     }
     text
@@ -60,6 +69,7 @@ prop_compose! {
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
+        (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
         always_on: bool,
     ) -> Stream {
@@ -71,6 +81,10 @@ prop_compose! {
             format,
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
+            playout_delay: PlayoutDelay {
+                min: Duration::from_millis(min * 10),
+                max: Duration::from_millis((min + more).min(4095) * 10),
+            },
             linger: Duration::from_millis(linger),
             always_on,
         }

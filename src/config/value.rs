@@ -1,5 +1,6 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
+use super::PlayoutDelay;
 use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -133,6 +134,32 @@ pub(super) fn keyframe_interval(value: &DeValue<'_>) -> Parsed<Duration> {
 
 pub(super) fn linger(value: &DeValue<'_>) -> Parsed<Duration> {
     duration(value, 0.0..=3600.0, "0 s to 1 h")
+}
+
+/// One time for both bounds, or a list of the two; kept to 10 ms, the steps in which it is sent.
+pub(super) fn playout_delay(value: &DeValue<'_>) -> Parsed<PlayoutDelay> {
+    const EXPECTED: &str = "a time or a list of two, the least and the most, \
+        such as \"0ms\" or [\"0ms\", \"200ms\"]";
+    let bound = |value: &DeValue<'_>| {
+        let time = duration(value, 0.0..=40.95, "0 s to 40.95 s")?;
+        let steps = (time.as_millis() as u64 + 5) / 10;
+        Ok::<_, String>(Duration::from_millis(steps * 10))
+    };
+    let DeValue::Array(list) = value else {
+        let both = bound(value)?;
+        let (min, max) = (both, both);
+        return Ok(PlayoutDelay { min, max });
+    };
+    let [min, max] = list.get(..).unwrap_or_default() else {
+        return Err(format!("this is no list of two; expected {EXPECTED}"));
+    };
+    let (min, max) = (bound(min.get_ref())?, bound(max.get_ref())?);
+    if min > max {
+        return Err(format!(
+            "the least, {min:?}, is more than the most, {max:?}"
+        ));
+    }
+    Ok(PlayoutDelay { min, max })
 }
 
 /// Seconds as a number, or a string with a unit; kept to the millisecond.

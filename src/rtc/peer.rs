@@ -103,7 +103,7 @@ impl Peer {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
         let reports = Reports::default();
-        let listener = Listener::new(reports.clone());
+        let listener = Listener::new(reports.clone(), sources.video);
         let keys = Arc::new(KeyTap::new(identity.provider.clone()));
         let settings = settings(keys.clone(), credentials, offer);
         let mut core = build(now, identity, settings, offer, &codec, listener)?;
