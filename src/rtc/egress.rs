@@ -4,8 +4,10 @@
 //! entry a picture, so that a NACK finds the payload in the cache.
 
 use super::cache::{Cache, Picture};
+use super::extensions::{Block, Details, Extensions};
 use super::outbox::{Outbox, Path};
 use super::srtp::{Header, MasterKey, Profile, Protector};
+use crate::config::PlayoutDelay;
 use rtc::crypto::{CryptoError, RTCCrypto};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,6 +18,9 @@ const MAX_SENT: usize = 64;
 
 /// How old a picture may be that is asked for again: no player waits longer.
 const MAX_REPEAT_AGE: Duration = Duration::from_secs(1);
+
+/// Capture time and playout delay are told with each keyframe, and again after so long.
+const DETAILS_INTERVAL: Duration = Duration::from_secs(1);
 
 const RTP_HEADER: usize = 12;
 
@@ -30,6 +35,10 @@ pub struct Parameters {
     pub ssrc: u32,
     /// SSRC of its retransmissions.
     pub rtx_ssrc: u32,
+    /// Header extensions.
+    pub extensions: Extensions,
+    /// The stream's.
+    pub playout_delay: PlayoutDelay,
 }
 
 /// Counts for a sender report (RFC 3550, 6.4.1).
@@ -50,6 +59,10 @@ pub struct Egress {
     timestamp_offset: u32,
     /// Sequence number of a picture's first packet, and the picture's number; the oldest is forgotten.
     pictures: VecDeque<(u16, u64)>,
+    /// Of the next packet, whatever its SSRC.
+    transport_sequence: u16,
+    /// Number of the picture that told the details last, and when.
+    details: Option<(u64, Instant)>,
     budget: Budget,
     sent: Sent,
 }
@@ -77,6 +90,8 @@ impl Egress {
             rtx: rtx.transpose()?,
             timestamp_offset: rand::random(),
             pictures: VecDeque::with_capacity(MAX_SENT),
+            transport_sequence: 0,
+            details: None,
             budget: Budget::default(),
             sent: Sent::default(),
         })
@@ -95,7 +110,7 @@ impl Egress {
     /// Queues some of a picture's packets: those after the ones that were queued last.
     pub fn send(
         &mut self,
-        _now: Instant,
+        now: Instant,
         number: u64,
         picture: &Picture,
         packets: Range<usize>,
@@ -108,7 +123,13 @@ impl Egress {
             }
             let first = self.video.next_sequence_number();
             self.pictures.push_back((first, number));
+            let is_due = |told: Instant| now.saturating_duration_since(told) >= DETAILS_INTERVAL;
+            if picture.keyframe || self.details.is_none_or(|(_, told)| is_due(told)) {
+                self.details = Some((number, now));
+            }
         }
+        let has_details = self.details.is_some_and(|(of, _)| of == number);
+        let mut block = self.block(has_details.then_some(picture));
         let mut header = Header {
             payload_type: self.parameters.payload_type,
             marker: false,
@@ -117,13 +138,16 @@ impl Egress {
         for index in packets {
             let payload = &picture.payloads[index];
             header.marker = index + 1 == picture.payloads.len();
-            let len = RTP_HEADER + payload.len() + self.tag;
+            let len = RTP_HEADER + block.len() + payload.len() + self.tag;
+            let extensions = block.numbered(self.transport_sequence);
+            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+            let payload = [payload, &[][..]];
             out.push(path, len, |buffer| {
-                self.video.seal(buffer, &header, [payload, &[][..]])
+                self.video.seal(buffer, &header, extensions, payload)
             });
             self.budget.earn();
             self.sent.packets = self.sent.packets.wrapping_add(1);
-            self.sent.octets = self.sent.octets.wrapping_add(payload.len() as u32);
+            self.sent.octets = self.sent.octets.wrapping_add(payload[0].len() as u32);
         }
     }
 
@@ -165,11 +189,23 @@ impl Egress {
             timestamp: picture.timestamp.wrapping_add(self.timestamp_offset),
         };
         let original = sequence_number.to_be_bytes();
-        let len = RTP_HEADER + original.len() + payload.len() + self.tag;
+        let mut block = self.parameters.extensions.block(None);
+        let len = RTP_HEADER + block.len() + original.len() + payload.len() + self.tag;
+        let extensions = block.numbered(self.transport_sequence);
+        self.transport_sequence = self.transport_sequence.wrapping_add(1);
         out.push(path, len, |buffer| {
-            rtx.seal(buffer, &header, [&original[..], payload])
+            rtx.seal(buffer, &header, extensions, [&original[..], payload])
         });
         true
+    }
+
+    /// Header extensions of a picture's packets; those of `detailed` tell its details.
+    fn block(&self, detailed: Option<&Picture>) -> Block {
+        let details = detailed.map(|picture| Details {
+            capture_ntp: picture.ntp,
+            playout_delay: self.parameters.playout_delay,
+        });
+        self.parameters.extensions.block(details.as_ref())
     }
 }
 
@@ -226,6 +262,15 @@ mod tests {
         rtx_payload_type: Some(97),
         ssrc: 1,
         rtx_ssrc: 2,
+        extensions: Extensions {
+            transport_cc: Some(1),
+            capture_time: Some(2),
+            playout_delay: Some(3),
+        },
+        playout_delay: PlayoutDelay {
+            min: Duration::ZERO,
+            max: Duration::ZERO,
+        },
     };
 
     /// Opens what it is sent, as an independent receiver does.
@@ -255,6 +300,8 @@ mod tests {
         cache: Cache,
         now: Instant,
         path: Path,
+        /// Of the last packet that arrived.
+        transport_sequence: Option<u16>,
     }
 
     impl Setup {
@@ -275,11 +322,23 @@ mod tests {
                     remote: ([127, 0, 0, 1], 9).into(),
                     local: None,
                 },
+                transport_sequence: None,
             }
         }
 
         /// Sends the next picture of that many packets, and returns what arrived: number, timestamp, rest.
         fn send(&mut self, packets: usize) -> Vec<(u16, u32, Vec<u8>)> {
+            self.next(packets);
+            self.received()
+        }
+
+        /// Sends the next picture and returns its packets.
+        fn send_raw(&mut self, packets: usize) -> Vec<Vec<u8>> {
+            self.next(packets);
+            std::mem::take(&mut self.receiver.1)
+        }
+
+        fn next(&mut self, packets: usize) {
             let number = self.cache.end();
             self.now += Duration::from_millis(10);
             let payload = |n: usize| Bytes::from(format!("{number}.{n}"));
@@ -297,13 +356,13 @@ mod tests {
                 cache,
                 now,
                 path,
+                ..
             } = self;
             let picture = cache.last().unwrap();
             // In two portions.
             for packets in [0..packets / 2, packets / 2..packets] {
                 egress.send(*now, number, picture, packets, *path, receiver);
             }
-            self.received()
         }
 
         fn repeat(&mut self, number: u16) -> bool {
@@ -313,16 +372,23 @@ mod tests {
                 cache,
                 now,
                 path,
+                ..
             } = self;
             egress.repeat(*now, number, cache, *path, receiver)
         }
 
         fn received(&mut self) -> Vec<(u16, u32, Vec<u8>)> {
             let packets = self.receiver.1.drain(..);
+            let last = &mut self.transport_sequence;
             let read = packets.map(|packet| {
-                let number = u16::from_be_bytes([packet[2], packet[3]]);
+                let word = |at| u16::from_be_bytes([packet[at], packet[at + 1]]);
                 let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
-                (number, timestamp, packet[12..].to_vec())
+                let payload = 16 + 4 * usize::from(word(14));
+                // One count for all packets of the session.
+                let transport_sequence = word(17);
+                assert!(last.is_none_or(|last| transport_sequence == last.wrapping_add(1)));
+                *last = Some(transport_sequence);
+                (word(2), timestamp, packet[payload..].to_vec())
             });
             read.collect()
         }
@@ -367,6 +433,26 @@ mod tests {
                 last = Some(rtx);
             }
         }
+    }
+
+    #[test]
+    fn all_packets_of_some_pictures_tell_their_details() {
+        let mut setup = Setup::new();
+        let mut lengths = Vec::new();
+        for _ in 0..250 {
+            let packets = setup.send_raw(4);
+            // Equal lengths within a picture: they are sent as one.
+            assert!(
+                packets
+                    .iter()
+                    .all(|packet| packet[14..16] == packets[0][14..16])
+            );
+            lengths.push(packets[0][15]);
+        }
+        // At first, and then once a second, each 100 pictures.
+        let detailed = lengths.iter().enumerate().filter(|(_, words)| **words == 4);
+        assert_eq!(detailed.map(|(n, _)| n).collect::<Vec<_>>(), [0, 100, 200]);
+        assert!(lengths.iter().all(|words| [1, 4].contains(words)));
     }
 
     #[test]

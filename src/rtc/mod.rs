@@ -174,7 +174,9 @@ impl Plane {
         let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources)
+        let playout_delay = stream.channel().playout_delay();
+        let identity = &self.identity;
+        let peer = Peer::new(now, identity, &credentials, &offer, sources, playout_delay)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let addresses = candidates::addresses(&candidates::Situation {
             bound: self.bound,

@@ -10,6 +10,7 @@ use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
 use super::srtp::Profile;
+use crate::config::PlayoutDelay;
 use bytes::{Bytes, BytesMut};
 use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -99,6 +100,7 @@ impl Peer {
         credentials: &Credentials,
         offer: &Offer,
         sources: Sources,
+        playout_delay: PlayoutDelay,
     ) -> Result<Self, CoreError> {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
@@ -124,6 +126,8 @@ impl Peer {
                 rtx_payload_type: video.codec.retransmission,
                 ssrc: sources.video,
                 rtx_ssrc: sources.rtx,
+                extensions: video.extensions,
+                playout_delay,
             },
             we_are_client: video.setup == Setup::Active,
             early: Early::default(),

@@ -10,6 +10,7 @@ use super::outbox::{Outbox, Path};
 use super::packetize::nal_units;
 use super::peer::Peer;
 use super::viewer::Viewer;
+use crate::config::PlayoutDelay;
 use crate::media::AccessUnit;
 use crate::metrics::Metrics;
 use crate::stream::{Channel, Keyframes};
@@ -57,7 +58,15 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
-    let peer = Peer::new(now, &identity, &credentials, &offer, sources).unwrap();
+    let peer = Peer::new(
+        now,
+        &identity,
+        &credentials,
+        &offer,
+        sources,
+        PlayoutDelay::default(),
+    )
+    .unwrap();
     let local = Local {
         ufrag: &credentials.ufrag,
         password: &credentials.password,
@@ -250,7 +259,11 @@ impl Simulation {
             keyframes: Vec::new(),
             is_blocked: false,
             audience: Audience::new(now, sessions, metrics.rtc(), wake),
-            channel: Arc::new(Channel::new("test".into(), metrics.stream("test"))),
+            channel: Arc::new(Channel::new(
+                "test".into(),
+                PlayoutDelay::default(),
+                metrics.stream("test"),
+            )),
             sent: Sent::default(),
             network: Network {
                 random: StdRng::seed_from_u64(seed),

@@ -1,5 +1,6 @@
 //! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
 
+use crate::config::PlayoutDelay;
 use crate::hub::{Hub, Notify, Subscription};
 use crate::media::AccessUnit;
 use crate::metrics;
@@ -12,22 +13,29 @@ pub struct Channel {
     hub: Hub,
     keyframe_requested: AtomicBool,
     metrics: metrics::Stream,
+    playout_delay: PlayoutDelay,
 }
 
 impl Channel {
     /// A channel without pictures yet.
-    pub fn new(name: String, metrics: metrics::Stream) -> Self {
+    pub fn new(name: String, playout_delay: PlayoutDelay, metrics: metrics::Stream) -> Self {
         Self {
             name,
             hub: Hub::default(),
             keyframe_requested: AtomicBool::new(false),
             metrics,
+            playout_delay,
         }
     }
 
     /// The stream's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long viewers hold pictures back.
+    pub const fn playout_delay(&self) -> PlayoutDelay {
+        self.playout_delay
     }
 
     /// The part of the metrics that counts this stream.

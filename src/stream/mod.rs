@@ -112,7 +112,11 @@ impl Stream {
         };
         let stream = Arc::new(Self {
             source: opener.describe(),
-            channel: Arc::new(Channel::new(config.name.clone(), metrics)),
+            channel: Arc::new(Channel::new(
+                config.name.clone(),
+                config.playout_delay,
+                metrics,
+            )),
             control: Mutex::new(Control {
                 demand: 0,
                 unwanted_since: None,
