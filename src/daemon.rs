@@ -220,7 +220,9 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
         };
         let opener: Arc<dyn Opener> = match &stream.source {
             config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-            config::Source::Pattern => Arc::new(Pattern::new(stream.name.as_str(), request)),
+            config::Source::Pattern(picture) => {
+                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+            }
         };
         Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
@@ -285,7 +287,7 @@ async fn report_status(streams: &Streams, plane: &Plane) {
 
 fn status(streams: &Streams, plane: &Plane) -> String {
     let each = streams.iter().map(|stream| {
-        let viewers = stream.metrics().viewers.get();
+        let viewers = stream.channel().metrics().viewers.get();
         let status = stream.status();
         match status.failure {
             Some(failure) => format!("{}: {}", stream.name(), failure.detail),

@@ -19,7 +19,7 @@ pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 
-use crate::media::{FrameRate, PixelFormat, Size};
+use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,10 +77,22 @@ pub struct Stream {
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
     pub keyframe_interval: Duration,
+    /// What viewers are asked to hold pictures back.
+    pub playout_delay: PlayoutDelay,
     /// How long the source stays open after the last viewer; 0 s to 1 h.
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
+}
+
+/// The bounds within which a viewer chooses how long it holds pictures back, so that late ones are still in time: 0 s
+/// to 40.95 s each, in steps of 10 ms, the smaller first. Zero and zero, the default, mean that each is shown at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlayoutDelay {
+    /// At the least.
+    pub min: Duration,
+    /// At the most.
+    pub max: Duration,
 }
 
 /// Where a stream's pictures come from.
@@ -89,7 +101,7 @@ pub enum Source {
     /// A V4L2 device node.
     Device(PathBuf),
     /// The built-in moving test pattern.
-    Pattern,
+    Pattern(TestPicture),
 }
 
 /// Every address of the machine, IPv4 and IPv6, port 8080.
@@ -97,7 +109,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSP
 
 impl Stream {
     /// A stream with the defaults for everything but its name and source: 1280x720 at 30 frames per second and
-    /// 2.5 Mbit/s, any format, a keyframe every 4 s, open on demand and for 5 s after the last viewer.
+    /// 2.5 Mbit/s, any format, a keyframe every 4 s, shown at once, open on demand and for 5 s after the last viewer.
     pub fn new(name: impl Into<String>, source: Source) -> Self {
         Self {
             name: name.into(),
@@ -107,6 +119,7 @@ impl Stream {
             format: None,
             bitrate: 2_500_000,
             keyframe_interval: Duration::from_secs(4),
+            playout_delay: PlayoutDelay::default(),
             linger: Duration::from_secs(5),
             always_on: false,
         }

@@ -124,6 +124,7 @@ fn stream(
     let format = section.read(problems, "format", value::format);
     let bitrate = section.read(problems, "bitrate", value::bitrate);
     let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
+    let delay = section.read(problems, "playout_delay", value::playout_delay);
     let linger = section.read(problems, "linger", value::linger);
     let always_on = section.read(problems, "always_on", value::flag);
 
@@ -134,6 +135,7 @@ fn stream(
         format: format.unwrap_or(default.format),
         bitrate: bitrate.unwrap_or(default.bitrate),
         keyframe_interval: interval.unwrap_or(default.keyframe_interval),
+        playout_delay: delay.unwrap_or(default.playout_delay),
         linger: linger.unwrap_or(default.linger),
         always_on: always_on.unwrap_or(default.always_on),
         ..default
@@ -168,9 +170,9 @@ fn stream_source(
     let device_entry = section.entry("device");
     let pattern_entry = section.entry("pattern");
     let device = section.read(problems, "device", value::device);
-    let pattern = section.read(problems, "pattern", value::flag);
+    let pattern = section.read(problems, "pattern", value::pattern);
     match (device_entry, pattern_entry) {
-        (Some(_), Some(at)) if pattern == Some(true) => {
+        (Some(_), Some(at)) if pattern.flatten().is_some() => {
             let message = "the stream also has a device; keep the one that is meant";
             problems.add(at.span().start, &section.key("pattern"), message);
             None
@@ -187,7 +189,7 @@ fn stream_source(
             seen.devices.insert(device.clone(), section.path.clone());
             Some(Source::Device(device))
         }
-        (None, Some(_)) if pattern != Some(false) => pattern.map(|_| Source::Pattern),
+        (None, Some(_)) if pattern != Some(None) => pattern.flatten().map(Source::Pattern),
         (None, _) => {
             let message = "has no source; add device = \"/dev/video0\", or pattern = true for the test pattern";
             problems.missing(section.at, &section.path, message);

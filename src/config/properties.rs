@@ -22,7 +22,8 @@ fn written(config: &Config, terse: bool) -> String {
     for stream in &config.streams {
         let source = match &stream.source {
             Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
-            Source::Pattern => "pattern = true".to_owned(),
+            Source::Pattern(TestPicture::Bars) if terse => "pattern = true".to_owned(),
+            Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
         let format = stream.format.map_or("auto", PixelFormat::name);
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
@@ -44,6 +45,15 @@ fn written(config: &Config, terse: bool) -> String {
                 linger as f64 / 1e3
             )
         };
+        let PlayoutDelay { min, max } = stream.playout_delay;
+        text += &match (min, max) {
+            (min, max) if terse && min == max => format!("playout_delay = {}\n", min.as_secs_f64()),
+            (min, max) => format!(
+                "playout_delay = [\"{}ms\", {}]\n",
+                time(min),
+                max.as_secs_f64()
+            ),
+        };
         text += &format!("always_on = {}\n", stream.always_on);
     }
     text
@@ -53,22 +63,28 @@ prop_compose! {
     fn any_stream()(
         name in "[a-zA-Z0-9_-]{1,62}",
         device in proptest::option::of("/dev/[ -~]{1,20}"),
+        picture in proptest::sample::select(&TestPicture::ALL[..]),
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
+        (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
         always_on: bool,
     ) -> Stream {
         Stream {
             name,
-            source: device.map_or(Source::Pattern, |path| Source::Device(path.into())),
+            source: device.map_or(Source::Pattern(picture), |path| Source::Device(path.into())),
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
+            playout_delay: PlayoutDelay {
+                min: Duration::from_millis(min * 10),
+                max: Duration::from_millis((min + more).min(4095) * 10),
+            },
             linger: Duration::from_millis(linger),
             always_on,
         }

@@ -22,6 +22,7 @@ pub(super) const STREAM: Table = (
         "format",
         "bitrate",
         "keyframe_interval",
+        "playout_delay",
         "linger",
         "always_on",
     ],

@@ -54,6 +54,7 @@ fn a_file_with_every_key_means_what_it_says() {
         format = "MJPEG"
         bitrate = "800k"
         keyframe_interval = "1500ms"
+        playout_delay = ["0ms", "200ms"]
         linger = "1m"
         always_on = true
         [[stream]]
@@ -76,10 +77,14 @@ fn a_file_with_every_key_means_what_it_says() {
         format: Some(PixelFormat::Mjpeg),
         bitrate: 800_000,
         keyframe_interval: Duration::from_millis(1500),
+        playout_delay: PlayoutDelay {
+            min: Duration::ZERO,
+            max: Duration::from_millis(200),
+        },
         linger: Duration::from_secs(60),
         always_on: true,
     };
-    let test = Stream::new("test", Source::Pattern);
+    let test = Stream::new("test", Source::Pattern(TestPicture::Bars));
     assert_eq!(config.streams, [door, test]);
 }
 
@@ -118,7 +123,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, bitrate, keyframe_interval, linger, always_on
+line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, bitrate, keyframe_interval, playout_delay, linger, always_on
 "#;
     assert_eq!(complaint(text), expected.trim());
 }
@@ -210,6 +215,35 @@ fn the_pattern_can_be_switched_off_in_favour_of_a_device() {
 }
 
 #[test]
+fn the_pattern_has_two_pictures() {
+    let source = |value: &str| {
+        let text = format!("[[stream]]\nname = \"a\"\npattern = {value}");
+        let config = Config::parse(&text).map_err(|errors| errors.to_string())?;
+        Ok::<_, String>(config.streams[0].source.clone())
+    };
+    for (value, picture) in [
+        ("true", TestPicture::Bars),
+        ("\"bars\"", TestPicture::Bars),
+        ("\"Noise\"", TestPicture::Noise),
+    ] {
+        assert_eq!(source(value), Ok(Source::Pattern(picture)));
+    }
+    for (value, complaint) in [
+        (
+            "\"snow\"",
+            "\"snow\" is not true, false, \"bars\" or \"noise\"",
+        ),
+        (
+            "1",
+            "1 is a number; expected true, false, \"bars\" or \"noise\"",
+        ),
+    ] {
+        let expected = format!("line 3: stream[0].pattern: {complaint}");
+        assert_eq!(source(value), Err(expected));
+    }
+}
+
+#[test]
 fn bitrates_are_numbers_or_carry_a_unit() {
     for (written, bits) in [
         ("2500000", 2_500_000),
@@ -257,6 +291,42 @@ fn times_are_seconds_or_carry_a_unit() {
     );
     assert!(told("linger = \"soon\"").contains("such as \"4s\""));
     assert!(told("linger = 07:32:00").contains("is a date or a time of day"));
+}
+
+#[test]
+fn the_playout_delay_is_one_time_or_two_in_order() {
+    let millis = |text: &str| {
+        let PlayoutDelay { min, max } = stream(&format!("playout_delay = {text}")).playout_delay;
+        (min.as_millis(), max.as_millis())
+    };
+    for (text, expected) in [
+        ("0", (0, 0)),
+        ("\"120ms\"", (120, 120)),
+        ("0.125", (130, 130)),
+        ("[0, \"40.95s\"]", (0, 40_950)),
+        ("[\"50ms\", 0.05]", (50, 50)),
+    ] {
+        assert_eq!(millis(text), expected, "{text}");
+    }
+    for (text, problem) in [
+        ("\"41s\"", "\"41s\" is not in 0 s to 40.95 s"),
+        ("[0, 41]", "41 is not in 0 s to 40.95 s"),
+        (
+            "[0.2, 0.1]",
+            "the least, 200ms, is more than the most, 100ms",
+        ),
+        (
+            "[0]",
+            "this is no list of two; expected a time or a list of two, the least and the most, \
+             such as \"0ms\" or [\"0ms\", \"200ms\"]",
+        ),
+        (
+            "true",
+            "true is a boolean; expected a time, such as \"4s\", \"500ms\" or a number of seconds",
+        ),
+    ] {
+        assert_eq!(told(&format!("playout_delay = {text}")), problem);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
-use crate::media::{FrameRate, PixelFormat, Size};
+use super::PlayoutDelay;
+use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -25,6 +26,21 @@ pub(super) fn flag(value: &DeValue<'_>) -> Parsed<bool> {
     value
         .as_bool()
         .ok_or_else(|| wrong_type(value, "true or false, without quotes"))
+}
+
+/// Which test pattern, if any.
+pub(super) fn pattern(value: &DeValue<'_>) -> Parsed<Option<TestPicture>> {
+    let names = TestPicture::ALL.map(|picture| format!("\"{}\"", picture.name()));
+    let expected = format!("true, false, {}", names.join(" or "));
+    if let Some(flag) = value.as_bool() {
+        return Ok(flag.then(TestPicture::default));
+    }
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let known = |picture: &TestPicture| text.eq_ignore_ascii_case(picture.name());
+    let picture = TestPicture::ALL.into_iter().find(known);
+    picture
+        .map(Some)
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
 }
 
 /// A stream's name, which is the first segment of its URL.
@@ -118,6 +134,32 @@ pub(super) fn keyframe_interval(value: &DeValue<'_>) -> Parsed<Duration> {
 
 pub(super) fn linger(value: &DeValue<'_>) -> Parsed<Duration> {
     duration(value, 0.0..=3600.0, "0 s to 1 h")
+}
+
+/// One time for both bounds, or a list of the two; kept to 10 ms, the steps in which it is sent.
+pub(super) fn playout_delay(value: &DeValue<'_>) -> Parsed<PlayoutDelay> {
+    const EXPECTED: &str = "a time or a list of two, the least and the most, \
+        such as \"0ms\" or [\"0ms\", \"200ms\"]";
+    let bound = |value: &DeValue<'_>| {
+        let time = duration(value, 0.0..=40.95, "0 s to 40.95 s")?;
+        let steps = (time.as_millis() as u64 + 5) / 10;
+        Ok::<_, String>(Duration::from_millis(steps * 10))
+    };
+    let DeValue::Array(list) = value else {
+        let both = bound(value)?;
+        let (min, max) = (both, both);
+        return Ok(PlayoutDelay { min, max });
+    };
+    let [min, max] = list.get(..).unwrap_or_default() else {
+        return Err(format!("this is no list of two; expected {EXPECTED}"));
+    };
+    let (min, max) = (bound(min.get_ref())?, bound(max.get_ref())?);
+    if min > max {
+        return Err(format!(
+            "the least, {min:?}, is more than the most, {max:?}"
+        ));
+    }
+    Ok(PlayoutDelay { min, max })
 }
 
 /// Seconds as a number, or a string with a unit; kept to the millisecond.

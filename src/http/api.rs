@@ -56,7 +56,7 @@ impl<'a> StreamView<'a> {
             fps: granted.map(|granted| granted.rate.as_f64()),
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,
-            viewers: stream.metrics().viewers.get(),
+            viewers: stream.channel().metrics().viewers.get(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
                 detail: failure.detail,

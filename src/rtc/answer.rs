@@ -119,6 +119,9 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     if video.reduced_size_rtcp {
         sdp.line(format_args!("a=rtcp-rsize"));
     }
+    for extmap in &video.extmaps {
+        sdp.line(format_args!("a=extmap:{extmap}"));
+    }
     sdp.line(format_args!("a=rtpmap:{payload_type} H264/90000"));
     let asymmetry = if codec.level_asymmetry {
         "level-asymmetry-allowed=1;"
@@ -137,6 +140,10 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     ));
     for feedback in &codec.feedback {
         sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+    }
+    // The core is offered none of this: it sends no media.
+    if video.extensions.transport_cc.is_some() {
+        sdp.line(format_args!("a=rtcp-fb:{payload_type} transport-cc"));
     }
     let Local {
         stream,
@@ -370,6 +377,32 @@ mod tests {
         }
         let at = |line| answer.find(line).unwrap();
         assert!(at("a=ssrc:7 ") < at("a=ssrc:8 "), "{answer}");
+    }
+
+    #[test]
+    fn header_extensions_are_answered_in_the_section_that_they_were_offered_in() {
+        let uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+        let map = format!("a=extmap:3 {uri}\r\n");
+        let offered = OFFER
+            .replace("a=mid:v\r\n", &format!("a=mid:v\r\n{map}"))
+            .replace("a=mid:a\r\n", "a=mid:a\r\na=extmap:3 urn:other\r\n");
+        let without_feedback = answer_to(&offered, "42c01f");
+        assert!(!without_feedback.contains("extmap"), "{without_feedback}");
+        assert!(!without_feedback.contains("transport-cc"));
+        let feedback = "a=rtcp-fb:97 nack pli\r\n";
+        let offered = offered.replace(
+            feedback,
+            &format!("{feedback}a=rtcp-fb:97 transport-cc\r\n"),
+        );
+        let answer = answer_to(&offered, "42c01f");
+        let with_extensions: Vec<_> = sections(&answer)
+            .into_iter()
+            .map(|lines| lines.into_iter().any(|line| line.contains("extmap")))
+            .collect();
+        assert_eq!(with_extensions, [false, true, false]);
+        assert!(answer.contains(&map) && answer.contains("a=rtcp-fb:97 transport-cc\r\n"));
+        let core = core_offer(&Offer::parse(&offered).unwrap().video, "x=1");
+        assert!(!core.contains("transport-cc") && !core.contains("extmap"));
     }
 
     #[test]

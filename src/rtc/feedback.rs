@@ -1,4 +1,4 @@
-//! What viewers report by RTCP: lost packets and wishes for a keyframe.
+//! What viewers report by RTCP: how media arrives, lost packets, and wishes for a keyframe.
 //!
 //! Read by an interceptor of ours, since the core hands the application a compound packet only if its first part
 //! names the video's SSRC: one that begins with an empty receiver report, or reports on retransmissions first,
@@ -8,15 +8,23 @@ use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Packets that one look at the reports may name.
 const MAX_LOST: usize = 256;
+
+/// Reports of arrival times that are kept for one look. Viewers send ten to twenty a second; of more, the later are
+/// dropped: an estimate can do without some.
+const MAX_ARRIVALS: usize = 8;
 
 /// What a viewer reported since it was last asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,10 +35,40 @@ pub struct Feedback {
     pub keyframe_requests: u64,
     /// Sequence numbers of packets it misses; more than [`MAX_LOST`] are left for a keyframe to mend.
     pub lost: Vec<u16>,
+    /// When packets arrived, by their transport-wide sequence numbers, in the order that it was reported; at most
+    /// [`MAX_ARRIVALS`].
+    pub arrivals: Vec<TransportLayerCc>,
+    /// How the video arrives, by the latest report.
+    pub reception: Option<Reception>,
+}
+
+/// What a viewer says of a stream of packets (RFC 3550, 6.4.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// Packets lost of those expected since the last report, in 256ths.
+    pub fraction_lost: u8,
+    /// Variance of the packets' travel times, in 90 kHz ticks.
+    pub jitter: u32,
+    /// The middle 32 bits of the NTP timestamp of our last sender report that arrived; 0 if none did.
+    pub last_report: u32,
+    /// For how long it had that report, in 65536ths of a second.
+    pub delay: u32,
+}
+
+impl From<&ReceptionReport> for Reception {
+    fn from(report: &ReceptionReport) -> Self {
+        Self {
+            fraction_lost: report.fraction_lost,
+            jitter: report.jitter,
+            last_report: report.last_sender_report,
+            delay: report.delay,
+        }
+    }
 }
 
 impl Feedback {
-    fn note(&mut self, packet: &dyn rtcp::Packet) {
+    /// `video` is the SSRC that a reception is of interest for.
+    fn note(&mut self, packet: &dyn rtcp::Packet, video: u32) {
         let packet = packet.as_any();
         if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
             self.keyframe_requests += 1;
@@ -38,7 +76,51 @@ impl Feedback {
             let room = MAX_LOST - self.lost.len();
             self.lost
                 .extend(nack.nacks.iter().flat_map(lost).take(room));
+        } else if let Some(arrivals) = packet.downcast_ref::<TransportLayerCc>() {
+            if self.arrivals.len() < MAX_ARRIVALS {
+                self.arrivals.push(arrivals.clone());
+            }
+        } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+            self.note_reception(&report.reports, video);
+        } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+            self.note_reception(&report.reports, video);
         }
+    }
+
+    fn note_reception(&mut self, reports: &[ReceptionReport], video: u32) {
+        if let Some(report) = reports.iter().find(|report| report.ssrc == video) {
+            self.reception = Some(report.into());
+        }
+    }
+}
+
+/// When our last sender reports left, by which a round trip is measured. The times are our own: neither a step of the
+/// wall clock nor what the reports call the time can spoil it.
+#[derive(Debug, Default)]
+pub struct SentReports(VecDeque<(u32, Instant)>);
+
+impl SentReports {
+    /// Longer than viewers wait between two reports of theirs; of more, the oldest is forgotten.
+    const KEPT: usize = 8;
+
+    /// A sender report with this NTP timestamp leaves.
+    pub fn sent(&mut self, now: Instant, ntp: u64) {
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(((ntp >> 16) as u32, now));
+    }
+
+    /// The time that packets take to the viewer and back, by a reception that arrives `now`. `None` if it answers none
+    /// of the reports.
+    pub fn round_trip(&self, now: Instant, reception: &Reception) -> Option<Duration> {
+        let known = self.0.iter().rev();
+        let (_, sent) = known
+            .clone()
+            .find(|(ntp, _)| *ntp == reception.last_report)?;
+        let delay = Duration::from_secs_f64(f64::from(reception.delay) / 65_536.0);
+        // Both clocks count: a short trip may come out as less than none.
+        Some(now.saturating_duration_since(*sent).saturating_sub(delay))
     }
 }
 
@@ -72,15 +154,17 @@ impl Reports {
 #[derive(Default)]
 pub struct Listener {
     reports: Reports,
+    video: u32,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
 
 impl Listener {
-    /// Reports to `reports`.
-    pub fn new(reports: Reports) -> Self {
+    /// Reports to `reports` what is said of the video with this SSRC.
+    pub fn new(reports: Reports, video: u32) -> Self {
         Self {
             reports,
+            video,
             ..Self::default()
         }
     }
@@ -97,7 +181,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
         if let Packet::Rtcp(packets) = &message.message.packet {
             let mut feedback = self.reports.lock();
             feedback.heard = true;
-            packets.iter().for_each(|packet| feedback.note(&**packet));
+            for packet in packets {
+                feedback.note(&**packet, self.video);
+            }
         }
         self.reads.push_back(message);
         Ok(())
@@ -127,26 +213,182 @@ impl Interceptor for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use rtc::interceptor::AttributedPacket;
+    use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
+    use rtc::rtcp::transport_feedbacks::transport_layer_cc::SymbolTypeTcc;
+    use rtc::shared::TransportContext;
+
+    const VIDEO: u32 = 7;
+
+    /// What the core and the listener make of a viewer's RTCP.
+    fn heard(datagram: &[u8]) -> Result<Feedback, Error> {
+        let reports = Reports::default();
+        let mut listener = Listener::new(reports.clone(), VIDEO);
+        let packets = rtcp::packet::unmarshal(&mut &*datagram)?;
+        let message = TaggedPacket {
+            now: Instant::now(),
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(Packet::Rtcp(packets)),
+        };
+        listener.handle_read(message)?;
+        assert!(listener.poll_read().is_some(), "it goes on to the core");
+        Ok(reports.take())
+    }
+
+    fn report(ssrc: u32, fraction_lost: u8) -> ReceptionReport {
+        ReceptionReport {
+            ssrc,
+            fraction_lost,
+            jitter: 90,
+            last_sender_report: 0x5678_9abc,
+            delay: 0x0001_8000,
+            ..Default::default()
+        }
+    }
 
     #[test]
     fn each_kind_of_report_is_counted() {
-        let mut feedback = Feedback::default();
-        feedback.note(&PictureLossIndication::default());
-        feedback.note(&FullIntraRequest::default());
-        feedback.note(&rtcp::receiver_report::ReceiverReport::default());
         let pair = |lost_packets| NackPair {
             packet_id: u16::MAX,
             lost_packets,
         };
-        feedback.note(&TransportLayerNack {
-            nacks: vec![pair(0), pair(0b101)],
-            ..Default::default()
-        });
+        let packets: [Box<dyn rtcp::Packet>; 4] = [
+            Box::new(ReceiverReport::default()),
+            Box::new(PictureLossIndication::default()),
+            Box::new(FullIntraRequest {
+                fir: vec![FirEntry::default()],
+                ..Default::default()
+            }),
+            Box::new(TransportLayerNack {
+                nacks: vec![pair(0), pair(0b101)],
+                ..Default::default()
+            }),
+        ];
         let expected = Feedback {
-            heard: false,
+            heard: true,
             keyframe_requests: 2,
             lost: vec![u16::MAX, u16::MAX, 0, 2],
+            ..Default::default()
         };
-        assert_eq!(feedback, expected);
+        let datagram = rtcp::packet::marshal(&packets).unwrap();
+        assert_eq!(heard(&datagram), Ok(expected));
+    }
+
+    #[test]
+    fn the_reception_of_the_video_counts_and_no_other() {
+        let packets: [Box<dyn rtcp::Packet>; 2] = [
+            Box::new(SenderReport {
+                reports: vec![report(VIDEO, 1)],
+                ..Default::default()
+            }),
+            Box::new(ReceiverReport {
+                reports: vec![report(8, 255), report(VIDEO, 64), report(9, 255)],
+                ..Default::default()
+            }),
+        ];
+        let reception = |count| {
+            let datagram = rtcp::packet::marshal(&packets[..count]).unwrap();
+            heard(&datagram).unwrap().reception
+        };
+        let expected = |fraction_lost| Reception {
+            fraction_lost,
+            jitter: 90,
+            last_report: 0x5678_9abc,
+            delay: 0x0001_8000,
+        };
+        assert_eq!(reception(1), Some(expected(1)));
+        assert_eq!(reception(2), Some(expected(64)), "the latest");
+    }
+
+    /// By hand from draft-holmer-rmcat-transport-wide-cc-extensions-01, 3.1.
+    const ARRIVALS: [u8; 32] = [
+        0x8f, 205, 0, 7, // FMT 15, eight words
+        0, 0, 0, 1, 0, 0, 0, 7, // from 1, on 7
+        0xff, 0xfe, 0, 5, // five packets from 65534
+        0x01, 0x02, 0x03, 9, // reference time, tenth feedback
+        0x20, 0x02, // run length: two with small deltas
+        0xc9, 0x00, // two-bit symbols: lost, large delta, small delta
+        4, 0, 0xff, 0xfc, 8, // 1 ms, 0 ms, -1 ms, 2 ms
+        0, 0, 0,
+    ];
+
+    #[test]
+    fn arrival_times_are_read() {
+        let feedback = heard(&ARRIVALS).unwrap();
+        let [arrivals] = &feedback.arrivals[..] else {
+            panic!("{feedback:?}");
+        };
+        assert_eq!(arrivals.base_sequence_number, 65_534);
+        assert_eq!(arrivals.packet_status_count, 5);
+        assert_eq!(arrivals.reference_time, 0x0001_0203);
+        let deltas: Vec<_> = arrivals.recv_deltas.iter().map(|d| d.delta).collect();
+        assert_eq!(deltas, [1000, 0, -1000, 2000]);
+        let kinds = arrivals.recv_deltas.iter().map(|d| d.type_tcc_packet);
+        let small = SymbolTypeTcc::PacketReceivedSmallDelta;
+        let large = SymbolTypeTcc::PacketReceivedLargeDelta;
+        assert_eq!(kinds.collect::<Vec<_>>(), [small, small, large, small]);
+    }
+
+    #[test]
+    fn of_too_many_reports_of_arrival_times_the_first_are_kept() {
+        let many = (0..20).flat_map(|n| {
+            let mut datagram = ARRIVALS;
+            datagram[19] = n;
+            datagram
+        });
+        let feedback = heard(&many.collect::<Vec<_>>()).unwrap();
+        let counts = feedback.arrivals.iter().map(|a| a.fb_pkt_count);
+        assert_eq!(counts.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_round_trip_is_the_time_since_the_report_without_that_at_the_viewer() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut reports = SentReports::default();
+        let mut reception = Reception {
+            last_report: 0x5678_9abc,
+            delay: 0x0001_8000,
+            ..Default::default()
+        };
+        assert_eq!(reports.round_trip(at(0), &reception), None);
+        reports.sent(at(0), 0x1234_5678_9abc_def0);
+        reports.sent(at(1000), 0x1234_5679_9abc_def0);
+        let round_trip = |now, reception: &_| reports.round_trip(now, reception);
+        let expected = Some(Duration::from_millis(40));
+        assert_eq!(round_trip(at(1540), &reception), expected);
+        assert_eq!(round_trip(at(1499), &reception), Some(Duration::ZERO));
+        reception.last_report += 1;
+        assert_eq!(round_trip(at(1540), &reception), None);
+        reception.last_report = 0x5678_9abc;
+        (2..=8).for_each(|n| reports.sent(at(n * 1000), n << 32));
+        assert_eq!(reports.round_trip(at(9000), &reception), None, "too old");
+        assert_eq!(reports.0.len(), SentReports::KEPT);
+    }
+
+    proptest! {
+        /// The core reads what strangers send, ours is the first to use it.
+        #[test]
+        fn no_report_of_arrival_times_makes_the_core_panic(
+            head in any::<[u8; 16]>(), rest in vec(prop_oneof![any::<u8>(), Just(0x20), Just(0x3f), Just(0xff)], 0..400),
+            count: u16, cut in 0..8usize,
+        ) {
+            let mut datagram = [&[0x8f, 205, 0, 0][..], &head, &rest].concat();
+            datagram[14..16].copy_from_slice(&count.to_be_bytes());
+            datagram.resize(datagram.len().next_multiple_of(4), 0);
+            let words = (datagram.len() / 4 - 1) as u16;
+            datagram[2..4].copy_from_slice(&words.to_be_bytes());
+            datagram.truncate(datagram.len().saturating_sub(cut).max(1));
+            let _ = heard(&datagram);
+        }
+
+        #[test]
+        fn no_rtcp_makes_the_core_panic(kind in 200..208u8, format in 0..32u8, rest in vec(any::<u8>(), 0..200)) {
+            let words = (rest.len() / 4) as u16;
+            let head = [0x80 | format, kind, (words >> 8) as u8, words as u8];
+            let _ = heard(&[&head[..], &rest[..usize::from(words) * 4]].concat());
+        }
     }
 }

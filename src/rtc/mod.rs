@@ -4,22 +4,36 @@
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
+mod audience;
+mod cache;
 mod candidates;
+mod delivery;
 mod demux;
 mod early;
 mod egress;
+#[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
+mod extensions;
 mod feed;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "nobody measures round trips yet")
+)]
 mod feedback;
 mod identity;
 mod keys;
 mod offer;
+mod outbox;
 mod packetize;
 mod peer;
 mod reactor;
+mod silence;
+#[cfg(test)]
+mod simulation;
 mod srtp;
 mod timers;
 mod udp;
 mod viewer;
+mod wishes;
 
 use crate::addresses::interfaces;
 use crate::metrics;
@@ -160,7 +174,9 @@ impl Plane {
         let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources)
+        let playout_delay = stream.channel().playout_delay();
+        let identity = &self.identity;
+        let peer = Peer::new(now, identity, &credentials, &offer, sources, playout_delay)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let addresses = candidates::addresses(&candidates::Situation {
             bound: self.bound,
@@ -183,7 +199,15 @@ impl Plane {
         );
         let session = format!("{:032x}", rand::random::<u128>());
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
-        let viewer = Viewer::new(now, id, session.clone(), credentials.ufrag, peer, demand);
+        let viewer = Viewer::new(
+            now,
+            id,
+            session.clone(),
+            credentials.ufrag,
+            peer,
+            stream.channel().clone(),
+            Some(demand),
+        );
         // Known before the media thread may end it.
         let entry = (id, stream.clone());
         self.sessions.lock().insert(session.clone(), entry);

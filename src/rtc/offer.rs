@@ -1,5 +1,6 @@
 //! Reading a viewer's SDP offer (RFC 8866, RFC 9429): what it wants, and whether that is what we send.
 
+use super::extensions::Extensions;
 use crate::media::ProfileLevelId;
 use rtc::sdp::SessionDescription;
 use rtc::sdp::description::media::MediaDescription;
@@ -72,6 +73,10 @@ pub struct Video {
     pub setup: Setup,
     /// `a=rtcp-rsize` was offered.
     pub reduced_size_rtcp: bool,
+    /// What packets may carry in their headers.
+    pub extensions: Extensions,
+    /// The values of `a=extmap` that say so in the answer.
+    pub extmaps: Vec<String>,
 }
 
 /// A section as far as an answer must repeat it that does not serve it.
@@ -172,7 +177,7 @@ fn value<'a>(media: &'a MediaDescription, key: &str) -> Option<&'a str> {
     media.attribute(key).flatten()
 }
 
-fn values<'a>(media: &'a MediaDescription, key: &'a str) -> impl Iterator<Item = &'a str> {
+fn values<'a>(media: &'a MediaDescription, key: &'a str) -> impl Iterator<Item = &'a str> + Clone {
     media
         .attributes
         .iter()
@@ -228,6 +233,8 @@ fn section_video(
         Some("passive") => Setup::Active,
         _ => Setup::Passive,
     };
+    let has_feedback = offers_feedback(media, codec.payload_type, "transport-cc");
+    let (extensions, extmaps) = Extensions::choose(values(media, "extmap"), has_feedback);
     Ok(Video {
         index,
         mid: value(media, "mid").map_or_else(|| index.to_string(), str::to_owned),
@@ -236,6 +243,8 @@ fn section_video(
         fingerprint: transport("fingerprint").ok_or(NO_DTLS)?,
         setup,
         reduced_size_rtcp: media.has_attribute("rtcp-rsize"),
+        extensions,
+        extmaps,
     })
 }
 
@@ -271,7 +280,7 @@ fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
                 profile,
                 level_asymmetry: parameter(parameters, "level-asymmetry-allowed") == Some("1"),
                 retransmission: retransmission(media, payload_type),
-                feedback: feedback(media, payload_type),
+                feedback: feedback(media, number),
             };
             best = Some((rank, codec));
         }
@@ -324,18 +333,19 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-fn feedback(media: &MediaDescription, payload_type: &str) -> Vec<&'static str> {
-    let offered = |wanted: &&str| {
-        values(media, "rtcp-fb").any(|value| {
-            value.split_once(' ').is_some_and(|(number, kind)| {
-                (number == payload_type || number == "*") && kind.trim() == *wanted
-            })
-        })
-    };
+fn feedback(media: &MediaDescription, payload_type: u8) -> Vec<&'static str> {
     ["nack", "nack pli", "ccm fir"]
         .into_iter()
-        .filter(offered)
+        .filter(|wanted| offers_feedback(media, payload_type, wanted))
         .collect()
+}
+
+fn offers_feedback(media: &MediaDescription, payload_type: u8, wanted: &str) -> bool {
+    values(media, "rtcp-fb").any(|value| {
+        value.split_once(' ').is_some_and(|(number, kind)| {
+            (number == "*" || number.parse() == Ok(payload_type)) && kind.trim() == wanted
+        })
+    })
 }
 
 #[cfg(test)]

@@ -125,6 +125,32 @@ fn feedback_is_answered_only_where_it_was_offered_for_the_payload_type() {
     assert_eq!(offer.video.codec.feedback, ["nack", "nack pli"]);
 }
 
+#[test]
+fn header_extensions_of_the_section_are_taken_and_transport_cc_needs_its_feedback() {
+    let h264 = h264(96, "42e01f", 1);
+    let maps = "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n\
+        a=extmap:16 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\r\n\
+        a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
+    for (feedback, transport_cc) in [
+        ("a=rtcp-fb:96 transport-cc\r\n", Some(4)),
+        ("a=rtcp-fb:* transport-cc\r\n", Some(4)),
+        ("a=rtcp-fb:97 transport-cc\r\n", None),
+        ("", None),
+    ] {
+        let text = offer(&format!("{h264}{maps}{feedback}"));
+        let video = Offer::parse(&text).unwrap().video;
+        let expected = Extensions {
+            transport_cc,
+            capture_time: Some(2),
+            playout_delay: None,
+        };
+        assert_eq!(video.extensions, expected, "{feedback}");
+        let answered = if transport_cc.is_some() { 2 } else { 1 };
+        assert_eq!(video.extmaps.len(), answered);
+        assert!(video.codec.feedback.is_empty());
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,300}") {
