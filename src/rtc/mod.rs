@@ -4,10 +4,13 @@
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
+mod arrivals;
 mod candidates;
 mod demux;
 mod early;
 mod egress;
+#[cfg_attr(not(test), expect(dead_code, reason = "packets are not numbered yet"))]
+mod estimate;
 #[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
 mod extensions;
 mod feed;
