@@ -11,7 +11,6 @@ mod delivery;
 mod demux;
 mod early;
 mod egress;
-#[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
 mod extensions;
 mod feed;
 #[cfg_attr(
