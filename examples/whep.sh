@@ -9,7 +9,8 @@ usage: whep.sh [URL [OFFER]]
 Posts an SDP offer to a WHEP endpoint and shows the status, the session's location and the SDP answer,
 then ends the session. No media flows: curl does not speak WebRTC.
 
-  URL    http://127.0.0.1:8080/whep unless given; http://HOST:8080/NAME/whep for one stream of many
+  URL    http://127.0.0.1:8080/whep unless given; http://HOST:8080/NAME/whep for one stream of many,
+         with ?token=TOKEN where one is needed
   OFFER  a file with an SDP offer, - for standard input; a minimal offer to receive H.264 unless given
 
 Exit status: 0 answered, 1 refused or unreachable, 2 usage.
@@ -22,6 +23,7 @@ case ${1:-} in
 esac
 [ $# -le 2 ] || { usage >&2; exit 2; }
 url=${1:-http://127.0.0.1:8080/whep}
+token=$(printf '%s\n' "$url" | sed -nE 's/.*[?&]token=([^&]*).*/\1/p')
 offer=${2:-}
 
 # What a viewer without candidates of its own says: one video to receive, H.264 constrained baseline.
@@ -54,7 +56,7 @@ work=$(mktemp -d)
 session=
 finish() {
     [ -z "$session" ] || printf 'DELETE %s: %s\n' "$session" \
-        "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "$session")"
+        "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE ${token:+-H "Authorization: Bearer $token"} "$session")"
     rm -r "$work"
 }
 trap finish EXIT

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and what it makes of the configuration.
 
+use crate::auth::Scope;
 use crate::config::{Config, ConfigErrors, Source, Stream, listen_address};
 use crate::media::TestPicture;
 use crate::state;
@@ -7,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The camera that is used unless another is named.
 pub const DEFAULT_DEVICE: &str = "/dev/video0";
@@ -40,11 +42,88 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the links that open the page, with the token that other machines need, and a QR code
+    Url(UrlArguments),
+    /// Make a link that is good for a time, list those that there are, or take one back
+    Share(ShareArguments),
     /// Check a configuration file and say everything that is wrong with it
     CheckConfig {
         /// The file, in TOML
         file: PathBuf,
     },
+}
+
+/// Which daemon a command is about.
+#[derive(Debug, Default, Args)]
+pub struct Place {
+    /// The daemon that keeps its state in this directory; the user's own, or else the service's, unless given
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The daemon with this configuration file
+    #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
+    pub config: Option<PathBuf>,
+}
+
+/// `fanlight url`
+#[derive(Debug, Default, Args)]
+pub struct UrlArguments {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: Place,
+    /// Make a new token first: who had the old one needs the new link
+    #[arg(long)]
+    pub renew: bool,
+    /// Draw the QR code even if this is no terminal
+    #[arg(long)]
+    pub qr: bool,
+}
+
+/// `fanlight share`
+#[derive(Debug, Default, Args)]
+pub struct ShareArguments {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: Place,
+    /// A stream to share; may be given several times. Every stream unless given
+    #[arg(long, value_name = "NAME")]
+    pub stream: Vec<String>,
+    /// How long it is good for: 30m, 2h, 7d, 4w; a day unless given
+    #[arg(long = "for", value_name = "TIME", value_parser = share_time)]
+    pub duration: Option<Duration>,
+    /// What it allows: view, publish, talk, admin; may be given several times
+    #[arg(long, value_name = "SCOPE", default_value = "view")]
+    pub scope: Vec<Scope>,
+    /// Draw the QR code even if this is no terminal
+    #[arg(long)]
+    pub qr: bool,
+    /// List the links that are good
+    #[arg(long, conflicts_with_all = ["stream", "duration", "revoke"])]
+    pub list: bool,
+    /// Take the link of this id back
+    #[arg(long, value_name = "ID", conflicts_with_all = ["stream", "duration"])]
+    pub revoke: Option<String>,
+}
+
+/// Reads a time from one minute to ten years.
+fn share_time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 5] = [
+        ("s", 1),
+        ("m", 60),
+        ("h", 3600),
+        ("d", 86_400),
+        ("w", 604_800),
+    ];
+    const RANGE: std::ops::RangeInclusive<u64> = 60..=10 * 365 * 86_400;
+    let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+    let seconds = unit.and_then(|(unit, size)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*size)
+    });
+    let seconds = seconds.ok_or("a time is a number and a unit, such as 30m, 2h, 7d or 4w")?;
+    if !RANGE.contains(&seconds) {
+        return Err("a link is good for a minute at the least and ten years at the most".into());
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 /// How to run.
@@ -185,6 +264,37 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.http.listen, DEFAULT_LISTEN);
         assert_eq!(config.rtc.listen.port(), 9001);
+    }
+
+    #[test]
+    fn a_link_is_shared_for_a_time_with_a_unit() {
+        assert_eq!(share_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(share_time("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(share_time("4 w"), Ok(Duration::from_secs(2_419_200)));
+        for bad in [
+            "",
+            "2",
+            "h",
+            "2y",
+            "-1h",
+            "1.5h",
+            "59s",
+            "3651d",
+            "99999999999999999999w",
+        ] {
+            assert!(share_time(bad).is_err(), "{bad}");
+        }
+        let arguments = [
+            "fanlight", "share", "--stream", "a", "--for", "2h", "--scope", "admin",
+        ];
+        let cli = Cli::try_parse_from(arguments).unwrap();
+        let Some(Command::Share(share)) = cli.command else {
+            panic!("{cli:?}");
+        };
+        assert_eq!(
+            (share.stream, share.scope),
+            (vec!["a".to_owned()], vec![Scope::Admin])
+        );
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! The commands that print something and end: `cameras` and `check-config`.
+//! The commands that print something and end: `cameras`, `check-config`, `url` and `share`.
+
+mod links;
+
+pub use links::{LinkError, share, url};
 
 use crate::cameras;
 use crate::config::{Config, ConfigErrors};

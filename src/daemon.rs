@@ -5,12 +5,14 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+use crate::access::{Access, AccessError};
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, Config};
+use crate::config::{self, AuthMode, Config};
 use crate::encode::Encoder;
-use crate::http::{self, Context};
+use crate::http::{self, Context, Leases};
+use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
@@ -49,6 +51,9 @@ pub enum Fault {
     /// The system has no thread, poller or randomness.
     #[error("can't start: {0}")]
     Start(#[from] io::Error),
+    /// The secrets that decide who may watch can't be used.
+    #[error("can't tell who may watch: {0}")]
+    Access(#[from] AccessError),
     /// A part of the daemon ended by itself.
     #[error("{0} ended unexpectedly; the log tells more")]
     Ended(String),
@@ -78,13 +83,39 @@ pub struct Daemon {
     listener: TcpListener,
     socket: UdpSocket,
     http: SocketAddr,
+    kept: Kept,
+}
+
+/// What the state directory holds, and what is made of it.
+struct Kept {
+    /// Taken as long as the daemon runs.
+    state: Option<Arc<State>>,
+    access: Access,
+    metrics: Arc<Metrics>,
+}
+
+impl Kept {
+    fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
+        let metrics = Arc::new(Metrics::new());
+        let state = open_state(config.state.directory.as_deref()).map(Arc::new);
+        let access = Access::start(&config.auth, Vec::new(), state.clone(), metrics.auth())?;
+        if let Some(state) = &state {
+            Serving::new(config, http).note(state);
+        }
+        Ok(Self {
+            state,
+            access,
+            metrics,
+        })
+    }
 }
 
 impl Daemon {
-    /// Binds the ports. With port 0 for HTTP, media gets the port that HTTP got.
+    /// Binds the ports, and reads or makes what is kept over a restart. With port 0 for HTTP, media gets the port that
+    /// HTTP got.
     ///
     /// # Errors
-    /// [`Fault::Bind`].
+    /// [`Fault::Bind`], [`Fault::Access`].
     pub fn bind(mut config: Config) -> Result<Self, Fault> {
         without_ipv6(&mut config);
         let mut attempt = 0;
@@ -101,6 +132,7 @@ impl Daemon {
                 Err(fault) => return Err(fault),
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
+                        kept: Kept::open(&config, http)?,
                         config,
                         listener,
                         socket,
@@ -135,6 +167,11 @@ impl Daemon {
         self.http
     }
 
+    /// Whether other machines need the daemon's token.
+    pub fn needs_token(&self) -> bool {
+        self.config.auth.mode == AuthMode::Token
+    }
+
     /// Where media is bound.
     pub const fn rtc_addr(&self) -> SocketAddr {
         self.socket.local_addr()
@@ -151,20 +188,26 @@ impl Daemon {
                  install nasm and build again"
             );
         }
-        let metrics = Arc::new(Metrics::new());
+        let Kept {
+            state,
+            access,
+            metrics,
+        } = self.kept;
         let streams = start_streams(&self.config, &metrics)?;
-        // Taken as long as the daemon runs.
-        let state = open_state(self.config.state.directory.as_deref());
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc.external_addresses,
             metrics.rtc(),
-            state.as_ref(),
+            state.as_deref(),
         )?);
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
             plane: plane.clone(),
+            access,
+            leases: Leases::default(),
+            port: self.http.port(),
+            frame_ancestors: self.config.http.frame_ancestors,
             metrics,
             shutdown: shutdown.clone(),
         });

@@ -1,5 +1,6 @@
 //! fanlight: one camera, a fan of viewers.
 
+pub mod access;
 pub mod addresses;
 pub mod auth;
 pub mod cameras;
@@ -13,6 +14,7 @@ pub mod encode;
 pub mod http;
 pub mod hub;
 pub mod latest;
+pub mod links;
 pub mod logging;
 pub mod media;
 pub mod metrics;
@@ -21,3 +23,4 @@ pub mod rtc;
 pub mod shutdown;
 pub mod state;
 pub mod stream;
+pub mod watched;

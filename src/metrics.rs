@@ -47,6 +47,7 @@ pub struct Metrics {
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
+    auth: Auth,
 }
 
 /// What one stream counts.
@@ -124,6 +125,19 @@ impl Rtc {
     }
 }
 
+/// What is counted of those who may not watch.
+#[derive(Clone, Default)]
+pub struct Auth {
+    failures: Family<EndLabel, Counter>,
+}
+
+impl Auth {
+    /// Counts a token or link that proved nothing.
+    pub fn failed(&self, reason: &'static str) {
+        self.failures.get_or_create(&EndLabel { reason }).inc();
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -157,6 +171,13 @@ impl Metrics {
                 "Failures of a stream's source or encoder",
             ),
             rtc: rtc(&mut registry),
+            auth: Auth {
+                failures: family(
+                    &mut registry,
+                    "auth_failures",
+                    "Tokens and links that were refused, by reason",
+                ),
+            },
             registry,
         }
     }
@@ -185,6 +206,11 @@ impl Metrics {
     /// The part for the media plane.
     pub fn rtc(&self) -> Rtc {
         self.rtc.clone()
+    }
+
+    /// The part for those who may not watch.
+    pub fn auth(&self) -> Auth {
+        self.auth.clone()
     }
 
     /// The exposition, as [`CONTENT_TYPE`](Self::CONTENT_TYPE).
@@ -288,12 +314,14 @@ mod tests {
         stream.encode.observe(0.004);
         stream.failed("lost");
         metrics.rtc().ended("closed");
+        metrics.auth().failed("expired");
         let text = metrics.render();
         for line in [
             "fanlight_frames_captured_total{stream=\"garden\"} 4",
             "fanlight_encode_seconds_count{stream=\"garden\"} 1",
             "fanlight_stream_failures_total{stream=\"garden\",kind=\"lost\"} 1",
             "fanlight_sessions_ended_total{reason=\"closed\"} 1",
+            "fanlight_auth_failures_total{reason=\"expired\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -32,9 +32,18 @@ async fn run(config: Config) -> Result<(), Fault> {
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(listen(signals, end.clone()));
     let mut out = io::stdout().lock();
-    for url in urls(daemon.http_addr(), &interfaces()) {
+    let urls = urls(daemon.http_addr(), &interfaces());
+    let is_for_others = !daemon.http_addr().ip().is_loopback();
+    for url in urls {
         // Nobody may be reading.
         let _ = writeln!(out, "fanlight: open {url}");
+    }
+    // The token itself would stay in the journal.
+    if is_for_others && daemon.needs_token() {
+        let _ = writeln!(
+            out,
+            "fanlight: other machines need the link that `fanlight url` prints"
+        );
     }
     drop(out);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");

@@ -6,11 +6,13 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Added to the name of a file that is no use, and is kept all the same.
 const ASIDE: &str = ".bad";
+/// Locked by a command that is at work in the directory.
+const VISIT: &str = ".visit";
 
 /// Why the state directory, or a file of it, can't be used; the sentence ends with the cure.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,15 @@ fn cure(error: &io::Error) -> &'static str {
     }
 }
 
+/// What root puts into a daemon's directory has to be the daemon's to read.
+fn owned_like(directory: &File, file: &File) -> io::Result<()> {
+    let (theirs, ours) = (directory.metadata()?, file.metadata()?);
+    if theirs.uid() == ours.uid() {
+        return Ok(());
+    }
+    fchown(file, Some(theirs.uid()), Some(theirs.gid()))
+}
+
 /// Where the state is kept unless that is configured: `$STATE_DIRECTORY`, which systemd sets (systemd.exec(5)), else
 /// `$XDG_STATE_HOME/fanlight`, else `~/.local/state/fanlight` (XDG Base Directory Specification 0.8). `None` if
 /// the environment, which `variable` looks up, has none of them.
@@ -71,6 +82,8 @@ pub struct State {
     path: PathBuf,
     /// Holds the lock, and makes renaming durable.
     directory: File,
+    /// Holds the lock among commands.
+    _visit: Option<File>,
 }
 
 impl State {
@@ -96,8 +109,46 @@ impl State {
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self {
                 path: path.to_owned(),
                 directory,
+                _visit: None,
             }),
         }
+    }
+
+    /// The directory of a daemon that may be running, for a command beside it. Commands wait for each other here; which
+    /// files are theirs and which are the daemon's is for them to agree on.
+    ///
+    /// # Errors
+    /// When it is not there or can't be opened.
+    pub fn visit(path: &Path) -> Result<Self, StateError> {
+        let failed = |attempt, error| StateError::System {
+            attempt,
+            path: path.to_owned(),
+            error,
+        };
+        let directory = File::open(path).map_err(|error| failed("open", error))?;
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        let visit = || {
+            let lock = options.open(path.join(VISIT))?;
+            owned_like(&directory, &lock)?;
+            match lock.lock() {
+                // As with the directory's own lock.
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+                _ => Ok(lock),
+            }
+        };
+        let lock = visit().map_err(|error| failed("open", error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _visit: Some(lock),
+        })
+    }
+
+    /// Whether a daemon has that directory now.
+    pub fn is_in_use(path: &Path) -> bool {
+        let directory = File::open(path);
+        directory.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// Where a file is, for messages.
@@ -132,6 +183,7 @@ impl State {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600);
             let mut file = options.open(&new)?;
+            owned_like(&self.directory, &file)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
@@ -251,6 +303,28 @@ mod tests {
         assert!(error.contains("in use by another fanlight"), "{error}");
         drop(first);
         State::open(&scratch.0).unwrap();
+    }
+
+    #[test]
+    fn a_command_may_write_beside_the_daemon_and_root_leaves_the_owner_as_it_is() {
+        let scratch = Scratch::new("visit");
+        assert!(State::visit(&scratch.0).is_err());
+        assert!(!State::is_in_use(&scratch.0));
+        let daemon = State::open(&scratch.0).unwrap();
+        assert!(State::is_in_use(&scratch.0));
+        let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        if is_root {
+            std::os::unix::fs::chown(&scratch.0, Some(1234), Some(1235)).unwrap();
+        }
+        let owner = |name: &str| {
+            let metadata = fs::metadata(scratch.0.join(name)).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        State::visit(&scratch.0).unwrap().write("a", b"1").unwrap();
+        assert_eq!(daemon.read("a").unwrap().unwrap(), b"1");
+        assert_eq!(owner("a"), owner("."));
+        assert_eq!(owner(VISIT), owner("."));
+        assert_eq!(mode(&scratch.0.join("a")), 0o600);
     }
 
     #[test]

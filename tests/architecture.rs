@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and the only place below `src` that may use it: a file or a folder.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 17] = [
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
@@ -21,6 +21,7 @@ const HOMES: [(&str, &str); 16] = [
     ("http_body_util", "http"),
     ("prometheus_client", "metrics"),
     ("jsonwebtoken", "auth"),
+    ("qrcode", "links"),
     ("toml", "config"),
 ];
 
@@ -38,8 +39,9 @@ const LAYERS: [&[&str]; 9] = [
         "latest",
         "metrics",
         "state",
+        "watched",
     ],
-    &["capture", "convert", "encode"],
+    &["access", "capture", "convert", "encode", "links"],
     &["hub"],
     &["stream"],
     &["rtc"],

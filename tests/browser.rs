@@ -28,14 +28,17 @@ name = "attic"
 device = "/dev/video99"
 "#;
 
-/// What a page of another site needs: this, and the address of the daemon.
+/// What a page of another site needs: this, the address of the daemon, and a token.
 const OTHER_SITE: &str = r#"<!doctype html>
 <title>Another site</title>
 <main data-state="connecting"><video autoplay muted playsinline></video></main>
 <script type="module">
   import { WhepClient } from 'http://DAEMON/assets/whep.js';
   const main = document.querySelector('main');
-  const client = new WhepClient('http://DAEMON/whep', { onstate: (state) => { main.dataset.state = state; } });
+  const client = new WhepClient('http://DAEMON/whep', {
+    headers: { authorization: 'Bearer TOKEN' },
+    onstate: (state) => { main.dataset.state = state; },
+  });
   window.leave = () => client.close();
   document.querySelector('video').srcObject = await client.connect();
 </script>
@@ -156,7 +159,8 @@ async fn a_page_of_another_site_can_use_the_client_module() {
     let browser = Browser::start().await;
     let daemon = Daemon::start(&["--test-pattern"]);
     let address = daemon.address().to_string();
-    let site = site::serve(OTHER_SITE.replace("DAEMON", &address)).await;
+    let page = OTHER_SITE.replace("DAEMON", &address);
+    let site = site::serve(page.replace("TOKEN", &daemon.token())).await;
     browser.open(&site).await;
     browser.until_state("main", "connected").await;
     watch(&browser, 5).await;
@@ -165,6 +169,63 @@ async fn a_page_of_another_site_can_use_the_client_module() {
     // Ending the session takes what a browser keeps from other sites unless told: the reply's Location, and DELETE.
     browser.run("leave()", &[]).await;
     until_left(&daemon).await;
+}
+
+#[tokio::test]
+async fn a_page_without_a_link_says_what_to_do_and_plays_once_one_is_pasted() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    for path in ["/", "/camera", "/nowhere", "/?token=an-old-one"] {
+        browser.open(&daemon.lan_url(path)).await;
+        browser.until_state("main", "locked").await;
+        let said = browser.text("main").await;
+        assert!(said.contains("You need a link to watch"), "{said}");
+        let is_refused = said.contains("not good, or not any more");
+        assert_eq!(is_refused, path.contains("token="), "{said}");
+        assert_eq!(browser.run("return location.search", &[]).await, "");
+    }
+    browser.screenshot("locked").await;
+    let width = "return document.querySelector('input').offsetWidth > 100";
+    assert_eq!(browser.run(width, &[]).await, true, "there is a field");
+    let paste = "
+        document.querySelector('input').value = arguments[0];
+        document.querySelector('form button').click();
+        return document.querySelector('.wrong').textContent";
+    let said = browser.run(paste, &[json!("no link at all")]).await;
+    assert_eq!(said, "That is neither a link nor a token.");
+    let link = format!("http://camera.lan/garden?token={}", daemon.token());
+    browser.run(paste, &[json!(link)]).await;
+    browser.until_state("main", "playing").await;
+    watch(&browser, 5).await;
+}
+
+#[tokio::test]
+async fn a_link_is_opened_once_and_then_the_page_plays_without_it() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let link = daemon.lan_url(&format!("/camera?token={}", daemon.token()));
+    browser.open(&link).await;
+    browser.until_state("main", "playing").await;
+    let address = "return location.pathname + location.search + document.cookie";
+    assert_eq!(
+        browser.run(address, &[]).await,
+        "/camera",
+        "no token, no readable cookie"
+    );
+    browser.open(&daemon.lan_url("/")).await;
+    browser.until_state("main", "playing").await;
+    watch(&browser, 5).await;
+
+    // The token is another now: whoever watches is asked for the new link when the session ends.
+    std::fs::write(
+        daemon.state_dir().join("token"),
+        "another-one-that-is-long-enough",
+    )
+    .unwrap();
+    browser.open(&daemon.lan_url("/camera")).await;
+    browser.until_state("main", "locked").await;
+    let said = browser.text("main").await;
+    assert!(said.contains("not one of this server's"), "{said}");
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
         let kept = ["/var/lib/fanlight", "/var/lib/fanlight/dtls.pem"];
         let modes = systemd.run(&["stat", "-c", "%U %a", kept[0], kept[1]]);
         assert_eq!(modes, "fanlight 700\nfanlight 600\n");
+        others_need_a_link(&systemd);
         let status = systemd.run(&["systemctl", "show", "fanlight", "-p", "StatusText"]);
         assert!(status.contains("camera"), "{status}");
 
@@ -136,6 +137,26 @@ impl Systemd {
     }
 }
 
+/// As installed, nobody but who is on this machine may watch without a token; root can make a link, and the service, which
+/// is not root, can read the list of links.
+fn others_need_a_link(systemd: &Systemd) {
+    let as_another = |path: &str| ask(path, "camera.lan");
+    assert!(as_another("/api/streams").starts_with("HTTP/1.1 401"));
+    let told = systemd.run(&["/usr/local/bin/fanlight", "share", "--for", "1h"]);
+    let token = told.lines().next().unwrap().split("token=").nth(1);
+    let path = format!("/api/streams?token={}", token.unwrap());
+    let streams = as_another(&path);
+    assert!(streams.starts_with("HTTP/1.1 200"), "{told}\n{streams}");
+    let files = ["token", "share.key", "shares.json", "serving.json"];
+    for file in files.map(|name| format!("/var/lib/fanlight/{name}")) {
+        let mode = systemd.run(&["stat", "-c", "%U %a", &file]);
+        assert_eq!(mode, "fanlight 600\n", "{file}");
+    }
+    let journal = systemd.run(&["journalctl", "-u", "fanlight", "-o", "cat"]);
+    let secret = systemd.run(&["cat", "/var/lib/fanlight/token"]);
+    assert!(!journal.contains(secret.trim()), "{journal}");
+}
+
 fn plug_in() {
     let status = Command::new("modprobe").args(vm::VIVID.split(' ')).status();
     assert!(status.unwrap().success());
@@ -152,10 +173,13 @@ fn give_to_group_video() {
 
 /// What the daemon says of its streams.
 fn streams() -> String {
+    ask("/api/streams", "localhost")
+}
+
+fn ask(path: &str, host: &str) -> String {
     let mut connection = TcpStream::connect("127.0.0.1:8080").unwrap();
-    connection
-        .write_all(b"GET /api/streams HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     answer

@@ -93,6 +93,13 @@ impl Connection {
 
 /// RFC 9725: a location is absolute, or relative to the URL that was posted to.
 pub fn resolve(url: &Uri, location: &str) -> Option<Uri> {
+    // Whoever needed a token for the one needs it for the other.
+    let mut parameters = url.query().unwrap_or_default().split('&');
+    let token = parameters.find(|parameter| parameter.starts_with("token="));
+    let location = match token {
+        Some(token) if location.starts_with('/') => &format!("{location}?{token}"),
+        _ => location,
+    };
     if location.contains("://") {
         return location.parse().ok();
     }
@@ -118,5 +125,7 @@ mod tests {
         ] {
             assert_eq!(resolve(&url, location).unwrap(), resolved, "{location}");
         }
+        let url = "http://host/whep?x=1&token=T".parse().unwrap();
+        assert_eq!(resolve(&url, "/s/1").unwrap(), "http://host/s/1?token=T");
     }
 }

@@ -18,7 +18,10 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
         ..Stream::new("camera", Source::Pattern(TestPicture::Bars))
     };
     let config = Config {
-        http: Http { listen },
+        http: Http {
+            listen,
+            ..Config::default().http
+        },
         rtc: Rtc {
             listen,
             external_addresses: vec![],

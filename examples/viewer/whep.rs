@@ -127,7 +127,8 @@ fn refusal(status: StatusCode, location: Option<&str>, body: &str) -> String {
     format!("the server refuses: {status}: {detail}")
 }
 
-/// A reference as in `Location`: a URL, a path, or a path relative to the URL's own.
+/// A reference as in `Location`: a URL, a path, or a path relative to the URL's own. A token that was needed for the one
+/// is needed for the other.
 fn resolve(base: &Uri, location: &str) -> Result<Uri, Error> {
     let whole = if location.contains("://") {
         location.to_owned()
@@ -137,7 +138,10 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri, Error> {
             Some((folder, _)) if !location.starts_with('/') => format!("{folder}/"),
             _ => String::new(),
         };
-        format!("http://{authority}{folder}{location}")
+        let mut parameters = base.query().unwrap_or_default().split('&');
+        let token = parameters.find(|parameter| parameter.starts_with("token="));
+        let query = token.map_or_else(String::new, |token| format!("?{token}"));
+        format!("http://{authority}{folder}{location}{query}")
     };
     let url = whole.parse();
     url.map_err(|_| format!("the session's URL is not valid: {location:?}").into())

@@ -13,11 +13,11 @@ mod verify;
 pub use failures::Failures;
 pub use jwt::{JwtKeys, KeysError};
 pub use request::{Presented, Request, cookie_name};
-pub use scope::{Grant, Scope, Scopes, Streams};
+pub use scope::{Grant, Scope, Scopes, Streams, Target};
 pub use share::{Ledger, LedgerError, Share, ShareKey};
 pub use token::{Token, TokenError};
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// When a request is judged: by the clock on the wall, for what expires, and by one that never jumps.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,17 @@ pub struct Now {
     pub unix: u64,
     /// For what takes time.
     pub instant: Instant,
+}
+
+impl Now {
+    /// By the system's clocks; everything else here is told the time.
+    pub fn system() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            unix: since.map_or(0, |since| since.as_secs()),
+            instant: Instant::now(),
+        }
+    }
 }
 
 /// What proves that somebody may watch.
@@ -51,7 +62,8 @@ pub enum Proof {
 pub struct Policy {
     /// Whether who is on this machine needs no proof; see [`Request::is_local`].
     pub trust_loopback: bool,
-    /// Origins of other sites whose pages may use cookies and loopback, such as `https://example.org`; `*` for all.
+    /// Origins of other sites whose pages may use cookies and loopback, such as `https://example.org`. `*` is all of them
+    /// where no proof is needed, and none where one is: nobody can mean that every site may use his browser's.
     pub origins: Vec<String>,
 }
 
@@ -123,7 +135,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Whether the request may use `scope` on `stream`, or on the daemon as a whole if that is `None`.
+    /// Whether the request may use `scope` on `target`.
     ///
     /// # Errors
     /// Why not.
@@ -131,11 +143,11 @@ impl Guard {
         &self,
         request: &Request<'_>,
         scope: Scope,
-        stream: Option<&str>,
+        target: Target<'_>,
         now: Now,
     ) -> Result<Grant, Refusal> {
         let grant = self.grant(request, now)?;
-        if grant.allows(scope, stream) {
+        if grant.allows(scope, target) {
             Ok(grant)
         } else {
             Err(Refusal::Scope(scope))
@@ -150,7 +162,12 @@ impl Guard {
         }
         // From here on it is the browser, or the place that it runs at, that vouches for the request: a page of another
         // site has both in its hand, and knows neither.
-        if request.is_foreign(&self.policy.origins) && !(self.is_open() && request.is_safe) {
+        let origins = self.policy.origins.iter();
+        let allowed: Vec<_> = origins
+            .filter(|origin| self.is_open() || *origin != request::ANY)
+            .cloned()
+            .collect();
+        if request.is_foreign(&allowed) && !(self.is_open() && request.is_safe) {
             return Err(Refusal::Foreign);
         }
         if self.is_open() || (self.policy.trust_loopback && request.is_local()) {

@@ -14,6 +14,9 @@ const ADDED_BY_PROXIES: [&str; 6] = [
     "cf-connecting-ip",
 ];
 
+/// Among allowed origins: every one.
+pub const ANY: &str = "*";
+
 /// The parts of a request that matter here.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
@@ -123,8 +126,9 @@ impl<'a> Request<'a> {
     pub fn is_foreign(&self, allowed: &[String]) -> bool {
         let origin = self.values("origin").next();
         let is_allowed = |origin: &str| {
-            let mut allowed = allowed.iter();
-            allowed.any(|one| one == "*" || one.eq_ignore_ascii_case(origin))
+            allowed
+                .iter()
+                .any(|one| one == ANY || one.eq_ignore_ascii_case(origin))
         };
         if origin.is_some_and(is_allowed) {
             return false;

@@ -96,6 +96,17 @@ impl fmt::Display for Scopes {
     }
 }
 
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// The daemon as a whole.
+    Daemon,
+    /// One stream.
+    Stream(&'a str),
+    /// Whichever streams the grant is for.
+    Any,
+}
+
 /// The streams that something is allowed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Streams {
@@ -106,12 +117,12 @@ pub enum Streams {
 }
 
 impl Streams {
-    /// Whether that stream is meant, or, for `None`, the daemon as a whole.
-    pub fn include(&self, stream: Option<&str>) -> bool {
-        match (self, stream) {
-            (Self::All, _) => true,
-            (Self::Only(_), None) => false,
-            (Self::Only(names), Some(stream)) => names.iter().any(|name| name == stream),
+    /// Whether they are what a request is about.
+    pub fn include(&self, target: Target<'_>) -> bool {
+        match (self, target) {
+            (Self::All, _) | (_, Target::Any) => true,
+            (Self::Only(_), Target::Daemon) => false,
+            (Self::Only(names), Target::Stream(stream)) => names.iter().any(|name| name == stream),
         }
     }
 }
@@ -140,8 +151,8 @@ impl Grant {
         }
     }
 
-    /// Whether it covers that scope on that stream, or on the daemon as a whole if that is `None`.
-    pub fn allows(&self, scope: Scope, stream: Option<&str>) -> bool {
-        self.scopes.contains(scope) && self.streams.include(stream)
+    /// Whether it covers that scope there.
+    pub fn allows(&self, scope: Scope, target: Target<'_>) -> bool {
+        self.scopes.contains(scope) && self.streams.include(target)
     }
 }

@@ -86,9 +86,26 @@ impl ShareKey {
         rand::random()
     }
 
-    /// The key of that material; `None` if it is not 32 bytes.
-    pub fn new(material: &[u8]) -> Option<Self> {
-        (material.len() == KEY).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, material)))
+    /// The key of that material.
+    pub fn new(material: &[u8; KEY]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, material))
+    }
+
+    /// The key whose material stands in a file, base64url.
+    ///
+    /// # Errors
+    /// [`LedgerError::Key`].
+    pub fn parse(file: &[u8]) -> Result<Self, LedgerError> {
+        let material = URL_SAFE_NO_PAD.decode(file.trim_ascii());
+        let material = material.ok().and_then(|material| material.try_into().ok());
+        material
+            .map(|material| Self::new(&material))
+            .ok_or(LedgerError::Key)
+    }
+
+    /// What [`ShareKey::parse`] reads.
+    pub fn to_file(material: &[u8; KEY]) -> String {
+        URL_SAFE_NO_PAD.encode(material)
     }
 
     /// The token that stands in a link.
@@ -129,6 +146,11 @@ pub enum LedgerError {
     /// There is none of that id.
     #[error("there is no link {0}; `fanlight share --list` shows what there is")]
     Unknown(String),
+    /// The key's file is not one of ours.
+    #[error(
+        "it holds no key of 32 bytes; delete it, a new one is made, and no link is good any more"
+    )]
+    Key,
     /// The file is not one of ours.
     #[error("it is no list of links: {0}; delete it, and every link is revoked")]
     Malformed(String),
@@ -208,11 +230,11 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Scope;
+    use crate::auth::{Scope, Target};
     use proptest::prelude::*;
 
     fn key() -> ShareKey {
-        ShareKey::new(&[7; KEY]).unwrap()
+        ShareKey::new(&[7; KEY])
     }
 
     fn view(streams: &[&str]) -> Share {
@@ -253,18 +275,31 @@ mod tests {
     #[test]
     fn what_a_link_says_is_what_it_grants() {
         let some = view(&["cam", "door"]).grant();
-        assert!(some.allows(Scope::View, Some("door")));
-        assert!(!some.allows(Scope::View, Some("attic")) && !some.allows(Scope::View, None));
-        assert!(!some.allows(Scope::Admin, Some("cam")));
-        assert!(view(&[]).grant().allows(Scope::View, None));
+        assert!(some.allows(Scope::View, Target::Stream("door")));
+        assert!(
+            !some.allows(Scope::View, Target::Stream("attic"))
+                && !some.allows(Scope::View, Target::Daemon)
+        );
+        assert!(!some.allows(Scope::Admin, Target::Stream("cam")));
+        assert!(view(&[]).grant().allows(Scope::View, Target::Daemon));
     }
 
     #[test]
     fn another_key_knows_nothing_of_it() {
-        let other = ShareKey::new(&[8; KEY]).unwrap();
+        let other = ShareKey::new(&[8; KEY]);
         let token = other.sign(&view(&["cam"]));
         assert_eq!(key().verify(&token), Err(Flaw::Unknown));
-        assert!(ShareKey::new(&[7; 31]).is_none());
+        let file = ShareKey::to_file(&[7; KEY]) + "\n";
+        let token = key().sign(&view(&[]));
+        assert!(
+            ShareKey::parse(file.as_bytes())
+                .unwrap()
+                .verify(&token)
+                .is_ok()
+        );
+        for bad in ["", &file[1..], "ä"] {
+            assert!(ShareKey::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
     }
 
     proptest! {

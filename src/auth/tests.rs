@@ -14,7 +14,7 @@ fn now() -> Now {
 
 fn guard() -> (Guard, String, String) {
     let token = Token::generate();
-    let key = ShareKey::new(&ShareKey::material()).unwrap();
+    let key = ShareKey::new(&ShareKey::material());
     let scopes = Scopes::from_iter([Scope::View]);
     let share = Share::new(scopes, vec!["cam".into()], NOW + 60);
     let mut shares = Ledger::default();
@@ -23,7 +23,7 @@ fn guard() -> (Guard, String, String) {
     let secret = token.reveal().to_owned();
     let policy = Policy {
         trust_loopback: true,
-        origins: vec!["https://friend.example".into()],
+        origins: vec!["https://friend.example".into(), "*".into()],
     };
     let proof = Proof::Token { token, key, shares };
     (Guard { policy, proof }, secret, link)
@@ -42,7 +42,7 @@ fn from<'a>(peer: &str, headers: &[(&'a str, &'a str)]) -> Request<'a> {
 }
 
 fn view(guard: &Guard, request: &Request<'_>, stream: &str) -> Result<(), Refusal> {
-    let judged = guard.judge(request, Scope::View, Some(stream), now());
+    let judged = guard.judge(request, Scope::View, Target::Stream(stream), now());
     judged.map(|_| ())
 }
 
@@ -80,7 +80,11 @@ fn this_machine_needs_no_proof_unless_that_is_switched_off() {
     let (mut guard, token, _) = guard();
     let local = from("127.0.0.1", &[("host", "localhost:8080")]);
     assert_eq!(view(&guard, &local, "cam"), Ok(()));
-    assert!(guard.judge(&local, Scope::Admin, None, now()).is_ok());
+    assert!(
+        guard
+            .judge(&local, Scope::Admin, Target::Daemon, now())
+            .is_ok()
+    );
     let stale = [("host", "localhost"), ("cookie", "fanlight-8080=old")];
     assert_eq!(view(&guard, &from("127.0.0.1", &stale), "cam"), Ok(()));
     let wrong = [("host", "localhost"), ("authorization", "Bearer wrong")];
@@ -132,12 +136,12 @@ fn a_link_opens_its_stream_with_its_scope_until_it_ends() {
     let bearer = format!("Bearer {link}");
     let request = from("10.0.0.9", &[("authorization", &bearer)]);
     let of = |guard: &Guard, scope, stream| guard.judge(&request, scope, stream, now());
-    let grant = of(&guard, Scope::View, Some("cam")).unwrap();
+    let grant = of(&guard, Scope::View, Target::Stream("cam")).unwrap();
     for (scope, stream) in [
-        (Scope::View, Some("door")),
-        (Scope::View, None),
-        (Scope::Publish, Some("cam")),
-        (Scope::Admin, None),
+        (Scope::View, Target::Stream("door")),
+        (Scope::View, Target::Daemon),
+        (Scope::Publish, Target::Stream("cam")),
+        (Scope::Admin, Target::Daemon),
     ] {
         assert_eq!(of(&guard, scope, stream), Err(Refusal::Scope(scope)));
     }
@@ -147,13 +151,13 @@ fn a_link_opens_its_stream_with_its_scope_until_it_ends() {
         ..now()
     };
     assert!(!guard.still_holds(&grant, later));
-    let expired = guard.judge(&request, Scope::View, Some("cam"), later);
+    let expired = guard.judge(&request, Scope::View, Target::Stream("cam"), later);
     assert_eq!(expired, Err(Refusal::Invalid(Flaw::Expired)));
     let Proof::Token { shares, .. } = &mut guard.proof else {
         unreachable!()
     };
     shares.revoke(grant.share.as_deref().unwrap()).unwrap();
-    let revoked = of(&guard, Scope::View, Some("cam"));
+    let revoked = of(&guard, Scope::View, Target::Stream("cam"));
     assert_eq!(revoked, Err(Refusal::Invalid(Flaw::Revoked)));
     assert!(!guard.still_holds(&grant, now()));
     assert!(guard.still_holds(&Grant::everything(), later));
@@ -161,13 +165,16 @@ fn a_link_opens_its_stream_with_its_scope_until_it_ends() {
 
 #[test]
 fn an_open_daemon_lets_everybody_in_but_takes_no_orders_from_other_sites() {
-    let guard = Guard {
+    let mut guard = Guard {
         policy: Policy::default(),
         proof: Proof::None,
     };
     let evil = [("host", "cam.lan"), ("origin", "https://evil.example")];
     let mut request = from("10.0.0.9", &evil);
     assert_eq!(view(&guard, &request, "cam"), Err(Refusal::Foreign));
+    guard.policy.origins.push("*".into());
+    assert_eq!(view(&guard, &request, "cam"), Ok(()));
+    guard.policy.origins.clear();
     request.is_safe = true;
     assert_eq!(view(&guard, &request, "cam"), Ok(()));
     let stale = [("authorization", "Bearer old")];

@@ -4,6 +4,7 @@
 //! Nothing here touches a socket or a device: what can be known from the text alone is checked, the rest shows when
 //! the daemon starts. `docs/config.md` is the reference for users.
 
+mod access;
 mod address;
 mod parse;
 mod problem;
@@ -29,6 +30,8 @@ use std::time::Duration;
 pub struct Config {
     /// `[http]`
     pub http: Http,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[rtc]`
     pub rtc: Rtc,
     /// `[state]`
@@ -42,6 +45,45 @@ pub struct Config {
 pub struct Http {
     /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// Origins whose pages may show ours in a frame; `*` stands for all. None but our own by default.
+    pub frame_ancestors: Vec<String>,
+}
+
+/// Who may watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// What proves that somebody may.
+    pub mode: AuthMode,
+    /// Whether who is on this machine needs no proof.
+    pub loopback: bool,
+}
+
+/// What proves that somebody may watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Nothing is needed.
+    None,
+    /// The daemon's own token, and the links that it signed.
+    Token,
+    /// JSON Web Tokens.
+    Jwt {
+        /// The issuer's public keys.
+        keys: PathBuf,
+        /// The `aud` that tokens must have.
+        audience: Option<String>,
+        /// The `iss` that they must have.
+        issuer: Option<String>,
+    },
+}
+
+impl Default for Auth {
+    /// The daemon's own token, but for this machine.
+    fn default() -> Self {
+        Self {
+            mode: AuthMode::Token,
+            loopback: true,
+        }
+    }
 }
 
 /// The media side.
@@ -132,7 +174,9 @@ impl Default for Config {
         Self {
             http: Http {
                 listen: DEFAULT_LISTEN,
+                frame_ancestors: Vec::new(),
             },
+            auth: Auth::default(),
             rtc: Rtc {
                 listen: DEFAULT_LISTEN,
                 external_addresses: Vec::new(),

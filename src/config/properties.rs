@@ -7,8 +7,10 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\nframe_ancestors = {:?}\n{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
+        config.http.frame_ancestors,
+        written_auth(&config.auth),
         config.rtc.listen,
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
         config
@@ -59,6 +61,48 @@ fn written(config: &Config, terse: bool) -> String {
     text
 }
 
+fn written_auth(auth: &Auth) -> String {
+    let line = |key: &str, value: &Option<String>| match value {
+        Some(value) => format!("{key} = {value:?}\n"),
+        None => String::new(),
+    };
+    let mode = match &auth.mode {
+        AuthMode::None => "mode = \"none\"\n".to_owned(),
+        AuthMode::Token => String::new(),
+        AuthMode::Jwt {
+            keys,
+            audience,
+            issuer,
+        } => format!(
+            "mode = \"jwt\"\njwt_keys = {keys:?}\n{}{}",
+            line("jwt_audience", audience),
+            line("jwt_issuer", issuer)
+        ),
+    };
+    format!("[auth]\n{mode}loopback = {}\n", auth.loopback)
+}
+
+fn any_path() -> impl Strategy<Value = PathBuf> {
+    "/[ -~]{0,20}".prop_map(PathBuf::from)
+}
+
+prop_compose! {
+    fn any_auth()(
+        mode in 0..3,
+        keys in any_path(),
+        audience in proptest::option::of("[ -~]{1,20}"),
+        issuer in proptest::option::of("[ -~]{1,20}"),
+        loopback: bool,
+    ) -> Auth {
+        let mode = match mode {
+            0 => AuthMode::None,
+            1 => AuthMode::Token,
+            _ => AuthMode::Jwt { keys, audience, issuer },
+        };
+        Auth { mode, loopback }
+    }
+}
+
 prop_compose! {
     fn any_stream()(
         name in "[a-zA-Z0-9_-]{1,62}",
@@ -94,6 +138,8 @@ prop_compose! {
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
+        frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        auth in any_auth(),
         rtc: SocketAddr,
         state in proptest::option::of("/[ -~]{0,20}"),
         external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
@@ -109,7 +155,8 @@ prop_compose! {
         let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
         let external = external.into_iter();
         Config {
-            http: Http { listen: plain(http) },
+            http: Http { listen: plain(http), frame_ancestors: frames.into_iter().collect() },
+            auth,
             rtc: Rtc {
                 listen: plain(rtc),
                 external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),

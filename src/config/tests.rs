@@ -41,6 +41,13 @@ fn a_file_with_every_key_means_what_it_says() {
         r#"
         [http]
         listen = "127.0.0.1:80"
+        frame_ancestors = ["https://Example.org", "*"]
+        [auth]
+        mode = "jwt"
+        loopback = false
+        jwt_keys = "/etc/jwks.json"
+        jwt_audience = "cam"
+        jwt_issuer = "me"
         [rtc]
         listen = ":5000"
         external_addresses = ["203.0.113.7", "2001:db8::7"]
@@ -67,6 +74,14 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
     assert_eq!(config.rtc.external_addresses.len(), 2);
+    assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
+    let mode = AuthMode::Jwt {
+        keys: "/etc/jwks.json".into(),
+        audience: Some("cam".into()),
+        issuer: Some("me".into()),
+    };
+    let loopback = false;
+    assert_eq!(config.auth, Auth { mode, loopback });
     let directory = Some("/var/lib/fanlight".into());
     assert_eq!(config.state.directory, directory);
     let door = Stream {
@@ -423,6 +438,38 @@ fn the_state_directory_is_a_path_from_the_root_on() {
             complaint.contains("the path of a directory from / on, such as directory = "),
             "{complaint}"
         );
+    }
+}
+
+#[test]
+fn half_a_proof_is_refused_with_the_cure() {
+    for (text, told) in [
+        (
+            "[auth]\nmode = \"tokens\"",
+            "line 2: auth.mode: \"tokens\" is not known; did you mean \"token\"?",
+        ),
+        (
+            "[auth]\nmode = \"open\"",
+            "line 2: auth.mode: \"open\" is not one of token, jwt, none",
+        ),
+        (
+            "[auth]\nmode = \"jwt\"",
+            "line 1: auth: the mode \"jwt\" needs jwt_keys, the file with the issuer's public keys",
+        ),
+        (
+            "[auth]\njwt_keys = \"/a\"",
+            "line 2: auth.jwt_keys: is for mode = \"jwt\" only; set that, or take this key away",
+        ),
+        (
+            "[auth]\nmode = \"jwt\"\njwt_keys = \"a\"",
+            "line 3: auth.jwt_keys: \"a\" is not the path of a file from / on, such as \"/etc/fanlight/key.pem\"",
+        ),
+        (
+            "[http]\nframe_ancestors = [\"a; script-src *\"]",
+            "line 2: http.frame_ancestors[0]: \"a; script-src *\" is not an origin, such as \"https://example.org\", or \"*\" for all",
+        ),
+    ] {
+        assert_eq!(complaint(text), told);
     }
 }
 

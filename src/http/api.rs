@@ -3,8 +3,10 @@
 use super::Context;
 use super::respond::{self, Error, Reply};
 use super::whep;
+use crate::auth::{Grant, Scope, Target};
 use crate::stream::{Status, Stream};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Serialize)]
@@ -71,10 +73,12 @@ impl<'a> StreamView<'a> {
     }
 }
 
-/// All streams.
-pub fn streams(context: &Context) -> Reply {
+/// All streams that whoever asks may watch.
+pub fn streams(context: &Context, grant: &Grant) -> Reply {
     let now = Instant::now();
-    let streams = context.streams.iter();
+    let may_watch =
+        |stream: &&Arc<Stream>| grant.allows(Scope::View, Target::Stream(stream.name()));
+    let streams = context.streams.iter().filter(may_watch);
     respond::json(&StreamList {
         version: env!("CARGO_PKG_VERSION"),
         streams: streams.map(|stream| StreamView::new(stream, now)).collect(),

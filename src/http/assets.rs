@@ -11,6 +11,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("grid.js", include_str!("../web/grid.js")),
     asset_of("icon.svg", include_str!("../web/icon.svg")),
     asset_of("live.js", include_str!("../web/live.js")),
+    asset_of("locked.js", include_str!("../web/locked.js")),
     asset_of("main.js", include_str!("../web/main.js")),
     asset_of("notice.js", include_str!("../web/notice.js")),
     asset_of("player.css", include_str!("../web/player.css")),
@@ -49,13 +50,26 @@ pub fn page(context: &Context, stream: Option<&str>) -> Reply {
     }
     let headers = reply.headers_mut();
     let value = HeaderValue::from_static;
-    headers.insert(header::CONTENT_SECURITY_POLICY, value(POLICY));
-    headers.insert(header::REFERRER_POLICY, value("no-referrer"));
+    let policy = policy(&context.frame_ancestors).try_into();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        policy.unwrap_or_else(|_| value(POLICY)),
+    );
     let permissions =
         "fullscreen=*, picture-in-picture=*, camera=(), microphone=(), geolocation=()";
     let name = HeaderName::from_static("permissions-policy");
     headers.insert(name, value(permissions));
     reply
+}
+
+/// The page's policy, with who may show it in a frame.
+fn policy(frame_ancestors: &[String]) -> String {
+    let mut policy = format!("{POLICY}; frame-ancestors 'self'");
+    for origin in frame_ancestors {
+        policy.push(' ');
+        policy.push_str(origin);
+    }
+    policy
 }
 
 /// A file. It is kept by caches but asked for again each time, so that an update of the daemon shows at once.

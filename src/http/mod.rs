@@ -3,26 +3,33 @@
 
 mod api;
 mod assets;
+mod gate;
+mod lease;
 mod respond;
 mod route;
 mod whep;
 
+use crate::access::Access;
+use crate::auth::Grant;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
 use crate::stream::Streams;
+use gate::Connection;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+pub use lease::Leases;
 use respond::{Error, Reply};
 use route::Resource;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,6 +48,14 @@ pub struct Context {
     pub streams: Streams,
     /// Makes and ends sessions.
     pub plane: Arc<Plane>,
+    /// Who may use it.
+    pub access: Access,
+    /// Sessions of those who may for a time only.
+    pub leases: Leases,
+    /// The TCP port of the listener.
+    pub port: u16,
+    /// Origins that may show the page in a frame, besides our own.
+    pub frame_ancestors: Vec<String>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -68,9 +83,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listener: TcpListener, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
+    let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = &mut leases => break,
             () = context.shutdown.cancelled() => break,
         };
         match accepted {
@@ -92,14 +109,17 @@ fn connection(
     context: &Arc<Context>,
     graceful: &GracefulShutdown,
 ) {
-    // The address of ours that the client used: it can be reached there, by media as well.
-    let reached = stream.local_addr().ok().map(|a| a.ip().to_canonical());
+    let from = Connection {
+        peer: peer.ip().to_canonical(),
+        reached: stream.local_addr().ok().map(|a| a.ip().to_canonical()),
+        is_secure: false,
+    };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
     let context = context.clone();
     let service = service_fn(move |request| {
         let context = context.clone();
-        async move { Ok::<_, Infallible>(handle(&context, request, reached).await) }
+        async move { Ok::<_, Infallible>(handle(&context, request, from).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -113,23 +133,51 @@ fn connection(
     });
 }
 
-async fn handle(context: &Context, request: Request<Incoming>, reached: Option<IpAddr>) -> Reply {
+async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
-        return Error::NotFound(format!("there is nothing at {path}")).into();
+        let detail = format!("there is nothing at {path}");
+        return gate::harden(Error::NotFound(detail).into());
     };
     let reply = if method == Method::OPTIONS {
         respond::preflight(&resource)
-    } else if resource.methods().contains(&method) {
-        serve_resource(context, &resource, request, reached)
-            .await
-            .unwrap_or_else(Reply::from)
     } else {
-        Error::MethodNotAllowed(resource.methods()).into()
+        match gate::admit(context, &resource, &request, from) {
+            Ok(grant) => serve_granted(context, &resource, request, from, grant).await,
+            Err(reply) => *reply,
+        }
     };
     tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
-    respond::with_cors(reply, &resource)
+    gate::harden(respond::with_cors(reply, &resource))
+}
+
+async fn serve_granted(
+    context: &Context,
+    resource: &Resource<'_>,
+    request: Request<Incoming>,
+    from: Connection,
+    grant: Grant,
+) -> Reply {
+    if !resource.methods().contains(request.method()) {
+        return Error::MethodNotAllowed(resource.methods()).into();
+    }
+    let ends = request.method() == Method::DELETE;
+    let reply = serve_resource(context, resource, request, from, &grant)
+        .await
+        .unwrap_or_else(Reply::from);
+    // A session that was made, or ended.
+    let location = reply.headers().get(header::LOCATION);
+    match (resource, location.and_then(|value| value.to_str().ok())) {
+        (Resource::Whep(_) | Resource::JsonOffer(_), Some(session)) => {
+            context.leases.add(session, grant, &context.plane);
+        }
+        (Resource::Session { id, .. }, _) if ends && reply.status().is_success() => {
+            context.leases.remove(id);
+        }
+        _ => {}
+    }
+    reply
 }
 
 /// The one place where resources meet the code that serves them. The method is one that the resource allows.
@@ -137,8 +185,10 @@ async fn serve_resource(
     context: &Context,
     resource: &Resource<'_>,
     request: Request<Incoming>,
-    reached: Option<IpAddr>,
+    from: Connection,
+    grant: &Grant,
 ) -> Result<Reply, Error> {
+    let reached = from.reached;
     match resource {
         Resource::Page(stream) => Ok(assets::page(context, *stream)),
         Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
@@ -150,7 +200,7 @@ async fn serve_resource(
             Metrics::CONTENT_TYPE,
             context.metrics.render(),
         )),
-        Resource::Streams => Ok(api::streams(context)),
+        Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
         Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,

@@ -13,7 +13,7 @@ const PATIENCE_MS = 4000; // a running camera and no picture for this long: the 
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
-const UNHURRIED = new Set(['not_found', 'unsupported']); // these last until somebody changes a configuration
+const UNHURRIED = new Set(['not_found', 'unsupported', 'locked', 'forbidden']); // these last until somebody changes a configuration
 
 /** The pause before attempt number `failures`: doubles, and differs between viewers, who all lose a daemon at once. */
 export function backOff(failures, random = Math.random()) {

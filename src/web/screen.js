@@ -58,6 +58,11 @@ export class Screen {
   }
 
   #show(status) {
+    if (status.state === 'locked') {
+      this.#live?.stop();
+      this.#root.dispatchEvent(new CustomEvent('locked', { bubbles: true, detail: status }));
+      return;
+    }
     this.#root.dataset.state = status.state;
     this.#notice.show(status);
   }

@@ -14,6 +14,8 @@ export const STALLED = status('stalled', 'The picture has stopped', 'The connect
 export const PAUSED = status('paused', 'Paused');
 export const NO_STREAMS = status('unknown', 'There is nothing to watch', 'No stream is configured.');
 
+const PASTE = 'Whoever runs the camera can send you one. Paste it here, or its token:';
+
 const CAMERA_TITLES = {
   not_found: 'The camera is not there',
   busy: 'Another program is using the camera',
@@ -52,6 +54,10 @@ export function explain(error) {
         error.message,
         'Is fanlight running, and this device on its network?',
       );
+    case 'locked':
+      return status('locked', 'You need a link to watch', sentence(error.message), PASTE);
+    case 'forbidden':
+      return status('locked', 'Your link does not open this', sentence(error.message), PASTE);
     case 'not_found':
       return status('unknown', 'There is no such stream', sentence(error.message));
     case 'busy':

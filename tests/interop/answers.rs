@@ -218,7 +218,7 @@ async fn every_answer_is_complete_whatever_candidates_the_offer_has() {
 async fn the_address_that_was_reached_is_offered_first() {
     let daemon = start("::", vec![pattern("camera")]);
     for (ip, connection) in [("127.0.0.1", "IN IP4 127.0.0.1"), ("::1", "IN IP6 ::1")] {
-        let post = Request::post("/whep").header("host", "test");
+        let post = Request::post("/whep").header("host", "localhost");
         let post = post.header("content-type", "application/sdp");
         let to = daemon.at(ip.parse().unwrap());
         let reply = request(to, post.body(plain()).unwrap()).await;

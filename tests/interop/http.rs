@@ -122,7 +122,7 @@ async fn pages_of_other_origins_may_watch() {
         (session.as_str(), "DELETE"),
     ] {
         let preflight = Request::options(path)
-            .header("host", "test")
+            .header("host", "localhost")
             .header("origin", "https://example.org")
             .header("access-control-request-method", method)
             .header("access-control-request-headers", "content-type");

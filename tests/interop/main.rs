@@ -30,7 +30,7 @@ async fn send(
 ) -> Response<Bytes> {
     let builder = Request::builder().method(method).uri(path);
     let builder = builder
-        .header("host", "test")
+        .header("host", "localhost")
         .header("content-type", content_type);
     request(daemon.address, builder.body(body.into()).unwrap()).await
 }
@@ -38,7 +38,7 @@ async fn send(
 /// Sends a request without a body.
 async fn ask(daemon: &Running, method: Method, path: &str) -> Response<Bytes> {
     let builder = Request::builder().method(method).uri(path);
-    let builder = builder.header("host", "test");
+    let builder = builder.header("host", "localhost");
     request(daemon.address, builder.body(Bytes::new()).unwrap()).await
 }
 

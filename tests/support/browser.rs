@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Nothing that calls home, nothing that asks; WebRTC as users have it.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -28,6 +28,8 @@ const FLAGS: [&str; 10] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // A name of this machine that is not `localhost`, as others know it by.
+    "--host-resolver-rules=MAP camera.lan 127.0.0.1",
     "--window-size=1280,800",
 ];
 

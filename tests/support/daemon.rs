@@ -70,6 +70,19 @@ impl Daemon {
         state_dir(&self.scratch)
     }
 
+    /// The token that other machines need.
+    pub fn token(&self) -> String {
+        let file = std::fs::read_to_string(self.state_dir().join("token"));
+        file.unwrap().trim().to_owned()
+    }
+
+    /// A URL of it by a name that is not `localhost`, as from another machine. Only a browser of the tests knows it.
+    pub fn lan_url(&self, path: &str) -> String {
+        let own = self.address.to_string();
+        let port = self.address.port();
+        self.url(path).replace(&own, &format!("camera.lan:{port}"))
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.process.log.lock().unwrap().clone()

@@ -29,7 +29,7 @@ impl Reply {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own. `Host` names the server unless it is among the headers.
 ///
 /// # Errors
 /// When nobody answers, or with something that is not HTTP.
@@ -42,7 +42,10 @@ pub fn request(
 ) -> io::Result<Reply> {
     let mut stream = TcpStream::connect_timeout(&server, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if headers.iter().all(|(name, _)| *name != "host") {
+        head += &format!("host: {server}\r\n");
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }

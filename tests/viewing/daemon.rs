@@ -35,7 +35,10 @@ pub fn pattern(name: &str) -> Stream {
 pub fn start(ip: &str, streams: Vec<Stream>) -> Running {
     let listen = SocketAddr::new(ip.parse().unwrap(), 0);
     let daemon = Daemon::bind(Config {
-        http: Http { listen },
+        http: Http {
+            listen,
+            ..Config::default().http
+        },
         rtc: Rtc {
             listen,
             external_addresses: vec![],
@@ -98,7 +101,7 @@ pub async fn request(to: SocketAddr, request: Request<impl Into<Bytes>>) -> Resp
 
 /// The body at a path.
 pub async fn get(to: SocketAddr, path: &str) -> String {
-    let get = Request::get(path).header("host", "test");
+    let get = Request::get(path).header("host", "localhost");
     let reply = request(to, get.body(String::new()).unwrap()).await;
     String::from_utf8(reply.into_body().to_vec()).unwrap()
 }

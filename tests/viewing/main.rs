@@ -113,7 +113,7 @@ async fn a_deleted_session_is_closed_at_once_and_the_source_with_the_last_one() 
     assert_eq!(daemon.stream("camera").await["state"], "live");
     assert_eq!(daemon.stream("camera").await["viewers"], 1);
     for expected in [StatusCode::OK, StatusCode::NOT_FOUND] {
-        let delete = Request::delete(&viewer.location).header("host", "test");
+        let delete = Request::delete(&viewer.location).header("host", "localhost");
         let reply = request(daemon.address, delete.body(String::new()).unwrap()).await;
         assert_eq!(reply.status(), expected);
     }

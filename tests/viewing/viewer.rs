@@ -61,7 +61,7 @@ impl Viewer {
         let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         let post = Request::post(path)
-            .header("host", "test")
+            .header("host", "localhost")
             .header("content-type", "application/sdp");
         let offer = (habits.edit)(offer.to_sdp_string());
         let reply = request(to, post.body(offer).unwrap()).await;

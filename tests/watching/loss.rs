@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 
 /// About six packets a picture. No keyframe by which a browser could skip what it waits for.
 const STREAM: &str = r#"
+[auth]
+mode = "none"
+
 [[stream]]
 name = "camera"
 pattern = "noise"

@@ -1,6 +1,7 @@
 //! JSON Web Tokens, good ones and all the ways to be bad.
 
 use super::*;
+use crate::auth::Target;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -108,7 +109,10 @@ fn public_keys_in_pem_are_pinned_to_their_algorithm() {
         let pem = pair.public_key_pem();
         let keys = JwtKeys::parse(pem.as_bytes(), None, None).unwrap();
         let grant = keys.verify(&signed(algorithm, &by_pair), NOW).unwrap();
-        assert!(grant.allows(Scope::View, Some("any")) && !grant.allows(Scope::Admin, None));
+        assert!(
+            grant.allows(Scope::View, Target::Stream("any"))
+                && !grant.allows(Scope::Admin, Target::Daemon)
+        );
         // The public key as a shared secret, which everybody has.
         let key = hmac::Key::new(hmac::HMAC_SHA256, pem.as_bytes());
         let by_public = |text: &[u8]| hmac::sign(&key, text).as_ref().to_vec();
@@ -173,14 +177,22 @@ fn scopes_and_streams_are_what_the_claims_say() {
         keys().verify(&token(claims), NOW).unwrap()
     };
     let one = grant(json!({ "scope": "openid view email", "stream": "cam" }));
-    assert!(one.allows(Scope::View, Some("cam")));
-    assert!(!one.allows(Scope::View, Some("door")) && !one.allows(Scope::View, None));
-    assert!(!one.allows(Scope::Talk, Some("cam")));
+    assert!(one.allows(Scope::View, Target::Stream("cam")));
+    assert!(
+        !one.allows(Scope::View, Target::Stream("door"))
+            && !one.allows(Scope::View, Target::Daemon)
+    );
+    assert!(!one.allows(Scope::Talk, Target::Stream("cam")));
     let many = grant(json!({ "scope": ["view", "talk"], "stream": ["cam", "door"] }));
-    assert!(many.allows(Scope::Talk, Some("door")) && !many.allows(Scope::Talk, Some("attic")));
-    assert!(grant(json!({ "scope": "admin" })).allows(Scope::Admin, None));
-    assert!(!grant(json!({ "scope": "viewer" })).allows(Scope::View, Some("cam")));
-    assert!(!grant(json!({ "scope": "view", "stream": [] })).allows(Scope::View, Some("cam")));
+    assert!(
+        many.allows(Scope::Talk, Target::Stream("door"))
+            && !many.allows(Scope::Talk, Target::Stream("attic"))
+    );
+    assert!(grant(json!({ "scope": "admin" })).allows(Scope::Admin, Target::Daemon));
+    assert!(!grant(json!({ "scope": "viewer" })).allows(Scope::View, Target::Stream("cam")));
+    assert!(
+        !grant(json!({ "scope": "view", "stream": [] })).allows(Scope::View, Target::Stream("cam"))
+    );
 }
 
 #[test]

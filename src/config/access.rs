@@ -1,0 +1,79 @@
+//! Who may watch: the table `[auth]`.
+
+use super::problem::Problems;
+use super::section::Section;
+use super::value::{self, Parsed, nearest, shown, wrong_type};
+use super::{Auth, AuthMode};
+use std::path::PathBuf;
+use toml::de::DeValue;
+
+const MODES: [&str; 3] = ["token", "jwt", "none"];
+const ONLY_FOR_JWT: [&str; 3] = ["jwt_keys", "jwt_audience", "jwt_issuer"];
+
+/// `None` if something is wrong, which is then reported.
+pub(super) fn auth(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Option<Auth> {
+    let mode = match section.entry("mode") {
+        None => Some("token"),
+        Some(_) => section.read(problems, "mode", mode),
+    };
+    let loopback = section.read(problems, "loopback", value::flag);
+    let keys = section.read(problems, "jwt_keys", file);
+    let audience = section.read(problems, "jwt_audience", text);
+    let issuer = section.read(problems, "jwt_issuer", text);
+    let default = Auth::default();
+    let mode = match mode? {
+        "jwt" => {
+            if section.entry("jwt_keys").is_none() {
+                let message =
+                    "the mode \"jwt\" needs jwt_keys, the file with the issuer's public keys";
+                problems.missing(section.at, &section.path, message);
+            }
+            AuthMode::Jwt {
+                keys: keys?,
+                audience,
+                issuer,
+            }
+        }
+        other => {
+            for key in ONLY_FOR_JWT {
+                if let Some(entry) = section.entry(key) {
+                    let message = "is for mode = \"jwt\" only; set that, or take this key away";
+                    problems.add(entry.span().start, &section.key(key), message);
+                }
+            }
+            match other {
+                "none" => AuthMode::None,
+                _ => AuthMode::Token,
+            }
+        }
+    };
+    Some(Auth {
+        mode,
+        loopback: loopback.unwrap_or(default.loopback),
+    })
+}
+
+fn mode(value: &DeValue<'_>) -> Parsed<&'static str> {
+    const EXPECTED: &str = "one of token, jwt, none";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    let found = MODES.into_iter().find(|mode| *mode == text);
+    found.ok_or_else(|| match nearest(text, &MODES) {
+        Some(mode) => format!("{} is not known; did you mean \"{mode}\"?", shown(value)),
+        None => format!("{} is not {EXPECTED}", shown(value)),
+    })
+}
+
+fn file(value: &DeValue<'_>) -> Parsed<PathBuf> {
+    const EXPECTED: &str = "the path of a file from / on, such as \"/etc/fanlight/key.pem\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    if text.starts_with('/') && !text.contains(char::is_control) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(format!("{} is not {EXPECTED}", shown(value)))
+}
+
+fn text(value: &DeValue<'_>) -> Parsed<String> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| wrong_type(value, "a text that is not empty"))?;
+    Ok(text.to_owned())
+}

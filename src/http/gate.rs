@@ -1,0 +1,209 @@
+//! The gate before every resource: what a request needs a proof for, what it is told when it has none, and how a link
+//! becomes a cookie. `access.rs` judges.
+
+use super::respond::{self, Reply};
+use super::route::Resource;
+use super::{Context, assets};
+use crate::access::Denial;
+use crate::auth::{self, Grant, Now, Refusal, Scope, Target, cookie_name};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode, Version};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The longest that browsers keep a cookie (draft-ietf-httpbis-rfc6265bis, 5.5).
+const FOR_EVER: u64 = 400 * 24 * 3600;
+
+/// The connection that a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// Its other end.
+    pub peer: IpAddr,
+    /// Our end, which the client can reach: by media as well.
+    pub reached: Option<IpAddr>,
+    /// Whether it is TLS.
+    pub is_secure: bool,
+}
+
+/// What has to be allowed for a resource; `None` if there is nothing to protect.
+fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Target<'a>)> {
+    // Without a name the default stream is meant.
+    let stream = |name: Option<&'a str>| {
+        let default = || context.streams.default_stream().map(|stream| stream.name());
+        name.or_else(default).map_or(Target::Any, Target::Stream)
+    };
+    match *resource {
+        Resource::Asset(_) | Resource::Health | Resource::Ready => None,
+        Resource::Metrics => Some((Scope::Admin, Target::Daemon)),
+        Resource::Page(None) | Resource::Streams => Some((Scope::View, Target::Any)),
+        Resource::Page(Some(name))
+        | Resource::PageWithSlash(name)
+        | Resource::Stream(name)
+        | Resource::Session { stream: name, .. } => Some((Scope::View, Target::Stream(name))),
+        Resource::Whep(name) | Resource::JsonOffer(name) => Some((Scope::View, stream(name))),
+    }
+}
+
+/// What the sender of a request may do; or the reply that it gets instead of what it asked for.
+pub fn admit<B>(
+    context: &Context,
+    resource: &Resource<'_>,
+    request: &Request<B>,
+    connection: Connection,
+) -> Result<Grant, Box<Reply>> {
+    let Some((scope, target)) = need(context, resource) else {
+        return Ok(Grant::everything());
+    };
+    let now = Now::system();
+    let cookie = cookie_name(context.port, connection.is_secure);
+    let facts = facts(request, connection, &cookie);
+    match context.access.judge(&facts, scope, target, now) {
+        Ok(grant) => match (resource, facts.in_query()) {
+            (Resource::Page(_) | Resource::PageWithSlash(_), Some(token)) if facts.is_safe => {
+                let cookie = (!context.access.is_open())
+                    .then(|| set_cookie(&cookie, token, &grant, now, connection.is_secure));
+                Err(Box::new(without_token(request, cookie)))
+            }
+            _ => Ok(grant),
+        },
+        Err(denial) => Err(Box::new(refuse(context, resource, denial, &facts))),
+    }
+}
+
+fn facts<'a, B>(
+    request: &'a Request<B>,
+    connection: Connection,
+    cookie: &'a str,
+) -> auth::Request<'a> {
+    let headers = request.headers().iter();
+    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    auth::Request {
+        peer: Some(connection.peer),
+        reached: connection.reached,
+        is_old: request.version() < Version::HTTP_11,
+        is_safe: matches!(*request.method(), Method::GET | Method::HEAD),
+        query: request.uri().query(),
+        headers: headers.collect(),
+        cookie,
+    }
+}
+
+/// The cookie that stands for a token from now on. Scripts can't read it, and other sites' requests don't carry it, but
+/// for links that lead here.
+fn set_cookie(name: &str, token: &str, grant: &Grant, now: Now, is_secure: bool) -> String {
+    let left = grant
+        .expires
+        .map(|expires| expires.saturating_sub(now.unix));
+    let age = left.unwrap_or(FOR_EVER).min(FOR_EVER);
+    let secure = if is_secure { "; Secure" } else { "" };
+    format!("{name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
+}
+
+/// To the same page without the token in its address, which people see, keep and pass on.
+fn without_token<B>(request: &Request<B>, cookie: Option<String>) -> Reply {
+    let uri = request.uri();
+    // Relative, so that it is right below a path prefix too.
+    let (place, page) = match uri.path().strip_suffix('/') {
+        Some("") | None => ("./", uri.path().rsplit('/').next().unwrap_or_default()),
+        Some(path) => ("../", path.rsplit('/').next().unwrap_or_default()),
+    };
+    let query = uri.query().unwrap_or_default().split('&');
+    let rest: Vec<_> = query.filter(|part| !part.starts_with("token=")).collect();
+    let mark = if rest.is_empty() { "" } else { "?" };
+    let mut reply = respond::text("it is elsewhere\n");
+    *reply.status_mut() = StatusCode::SEE_OTHER;
+    let location = format!("{place}{page}{mark}{}", rest.join("&"));
+    respond::set(&mut reply, header::LOCATION, &location);
+    if let Some(cookie) = cookie {
+        respond::set(&mut reply, header::SET_COOKIE, &cookie);
+    }
+    reply
+}
+
+/// RFC 6750, 3 and 3.1. People get the page, which says what to do, and programs a problem (RFC 9457).
+fn refuse(
+    context: &Context,
+    resource: &Resource<'_>,
+    Denial { refusal, wait }: Denial,
+    request: &auth::Request<'_>,
+) -> Reply {
+    let (status, challenge, detail) = match refusal {
+        _ if wait.is_some() => (
+            StatusCode::TOO_MANY_REQUESTS,
+            None,
+            "too many tokens were wrong; wait, then try the right one".to_owned(),
+        ),
+        Refusal::Missing => (
+            StatusCode::UNAUTHORIZED,
+            Some(String::new()),
+            "this needs a token, or a link with one; `fanlight url` prints it on the camera's machine"
+                .to_owned(),
+        ),
+        Refusal::Invalid(flaw) => {
+            let description = flaw.sentence();
+            let error = format!(", error=\"invalid_token\", error_description=\"{description}\"");
+            (StatusCode::UNAUTHORIZED, Some(error), description.to_owned())
+        }
+        Refusal::Ambiguous => (
+            StatusCode::BAD_REQUEST,
+            Some(", error=\"invalid_request\"".to_owned()),
+            "there is more than one token; send one, in the header or in the URL".to_owned(),
+        ),
+        Refusal::Scope(scope) => {
+            let scope = scope.name();
+            let error = format!(", error=\"insufficient_scope\", scope=\"{scope}\"");
+            let detail = format!("this token or link does not allow {scope} here");
+            (StatusCode::FORBIDDEN, Some(error), detail)
+        }
+        Refusal::Foreign => (
+            StatusCode::FORBIDDEN,
+            None,
+            "a page of another site asks, and only with a token in the Authorization header may it: cookies and being on \
+             this machine don't count for it"
+                .to_owned(),
+        ),
+    };
+    let mut reply = match resource {
+        Resource::Page(_) | Resource::PageWithSlash(_) if request.is_safe => {
+            assets::page(context, None)
+        }
+        _ => problem(status, &detail),
+    };
+    *reply.status_mut() = status;
+    if let Some(error) = challenge {
+        let challenge = format!("Bearer realm=\"fanlight\"{error}");
+        respond::set(&mut reply, header::WWW_AUTHENTICATE, &challenge);
+    }
+    if let Some(wait) = wait {
+        let seconds = wait.max(Duration::from_secs(1)).as_secs();
+        respond::set(&mut reply, header::RETRY_AFTER, &seconds.to_string());
+    }
+    reply
+}
+
+/// A refusal for programs.
+fn problem(status: StatusCode, detail: &str) -> Reply {
+    let mut reply = respond::json(&serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    }));
+    *reply.status_mut() = status;
+    let kind = "application/problem+json";
+    respond::set(&mut reply, header::CONTENT_TYPE, kind);
+    reply
+}
+
+/// What every reply says: that it is what its type says, and, but for the page, that it is no page.
+pub fn harden(mut reply: Reply) -> Reply {
+    let headers = reply.headers_mut();
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+    }
+    let name = HeaderName::from_static("referrer-policy");
+    headers.insert(name, HeaderValue::from_static("no-referrer"));
+    reply
+}

@@ -1,0 +1,84 @@
+//! Sessions of those who may watch for a time only: they end with the permission, not when the viewer leaves.
+
+use super::route::Resource;
+use crate::access::Access;
+use crate::auth::{Grant, Now};
+use crate::rtc::Plane;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long a session may outlive its permission.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Sessions that are remembered. When there are more, the oldest ends.
+const MOST: usize = 16_384;
+
+struct Lease {
+    stream: String,
+    session: String,
+    grant: Grant,
+}
+
+/// The sessions whose permission ends.
+#[derive(Default)]
+pub struct Leases {
+    list: Mutex<VecDeque<Lease>>,
+    added: Notify,
+}
+
+impl Leases {
+    /// Remembers the session at that path, if the permission for it ends.
+    pub fn add(&self, location: &str, grant: Grant, plane: &Plane) {
+        let Some(Resource::Session { stream, id }) = Resource::decode(location) else {
+            return;
+        };
+        if grant.expires.is_none() {
+            return;
+        }
+        let mut list = self.lock();
+        if list.len() >= MOST
+            && let Some(oldest) = list.pop_front()
+        {
+            plane.end(&oldest.stream, &oldest.session);
+        }
+        list.push_back(Lease {
+            stream: stream.to_owned(),
+            session: id.to_owned(),
+            grant,
+        });
+        drop(list);
+        self.added.notify_one();
+    }
+
+    /// Forgets a session that was ended.
+    pub fn remove(&self, session: &str) {
+        self.lock().retain(|lease| lease.session != session);
+    }
+
+    /// Ends sessions as their permissions end; never completes.
+    pub async fn watch(&self, access: &Access, plane: &Plane) {
+        loop {
+            while self.lock().is_empty() {
+                self.added.notified().await;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            self.sweep(plane, |grant| access.still_holds(grant, Now::system()));
+        }
+    }
+
+    fn sweep(&self, plane: &Plane, still_holds: impl Fn(&Grant) -> bool) {
+        self.lock().retain(|lease| {
+            let holds = still_holds(&lease.grant);
+            if !holds && plane.end(&lease.stream, &lease.session) {
+                tracing::info!(stream = lease.stream, "a session ends with its permission");
+            }
+            holds
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Lease>> {
+        // Every critical section leaves the list whole.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

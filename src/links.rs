@@ -1,0 +1,168 @@
+//! The links under which the daemon is opened: what a running daemon notes of itself in the state directory, so that a
+//! command beside it can tell them, and QR codes of them.
+
+use crate::addresses::urls;
+use crate::config::{AuthMode, Config};
+use crate::state::{State, StateError};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// The file in the state directory.
+pub const FILE: &str = "serving.json";
+
+/// Where and how a daemon serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Where HTTP is bound.
+    pub http: SocketAddr,
+    /// Whether the daemon's own token opens it.
+    pub needs_token: bool,
+    /// Whether who is on its machine needs it too.
+    pub needs_token_on_loopback: bool,
+    /// The names of the streams.
+    pub streams: Vec<String>,
+}
+
+impl Serving {
+    /// Of a daemon with that configuration, bound to that address.
+    pub fn new(config: &Config, http: SocketAddr) -> Self {
+        let needs_token = config.auth.mode == AuthMode::Token;
+        Self {
+            http,
+            needs_token,
+            needs_token_on_loopback: needs_token && !config.auth.loopback,
+            streams: config.streams.iter().map(|s| s.name.clone()).collect(),
+        }
+    }
+
+    /// Keeps it for the commands. Without it they say that no daemon has run, so a failure is told in the log only.
+    pub fn note(&self, state: &State) {
+        // Only maps with keys that are not strings fail, and nothing here has such.
+        let file = serde_json::to_vec(self).unwrap_or_default();
+        if let Err(error) = state.write(FILE, &file) {
+            tracing::warn!("`fanlight url` will not work: {error}");
+        }
+    }
+
+    /// What the last daemon noted there; `None` if there was none.
+    ///
+    /// # Errors
+    /// When it is there and can't be read.
+    pub fn of_last(state: &State) -> Result<Option<Self>, StateError> {
+        let file = state.read(FILE)?;
+        Ok(file.and_then(|file| serde_json::from_slice(&file).ok()))
+    }
+
+    /// The links to that page, on a machine with these addresses; the token is left out where it isn't needed.
+    pub fn links(&self, page: &str, token: &str, interfaces: &[IpAddr]) -> Vec<Link> {
+        let urls = urls(self.http, interfaces);
+        urls.into_iter()
+            .map(|url| {
+                let is_local = is_local(&url);
+                let needs = if is_local {
+                    self.needs_token_on_loopback
+                } else {
+                    self.needs_token
+                };
+                let query = if needs {
+                    format!("?token={token}")
+                } else {
+                    String::new()
+                };
+                Link {
+                    url: format!("{url}{page}{query}"),
+                    is_local,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A link to a page of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The whole URL.
+    pub url: String,
+    /// Whether it leads there only on the daemon's own machine.
+    pub is_local: bool,
+}
+
+fn is_local(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    ["localhost:", "127.", "[::1]:"]
+        .iter()
+        .any(|local| host.starts_with(local))
+}
+
+/// A QR code (ISO/IEC 18004) of half blocks, for a terminal with light letters on a dark ground; `None` if the text is too
+/// long for one.
+pub fn qr(text: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, qrcode::EcLevel::L).ok()?;
+    // A light pixel is a full block in the terminal's light colour, so that the quiet zone is light too.
+    let drawing = code
+        .render::<Dense1x2>()
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build();
+    Some(drawing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serving(http: &str) -> Serving {
+        Serving::new(&Config::default(), http.parse().unwrap())
+    }
+
+    #[test]
+    fn links_carry_the_token_where_it_is_needed() {
+        let interfaces = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
+        let links = |serving: &Serving| {
+            let links = serving.links("cam", "T", &interfaces).into_iter();
+            links.map(|link| link.url).collect::<Vec<_>>().join(" ")
+        };
+        let mut all = serving("[::]:8080");
+        let open = "http://localhost:8080/cam http://192.168.1.5:8080/cam";
+        assert_eq!(links(&all), format!("{open}?token=T"));
+        all.needs_token_on_loopback = true;
+        assert_eq!(
+            links(&all),
+            format!("{open}?token=T").replace("/cam ", "/cam?token=T ")
+        );
+        all.needs_token = false;
+        all.needs_token_on_loopback = false;
+        assert_eq!(links(&all), open);
+        for local in ["127.0.0.1:80", "[::1]:80"] {
+            assert!(serving(local).links("", "T", &[])[0].is_local);
+        }
+        let own = &serving("127.0.0.1:80").links("", "T", &[])[0];
+        assert_eq!(own.url, "http://127.0.0.1:80/");
+    }
+
+    #[test]
+    fn what_is_noted_is_read_back() {
+        let folder = std::env::temp_dir().join(format!("fanlight-links-{}", std::process::id()));
+        let state = State::open(&folder).unwrap();
+        assert_eq!(Serving::of_last(&state).unwrap(), None);
+        serving("[::]:8080").note(&state);
+        let read = Serving::of_last(&state).unwrap();
+        assert_eq!(read, Some(serving("[::]:8080")));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_qr_code_has_a_quiet_zone_in_the_light_colour() {
+        let code = qr("http://192.168.1.5:8080/?token=x").unwrap();
+        let lines: Vec<_> = code.lines().collect();
+        // Version 3 has 29 modules a side, the zone is 4 wide, and a line shows two rows.
+        assert_eq!(lines.len(), (29 + 8_usize).div_ceil(2));
+        assert!(lines[..2].iter().all(|line| line.chars().all(|c| c == '█')));
+        assert!(lines.iter().all(
+            |line| line.starts_with("████") && line.ends_with("████") || line.starts_with("▀")
+        ));
+        assert_eq!(qr(&"x".repeat(4000)), None);
+    }
+}
