@@ -17,6 +17,7 @@ header linux/videodev2.h linux-libc-dev
 TEST='
 command chromium        chromium
 command chromedriver    chromium-driver
+command certutil        libnss3-tools
 command ffmpeg          ffmpeg
 command ip              iproute2
 command nft             nftables

@@ -23,17 +23,18 @@ pub fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-/// The URLs to open for a server that listens on `http` of a machine with these addresses.
-pub fn urls(http: SocketAddr, interfaces: &[IpAddr]) -> Vec<String> {
+/// The URLs to open for a server that listens on `http` of a machine with these addresses, with TLS or without.
+pub fn urls(http: SocketAddr, is_secure: bool, interfaces: &[IpAddr]) -> Vec<String> {
     let port = http.port();
-    let url = |ip| format!("http://{}/", SocketAddr::new(ip, port));
+    let scheme = if is_secure { "https" } else { "http" };
+    let url = |ip| format!("{scheme}://{}/", SocketAddr::new(ip, port));
     if !http.ip().is_unspecified() {
         return vec![url(http.ip())];
     }
     let is_reachable =
         |ip: &IpAddr| !ip.is_loopback() && !is_link_local(*ip) && (ip.is_ipv4() || http.is_ipv6());
     let reachable = interfaces.iter().copied().filter(is_reachable);
-    std::iter::once(format!("http://localhost:{port}/"))
+    std::iter::once(format!("{scheme}://localhost:{port}/"))
         .chain(reachable.map(url))
         .collect()
 }
@@ -46,7 +47,7 @@ mod tests {
     fn the_urls_are_those_that_can_be_opened() {
         let interfaces = ["127.0.0.1", "192.168.1.5", "::1", "fe80::1", "fd00::5"];
         let interfaces = interfaces.map(|ip| ip.parse().unwrap());
-        let of = |address: &str| urls(address.parse().unwrap(), &interfaces).join(" ");
+        let of = |address: &str| urls(address.parse().unwrap(), false, &interfaces).join(" ");
         assert_eq!(of("127.0.0.1:80"), "http://127.0.0.1:80/");
         assert_eq!(
             of("0.0.0.0:80"),
@@ -56,5 +57,7 @@ mod tests {
             of("[::]:80"),
             "http://localhost:80/ http://192.168.1.5:80/ http://[fd00::5]:80/"
         );
+        let secure = urls("[::1]:443".parse().unwrap(), true, &interfaces);
+        assert_eq!(secure, ["https://[::1]:443/"]);
     }
 }

@@ -18,6 +18,7 @@ use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Stream, Streams};
+use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
@@ -54,6 +55,9 @@ pub enum Fault {
     /// The secrets that decide who may watch can't be used.
     #[error("can't tell who may watch: {0}")]
     Access(#[from] AccessError),
+    /// There is no certificate that can be used.
+    #[error("can't serve HTTPS: {0}")]
+    Tls(#[from] TlsError),
     /// A part of the daemon ended by itself.
     #[error("{0} ended unexpectedly; the log tells more")]
     Ended(String),
@@ -83,6 +87,7 @@ pub struct Daemon {
     listener: TcpListener,
     socket: UdpSocket,
     http: SocketAddr,
+    redirect: Option<TcpListener>,
     kept: Kept,
 }
 
@@ -91,6 +96,7 @@ struct Kept {
     /// Taken as long as the daemon runs.
     state: Option<Arc<State>>,
     access: Access,
+    tls: Option<Tls>,
     metrics: Arc<Metrics>,
 }
 
@@ -99,12 +105,16 @@ impl Kept {
         let metrics = Arc::new(Metrics::new());
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
         let access = Access::start(&config.auth, Vec::new(), state.clone(), metrics.auth())?;
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
         }
         Ok(Self {
             state,
             access,
+            tls,
             metrics,
         })
     }
@@ -115,7 +125,7 @@ impl Daemon {
     /// HTTP got.
     ///
     /// # Errors
-    /// [`Fault::Bind`], [`Fault::Access`].
+    /// [`Fault::Bind`], [`Fault::Access`], [`Fault::Tls`].
     pub fn bind(mut config: Config) -> Result<Self, Fault> {
         without_ipv6(&mut config);
         let mut attempt = 0;
@@ -132,6 +142,7 @@ impl Daemon {
                 Err(fault) => return Err(fault),
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
+                        redirect: bind_redirect(&config)?,
                         kept: Kept::open(&config, http)?,
                         config,
                         listener,
@@ -167,6 +178,16 @@ impl Daemon {
         self.http
     }
 
+    /// Where plain HTTP is sent to HTTPS, besides there.
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref()?.local_addr().ok()
+    }
+
+    /// Whether that is HTTPS.
+    pub const fn is_secure(&self) -> bool {
+        self.config.tls.is_some()
+    }
+
     /// Whether other machines need the daemon's token.
     pub fn needs_token(&self) -> bool {
         self.config.auth.mode == AuthMode::Token
@@ -191,6 +212,7 @@ impl Daemon {
         let Kept {
             state,
             access,
+            tls,
             metrics,
         } = self.kept;
         let streams = start_streams(&self.config, &metrics)?;
@@ -205,13 +227,14 @@ impl Daemon {
             streams: streams.clone(),
             plane: plane.clone(),
             access,
+            tls,
             leases: Leases::default(),
             port: self.http.port(),
             frame_ancestors: self.config.http.frame_ancestors,
             metrics,
             shutdown: shutdown.clone(),
         });
-        let mut http = tokio::spawn(http::serve(self.listener, context));
+        let mut http = tokio::spawn(http::serve(self.listener, self.redirect, context));
         let mut parts = supervise(&plane, &streams);
         notify(&[
             NotifyState::Ready,
@@ -234,10 +257,42 @@ impl Daemon {
 fn without_ipv6(config: &mut Config) {
     let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
     let is_missing = std::net::UdpSocket::bind(any).is_err();
-    for address in [&mut config.http.listen, &mut config.rtc.listen] {
+    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
+    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
+    for address in addresses.into_iter().chain(redirect) {
         if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
         }
+    }
+}
+
+/// Where plain HTTP is answered with the way to HTTPS.
+fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
+    let address = config.tls.as_ref().and_then(|tls| tls.redirect);
+    let bound = address.map(|address| {
+        http::bind(address).map_err(|error| Fault::Bind {
+            address,
+            protocol: "TCP",
+            error,
+        })
+    });
+    bound.transpose()
+}
+
+/// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
+fn host_names() -> Vec<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim().to_ascii_lowercase();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if name.is_empty() || name == "localhost" || !name.chars().all(is_name) {
+        return Vec::new();
+    }
+    let first = name.split('.').next().unwrap_or_default();
+    let local = format!("{first}.local");
+    if name == local {
+        vec![local]
+    } else {
+        vec![local, name]
     }
 }
 

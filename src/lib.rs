@@ -23,4 +23,5 @@ pub mod rtc;
 pub mod shutdown;
 pub mod state;
 pub mod stream;
+pub mod tls;
 pub mod watched;

@@ -2,7 +2,7 @@
 //! command beside it can tell them, and QR codes of them.
 
 use crate::addresses::urls;
-use crate::config::{AuthMode, Config};
+use crate::config::{AuthMode, Certificate, Config};
 use crate::state::{State, StateError};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -17,6 +17,10 @@ pub const FILE: &str = "serving.json";
 pub struct Serving {
     /// Where HTTP is bound.
     pub http: SocketAddr,
+    /// Whether that is HTTPS.
+    pub is_secure: bool,
+    /// Whether its certificate is of its own authority.
+    pub is_self_signed: bool,
     /// Whether the daemon's own token opens it.
     pub needs_token: bool,
     /// Whether who is on its machine needs it too.
@@ -31,6 +35,11 @@ impl Serving {
         let needs_token = config.auth.mode == AuthMode::Token;
         Self {
             http,
+            is_secure: config.tls.is_some(),
+            is_self_signed: config
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.certificate == Certificate::SelfSigned),
             needs_token,
             needs_token_on_loopback: needs_token && !config.auth.loopback,
             streams: config.streams.iter().map(|s| s.name.clone()).collect(),
@@ -57,7 +66,7 @@ impl Serving {
 
     /// The links to that page, on a machine with these addresses; the token is left out where it isn't needed.
     pub fn links(&self, page: &str, token: &str, interfaces: &[IpAddr]) -> Vec<Link> {
-        let urls = urls(self.http, interfaces);
+        let urls = urls(self.http, self.is_secure, interfaces);
         urls.into_iter()
             .map(|url| {
                 let is_local = is_local(&url);

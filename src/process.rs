@@ -32,7 +32,7 @@ async fn run(config: Config) -> Result<(), Fault> {
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(listen(signals, end.clone()));
     let mut out = io::stdout().lock();
-    let urls = urls(daemon.http_addr(), &interfaces());
+    let urls = urls(daemon.http_addr(), daemon.is_secure(), &interfaces());
     let is_for_others = !daemon.http_addr().ip().is_loopback();
     for url in urls {
         // Nobody may be reading.
@@ -47,6 +47,9 @@ async fn run(config: Config) -> Result<(), Fault> {
     }
     drop(out);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
+    if let Some(redirect) = daemon.redirect_addr() {
+        tracing::info!(%redirect, "sending plain HTTP to HTTPS");
+    }
     daemon.run(async move { end.cancelled().await }).await
 }
 

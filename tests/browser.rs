@@ -229,6 +229,30 @@ async fn a_link_is_opened_once_and_then_the_page_plays_without_it() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_daemons_own_is_trusted_once_its_authority_is() {
+    let config = "[tls]\nself_signed = true\n[[stream]]\nname = \"camera\"\npattern = true\n";
+    let daemon = Daemon::configured(config);
+    let browser = Browser::start_trusting(Some(&daemon.state_dir().join("ca.pem"))).await;
+    // By address, and from plain HTTP.
+    browser
+        .open(&daemon.url("/").replace("https:", "http:"))
+        .await;
+    browser.until_state("main", "playing").await;
+    let is_secure = browser
+        .run("return isSecureContext && location.protocol", &[])
+        .await;
+    assert_eq!(is_secure, "https:");
+    watch(&browser, 5).await;
+    browser.press("s").await;
+    let trust = browser.text(".trust").await;
+    assert!(trust.contains("Trust this server"), "{trust}");
+    browser.open(&daemon.url("/assets/trust.html")).await;
+    browser.screenshot("trust").await;
+    let said = browser.text("main").await;
+    assert!(said.contains("Download the certificate"), "{said}");
+}
+
+#[tokio::test]
 async fn a_page_that_is_left_ends_its_session_and_with_the_last_one_the_camera_closes() {
     let config = "[[stream]]\nname = \"camera\"\npattern = true\nlinger = \"0s\"\n";
     let browser = Browser::start().await;

@@ -7,6 +7,7 @@ use crate::cli::{Place, ShareArguments, UrlArguments};
 use crate::config::{Config, ConfigErrors};
 use crate::links::{FILE, Link, Serving, qr};
 use crate::state::{State, StateError, default_directory};
+use crate::tls::{Authority, TlsError, sha256};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub enum LinkError {
     /// There is no such stream.
     #[error("there is no stream {0:?}; there is: {1}")]
     Stream(String, String),
+    /// The certificate authority can't be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The list of links says no.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -65,7 +69,19 @@ pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
         return Err(LinkError::NoToken);
     }
     let links = serving.links("", &token, &interfaces());
-    Ok(told(&links, arguments.qr))
+    let mut text = told(&links, arguments.qr);
+    if serving.is_self_signed
+        && let Some(authority) = Authority::kept(&state)?
+        && let Some(first) = serving.links("ca.crt", "", &[]).first()
+    {
+        let (url, print) = (&first.url, sha256(authority.der()));
+        let url = url.split('?').next().unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n\n{url} is the certificate to trust, SHA-256 {print}"
+        );
+    }
+    Ok(text)
 }
 
 /// Makes a link that ends, lists those that there are, or takes one back.

@@ -1,9 +1,9 @@
-//! Who may watch: the table `[auth]`.
+//! Who may watch, and over TLS or not: the tables `[auth]` and `[tls]`.
 
 use super::problem::Problems;
 use super::section::Section;
 use super::value::{self, Parsed, nearest, shown, wrong_type};
-use super::{Auth, AuthMode};
+use super::{Auth, AuthMode, Certificate, Tls, address};
 use std::path::PathBuf;
 use toml::de::DeValue;
 
@@ -50,6 +50,44 @@ pub(super) fn auth(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Op
     Some(Auth {
         mode,
         loopback: loopback.unwrap_or(default.loopback),
+    })
+}
+
+/// `None` if something is wrong, which is then reported.
+pub(super) fn tls(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Option<Tls> {
+    let certificate = section.read(problems, "certificate", file);
+    let key = section.read(problems, "key", file);
+    let self_signed = section.read(problems, "self_signed", value::flag);
+    let redirect = section.read(problems, "redirect", address::listen);
+    let is_there = |key| section.entry(key).is_some();
+    let certificate = match (is_there("certificate"), is_there("key")) {
+        (true, true) if self_signed == Some(true) => {
+            let message = "the table also has a certificate; keep the one that is meant";
+            if let Some(entry) = section.entry("self_signed") {
+                problems.add(entry.span().start, &section.key("self_signed"), message);
+            }
+            None
+        }
+        (true, true) => Some(Certificate::Files {
+            chain: certificate?,
+            key: key?,
+        }),
+        (false, false) if self_signed == Some(true) => Some(Certificate::SelfSigned),
+        (false, false) if self_signed.is_none() && is_there("self_signed") => None,
+        (false, false) => {
+            let message = "needs certificate and key, or self_signed = true";
+            problems.missing(section.at, &section.path, message);
+            None
+        }
+        _ => {
+            let message = "certificate and key go together; name both files";
+            problems.missing(section.at, &section.path, message);
+            None
+        }
+    };
+    Some(Tls {
+        certificate: certificate?,
+        redirect,
     })
 }
 

@@ -30,6 +30,8 @@ use std::time::Duration;
 pub struct Config {
     /// `[http]`
     pub http: Http,
+    /// `[tls]`; `None` is plain HTTP.
+    pub tls: Option<Tls>,
     /// `[auth]`
     pub auth: Auth,
     /// `[rtc]`
@@ -47,6 +49,29 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Origins whose pages may show ours in a frame; `*` stands for all. None but our own by default.
     pub frame_ancestors: Vec<String>,
+}
+
+/// HTTP over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Where the certificate comes from.
+    pub certificate: Certificate,
+    /// TCP: another address, where plain HTTP is answered with the way to HTTPS. At `[http] listen` it is in any case.
+    pub redirect: Option<SocketAddr>,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificate {
+    /// PEM files, read again when they change.
+    Files {
+        /// The server's certificate, then those that lead to one that clients know.
+        chain: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Made by a certificate authority of our own, in the state directory.
+    SelfSigned,
 }
 
 /// Who may watch.
@@ -176,6 +201,7 @@ impl Default for Config {
                 listen: DEFAULT_LISTEN,
                 frame_ancestors: Vec::new(),
             },
+            tls: None,
             auth: Auth::default(),
             rtc: Rtc {
                 listen: DEFAULT_LISTEN,

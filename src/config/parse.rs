@@ -1,7 +1,7 @@
 //! The walk through the configuration file: every table becomes its part of the [`Config`], every problem is reported.
 
 use super::problem::Problems;
-use super::section::{AUTH, HTTP, RTC, STATE, STREAM, Section};
+use super::section::{AUTH, HTTP, RTC, STATE, STREAM, Section, TLS};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
 use super::{access, address};
@@ -30,6 +30,9 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"https://example.org\"]",
             address::origin,
         );
+    }
+    if let Some(tls) = root.table(&mut problems, TLS) {
+        config.tls = access::tls(&mut problems, &tls);
     }
     if let Some(auth) = root.table(&mut problems, AUTH) {
         // What is wrong is reported, and then there is no configuration.

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\nframe_ancestors = {:?}\n{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
         config.http.frame_ancestors,
+        written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
         config.rtc.listen,
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
@@ -61,6 +62,19 @@ fn written(config: &Config, terse: bool) -> String {
     text
 }
 
+fn written_tls(tls: Option<&Tls>) -> String {
+    let Some(tls) = tls else {
+        return String::new();
+    };
+    let certificate = match &tls.certificate {
+        Certificate::SelfSigned => "self_signed = true".to_owned(),
+        Certificate::Files { chain, key } => format!("certificate = {chain:?}\nkey = {key:?}"),
+    };
+    let redirect = tls.redirect;
+    let redirect = redirect.map_or_else(String::new, |to| format!("redirect = \"{to}\"\n"));
+    format!("[tls]\n{certificate}\n{redirect}")
+}
+
 fn written_auth(auth: &Auth) -> String {
     let line = |key: &str, value: &Option<String>| match value {
         Some(value) => format!("{key} = {value:?}\n"),
@@ -84,6 +98,21 @@ fn written_auth(auth: &Auth) -> String {
 
 fn any_path() -> impl Strategy<Value = PathBuf> {
     "/[ -~]{0,20}".prop_map(PathBuf::from)
+}
+
+prop_compose! {
+    fn any_tls()(
+        files in proptest::option::of((any_path(), any_path())),
+        redirect in proptest::option::of(any::<SocketAddr>()),
+    ) -> Tls {
+        Tls {
+            certificate: match files {
+                Some((chain, key)) => Certificate::Files { chain, key },
+                None => Certificate::SelfSigned,
+            },
+            redirect: redirect.map(|address| SocketAddr::new(address.ip(), address.port())),
+        }
+    }
 }
 
 prop_compose! {
@@ -139,6 +168,7 @@ prop_compose! {
     fn any_config()(
         http: SocketAddr,
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        tls in proptest::option::of(any_tls()),
         auth in any_auth(),
         rtc: SocketAddr,
         state in proptest::option::of("/[ -~]{0,20}"),
@@ -156,6 +186,7 @@ prop_compose! {
         let external = external.into_iter();
         Config {
             http: Http { listen: plain(http), frame_ancestors: frames.into_iter().collect() },
+            tls,
             auth,
             rtc: Rtc {
                 listen: plain(rtc),

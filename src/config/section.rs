@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
 pub(super) const HTTP: Table = ("http", &["listen", "frame_ancestors"]);
+pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
 pub(super) const AUTH: Table = (
     "auth",
     &["mode", "loopback", "jwt_keys", "jwt_audience", "jwt_issuer"],
@@ -34,7 +35,7 @@ pub(super) const STREAM: Table = (
 );
 
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [Table; 5] = [HTTP, AUTH, RTC, STATE, STREAM];
+pub const KEYS: [Table; 6] = [HTTP, TLS, AUTH, RTC, STATE, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [

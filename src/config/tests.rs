@@ -42,6 +42,10 @@ fn a_file_with_every_key_means_what_it_says() {
         [http]
         listen = "127.0.0.1:80"
         frame_ancestors = ["https://Example.org", "*"]
+        [tls]
+        certificate = "/etc/a.pem"
+        key = "/etc/b.pem"
+        redirect = 80
         [auth]
         mode = "jwt"
         loopback = false
@@ -75,6 +79,16 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
     assert_eq!(config.rtc.external_addresses.len(), 2);
     assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
+    let certificate = Certificate::Files {
+        chain: "/etc/a.pem".into(),
+        key: "/etc/b.pem".into(),
+    };
+    let redirect = Some("[::]:80".parse().unwrap());
+    let tls = Tls {
+        certificate,
+        redirect,
+    };
+    assert_eq!(config.tls, Some(tls));
     let mode = AuthMode::Jwt {
         keys: "/etc/jwks.json".into(),
         audience: Some("cam".into()),
@@ -442,7 +456,7 @@ fn the_state_directory_is_a_path_from_the_root_on() {
 }
 
 #[test]
-fn half_a_proof_is_refused_with_the_cure() {
+fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
     for (text, told) in [
         (
             "[auth]\nmode = \"tokens\"",
@@ -463,6 +477,30 @@ fn half_a_proof_is_refused_with_the_cure() {
         (
             "[auth]\nmode = \"jwt\"\njwt_keys = \"a\"",
             "line 3: auth.jwt_keys: \"a\" is not the path of a file from / on, such as \"/etc/fanlight/key.pem\"",
+        ),
+        (
+            "[tls]",
+            "line 1: tls: needs certificate and key, or self_signed = true",
+        ),
+        (
+            "[tls]\nself_signed = false",
+            "line 1: tls: needs certificate and key, or self_signed = true",
+        ),
+        (
+            "[tls]\nself_signed = 1",
+            "line 2: tls.self_signed: 1 is a number; expected true or false, without quotes",
+        ),
+        (
+            "[tls]\ncertificate = \"/a\"",
+            "line 1: tls: certificate and key go together; name both files",
+        ),
+        (
+            "[tls]\nkey = \"/a\"\nself_signed = true",
+            "line 1: tls: certificate and key go together; name both files",
+        ),
+        (
+            "[tls]\nkey = \"/a\"\ncertificate = \"/a\"\nself_signed = true",
+            "line 4: tls.self_signed: the table also has a certificate; keep the one that is meant",
         ),
         (
             "[http]\nframe_ancestors = [\"a; script-src *\"]",

@@ -19,6 +19,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("screen.js", include_str!("../web/screen.js")),
     asset_of("stats.js", include_str!("../web/stats.js")),
     asset_of("style.css", include_str!("../web/style.css")),
+    asset_of("trust.html", include_str!("../web/trust.html")),
     asset_of("whep.js", include_str!("../web/whep.js")),
     asset_of("words.js", include_str!("../web/words.js")),
 ];
@@ -37,6 +38,7 @@ const fn asset_of(
     let content_type = match bytes[bytes.len() - 1] {
         b's' if bytes[bytes.len() - 2] == b'j' => "text/javascript; charset=utf-8",
         b's' => "text/css; charset=utf-8",
+        b'l' => "text/html; charset=utf-8",
         _ => "image/svg+xml; charset=utf-8",
     };
     (name, content_type, content)
@@ -89,6 +91,10 @@ pub fn asset(name: &str, request: &HeaderMap) -> Result<Reply, Error> {
     } else {
         respond::typed(content_type, *content)
     };
+    if name.ends_with(".html") {
+        let policy = policy(&[]);
+        respond::set(&mut reply, header::CONTENT_SECURITY_POLICY, &policy);
+    }
     respond::set(&mut reply, header::CACHE_CONTROL, "no-cache");
     respond::set(&mut reply, header::ETAG, &tag);
     Ok(reply)

@@ -33,7 +33,7 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
         name.or_else(default).map_or(Target::Any, Target::Stream)
     };
     match *resource {
-        Resource::Asset(_) | Resource::Health | Resource::Ready => None,
+        Resource::Asset(_) | Resource::Authority | Resource::Health | Resource::Ready => None,
         Resource::Metrics => Some((Scope::Admin, Target::Daemon)),
         Resource::Page(None) | Resource::Streams => Some((Scope::View, Target::Any)),
         Resource::Page(Some(name))
@@ -182,7 +182,7 @@ fn refuse(
 }
 
 /// A refusal for programs.
-fn problem(status: StatusCode, detail: &str) -> Reply {
+pub fn problem(status: StatusCode, detail: &str) -> Reply {
     let mut reply = respond::json(&serde_json::json!({
         "title": status.canonical_reason(),
         "status": status.as_u16(),

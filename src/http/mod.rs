@@ -5,6 +5,7 @@ mod api;
 mod assets;
 mod gate;
 mod lease;
+mod plain;
 mod respond;
 mod route;
 mod whep;
@@ -15,24 +16,29 @@ use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
 use crate::stream::Streams;
+use crate::tls::{self, Tls};
+use bytes::Bytes;
 use gate::Connection;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 pub use lease::Leases;
-use respond::{Error, Reply};
+use respond::Reply;
 use route::Resource;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// A client that does not finish its request's head in that time is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +56,8 @@ pub struct Context {
     pub plane: Arc<Plane>,
     /// Who may use it.
     pub access: Access,
+    /// HTTPS, if it is that.
+    pub tls: Option<Tls>,
     /// Sessions of those who may for a time only.
     pub leases: Leases,
     /// The TCP port of the listener.
@@ -80,18 +88,28 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until the context's shutdown, then lets connections finish their replies.
-pub async fn serve(listener: TcpListener, context: Arc<Context>) {
+/// Serves until the context's shutdown, then lets connections finish their replies. `redirect` is a second listener, for
+/// plain HTTP beside HTTPS.
+pub async fn serve(listener: TcpListener, redirect: Option<TcpListener>, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
     let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, peer, true)),
+            accepted = accept(redirect.as_ref()) => accepted.map(|(stream, peer)| (stream, peer, false)),
             () = &mut leases => break,
             () = context.shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => connection(stream, peer, &context, &graceful),
+            Ok((stream, peer, is_main)) => {
+                let context = context.clone();
+                let watcher = graceful.watcher();
+                tokio::spawn(async move {
+                    if let Err(error) = connection(stream, peer, is_main, context, watcher).await {
+                        tracing::debug!(%peer, %error, "connection");
+                    }
+                });
+            }
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -103,34 +121,72 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
-fn connection(
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One connection from its first byte to its end. The errors are the client's.
+async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    context: &Arc<Context>,
-    graceful: &GracefulShutdown,
-) {
-    let from = Connection {
+    is_main: bool,
+    context: Arc<Context>,
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut from = Connection {
         peer: peer.ip().to_canonical(),
         reached: stream.local_addr().ok().map(|a| a.ip().to_canonical()),
         is_secure: false,
     };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
-    let context = context.clone();
+    let Some(tls) = &context.tls else {
+        return exchange(stream, context, from, watcher).await;
+    };
+    let first = timeout(HEADER_TIMEOUT, tls::begins_with_tls(&stream)).await??;
+    if first && is_main {
+        let stream = timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
+        from.is_secure = true;
+        return exchange(stream, context, from, watcher).await;
+    }
+    let to = plain::Target {
+        port: (!is_main).then_some(context.port),
+        authority: tls
+            .authority()
+            .map(|authority| Bytes::copy_from_slice(authority.der())),
+    };
+    let service = service_fn(move |request| {
+        let reply = plain::redirect(&request, &to);
+        async move { Ok::<_, Infallible>(reply) }
+    });
+    let connection = server().serve_connection(TokioIo::new(stream), service);
+    Ok(watcher.watch(connection).await?)
+}
+
+/// Requests and their replies.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    context: Arc<Context>,
+    from: Connection,
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let service = service_fn(move |request| {
         let context = context.clone();
         async move { Ok::<_, Infallible>(handle(&context, request, from).await) }
     });
-    let connection = http1::Builder::new()
+    let connection = server().serve_connection(TokioIo::new(stream), service);
+    Ok(watcher.watch(connection).await?)
+}
+
+fn server() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "connection");
-        }
-    });
+        .header_read_timeout(HEADER_TIMEOUT);
+    builder
 }
 
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
@@ -138,7 +194,7 @@ async fn handle(context: &Context, request: Request<Incoming>, from: Connection)
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         let detail = format!("there is nothing at {path}");
-        return gate::harden(Error::NotFound(detail).into());
+        return gate::harden(respond::Error::NotFound(detail).into());
     };
     let reply = if method == Method::OPTIONS {
         respond::preflight(&resource)
@@ -160,7 +216,7 @@ async fn serve_granted(
     grant: Grant,
 ) -> Reply {
     if !resource.methods().contains(request.method()) {
-        return Error::MethodNotAllowed(resource.methods()).into();
+        return respond::Error::MethodNotAllowed(resource.methods()).into();
     }
     let ends = request.method() == Method::DELETE;
     let reply = serve_resource(context, resource, request, from, &grant)
@@ -187,14 +243,20 @@ async fn serve_resource(
     request: Request<Incoming>,
     from: Connection,
     grant: &Grant,
-) -> Result<Reply, Error> {
+) -> Result<Reply, respond::Error> {
     let reached = from.reached;
     match resource {
         Resource::Page(stream) => Ok(assets::page(context, *stream)),
         Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
         Resource::Asset(name) => assets::asset(name, request.headers()),
+        Resource::Authority => match context.tls.as_ref().and_then(Tls::authority) {
+            Some(authority) => Ok(plain::authority(authority.der().to_vec())),
+            None => Err(respond::Error::NotFound(
+                "there is no certificate authority here".into(),
+            )),
+        },
         Resource::Health => Ok(respond::text("fanlight is healthy\n")),
-        Resource::Ready if context.shutdown.is_cancelled() => Err(Error::Stopping),
+        Resource::Ready if context.shutdown.is_cancelled() => Err(respond::Error::Stopping),
         Resource::Ready => Ok(respond::text("fanlight is ready\n")),
         Resource::Metrics => Ok(respond::typed(
             Metrics::CONTENT_TYPE,

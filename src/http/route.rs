@@ -11,6 +11,8 @@ pub enum Resource<'a> {
     PageWithSlash(&'a str),
     /// A file of the player.
     Asset(&'a str),
+    /// The certificate of the daemon's own authority.
+    Authority,
     /// Whether the process works.
     Health,
     /// Whether it takes viewers.
@@ -41,6 +43,7 @@ impl<'a> Resource<'a> {
         let segments: Vec<&str> = path.split('/').collect();
         Some(match segments[..] {
             [""] => Self::Page(None),
+            ["ca.crt"] => Self::Authority,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -66,6 +69,7 @@ impl<'a> Resource<'a> {
             Self::Page(_)
             | Self::PageWithSlash(_)
             | Self::Asset(_)
+            | Self::Authority
             | Self::Health
             | Self::Ready
             | Self::Metrics
@@ -85,9 +89,12 @@ impl<'a> Resource<'a> {
             | Self::Streams
             | Self::Stream(_)
             | Self::Asset(_) => true,
-            Self::Page(_) | Self::PageWithSlash(_) | Self::Health | Self::Ready | Self::Metrics => {
-                false
-            }
+            Self::Page(_)
+            | Self::PageWithSlash(_)
+            | Self::Authority
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics => false,
         }
     }
 
@@ -96,6 +103,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Page(_) | Self::PageWithSlash(_) => "page",
             Self::Asset(_) => "asset",
+            Self::Authority => "authority",
             Self::Health => "health",
             Self::Ready => "ready",
             Self::Metrics => "metrics",
@@ -123,6 +131,7 @@ mod tests {
             ("/cam", Some(Resource::Page(Some("cam")))),
             ("/cam/", Some(Resource::PageWithSlash("cam"))),
             ("/whep/", Some(Resource::Whep(Some("")))),
+            ("/ca.crt", Some(Resource::Authority)),
             ("/healthz", Some(Resource::Health)),
             ("/readyz", Some(Resource::Ready)),
             ("/metrics", Some(Resource::Metrics)),

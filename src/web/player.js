@@ -33,6 +33,7 @@ export function showPlayer(main, name) {
   video.addEventListener('dblclick', () => actions.fullscreen?.());
   hideControlsWhenIdle(main);
   offerWayBack(main, name);
+  offerTrust(main);
 }
 
 /** A button whose action this browser lacks is hidden. */
@@ -87,4 +88,11 @@ function hideControlsWhenIdle(main) {
 async function offerWayBack(main, name) {
   const streams = await listStreams().catch(() => []);
   main.querySelector('.home').hidden = streams.every((stream) => stream.name === name);
+}
+
+/** Where the certificate is the daemon's own, it can be had. */
+async function offerTrust(main) {
+  if (location.protocol !== 'https:') return;
+  const response = await fetch('ca.crt', { method: 'HEAD' }).catch(() => null);
+  main.querySelector('.trust').hidden = !response?.ok;
 }

@@ -43,8 +43,13 @@ pub struct Browser {
 impl Browser {
     /// Starts one, when no other test has one.
     pub async fn start() -> Self {
+        Self::start_trusting(None).await
+    }
+
+    /// The same; its user trusts that certificate authority, in PEM or DER.
+    pub async fn start_trusting(authority: Option<&Path>) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let driver = Driver::start();
+        let driver = Driver::start(authority);
         let profile = driver.scratch.path().join("profile");
         let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
         flags.push(format!("--user-data-dir={}", profile.display()));
@@ -125,12 +130,16 @@ impl Driver {
     /// input is the end of the whole group, and that comes with the end of the test, whatever ends it.
     const SCRIPT: &str = "chromedriver --port=0 & read -r _; kill -KILL 0";
 
-    fn start() -> Self {
+    fn start(authority: Option<&Path>) -> Self {
         let scratch = Scratch::new();
+        if let Some(authority) = authority {
+            trust(&scratch.path().join(".pki/nssdb"), authority);
+        }
         let mut shell = Command::new("sh")
             .args(["-c", Self::SCRIPT])
             .process_group(0)
             .env("TMPDIR", scratch.path())
+            .env("HOME", scratch.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -154,6 +163,21 @@ impl Driver {
         let port = port.recv_timeout(DEADLINE);
         driver.port = port.expect("chromedriver starts: is chromium-driver installed?");
         driver
+    }
+}
+
+/// What a user does in Chromium's settings.
+fn trust(database: &Path, authority: &Path) {
+    std::fs::create_dir_all(database).unwrap();
+    let database = format!("sql:{}", database.display());
+    let authority = authority.to_str().unwrap();
+    let new = ["-N", "--empty-password"];
+    let add = ["-A", "-n", "fanlight", "-t", "C,,", "-i", authority];
+    for arguments in [&new as &[_], &add] {
+        let mut certutil = Command::new("certutil");
+        let status = certutil.args(["-d", &database]).args(arguments).status();
+        let status = status.expect("certutil runs: is libnss3-tools installed?");
+        assert!(status.success(), "certutil {arguments:?}: {status}");
     }
 }
 

@@ -57,7 +57,9 @@ impl Daemon {
 
     /// A URL of it; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let is_secure = self.log().contains("open https://");
+        let scheme = if is_secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// What `/api/streams` says of a stream.
@@ -155,7 +157,8 @@ impl Process {
         loop {
             let url = self.urls.recv_timeout(DEADLINE);
             let url = url.expect("the daemon prints its URL");
-            let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+            let (_, address) = url.split_once("://").unwrap();
+            let address = address.trim_end_matches('/');
             if let Ok(address) = address.parse() {
                 return address;
             }

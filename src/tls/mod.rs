@@ -1,0 +1,163 @@
+//! HTTP over TLS: the only folder that names rustls. The certificate comes from files, or from an authority of our own;
+//! either way a new one is taken up by the next handshake, and connections that exist go on.
+
+mod authority;
+mod source;
+
+pub use authority::{Authority, sha256};
+
+use crate::config;
+use crate::state::{State, StateError};
+use source::{Files, OwnAuthority, Source};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+/// A connection over TLS.
+pub type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// How long a change of certificate may go unnoticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). No HTTP request begins with it.
+const HANDSHAKE: u8 = 22;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The authority has to be kept.
+    #[error(
+        "self_signed needs the state directory, to keep its authority; name one with --state-dir"
+    )]
+    NoState,
+    /// The state directory is at fault.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The crypto library fails.
+    #[error("no certificate can be made: {0}")]
+    Crypto(String),
+}
+
+/// The server side of TLS.
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    authority: Option<Authority>,
+}
+
+impl Tls {
+    /// Loads the certificate, or makes one. `names` are those that the machine goes by, beside its addresses.
+    ///
+    /// # Errors
+    /// When there is none that can be used.
+    pub fn start(
+        certificate: &config::Certificate,
+        state: Option<&State>,
+        names: Vec<String>,
+    ) -> Result<Self, TlsError> {
+        let (source, authority): (Box<dyn Source>, _) = match certificate {
+            config::Certificate::Files { chain, key } => (Box::new(Files::new(chain, key)), None),
+            config::Certificate::SelfSigned => {
+                let authority = Authority::load(state.ok_or(TlsError::NoState)?, &names)?;
+                let own = OwnAuthority::new(authority.clone(), names);
+                (Box::new(own), Some(authority))
+            }
+        };
+        let resolver = Arc::new(Resolver::start(source)?);
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Crypto(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            authority,
+        })
+    }
+
+    /// Does the handshake on a new connection.
+    ///
+    /// # Errors
+    /// When the client does not speak TLS, or does not trust the certificate.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
+        self.acceptor.accept(stream).await
+    }
+
+    /// The authority that signs the certificate, if it is our own.
+    pub const fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+}
+
+/// Whether a new connection begins with TLS; takes nothing of it.
+///
+/// # Errors
+/// When it ends before its first byte.
+pub async fn begins_with_tls(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0] == HANDSHAKE),
+    }
+}
+
+/// Gives each handshake the certificate of the moment.
+#[derive(Debug)]
+struct Resolver(Mutex<Current>);
+
+#[derive(Debug)]
+struct Current {
+    key: Arc<CertifiedKey>,
+    source: Box<dyn Source>,
+    looked: Instant,
+}
+
+impl Resolver {
+    fn start(mut source: Box<dyn Source>) -> Result<Self, TlsError> {
+        let key = source.load()?;
+        Ok(Self(Mutex::new(Current {
+            key,
+            source,
+            looked: Instant::now(),
+        })))
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // What is loaded replaces the old at once, so a panic can't leave half of it.
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if now.saturating_duration_since(current.looked) >= LOOK_AGAIN {
+            current.looked = now;
+            if current.source.has_changed() {
+                match current.source.load() {
+                    Ok(key) => {
+                        tracing::info!("there is a new certificate");
+                        current.key = key;
+                    }
+                    Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+                }
+            }
+        }
+        Some(current.key.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;
