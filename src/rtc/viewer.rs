@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind};
-use super::feedback::Feedback;
+use super::feedback::{Feedback, Ingress};
 use super::outbox::{Outbox, Path};
 use super::peer::Peer;
 use super::wishes::Wishes;
@@ -39,6 +39,8 @@ pub struct Viewer {
     _demand: Option<Demand>,
     /// There is one once the handshake is done.
     delivery: Option<Box<Delivery>>,
+    /// As long as there is a delivery.
+    ingress: Option<Ingress>,
     created: Instant,
     /// Which of our addresses each of its addresses speaks to.
     paths: Vec<Path>,
@@ -71,6 +73,7 @@ impl Viewer {
             channel,
             _demand: demand,
             delivery: None,
+            ingress: None,
             created: now,
             paths: Vec::new(),
             selected: None,
@@ -92,14 +95,15 @@ impl Viewer {
         let Some(path) = self.selected else {
             return false;
         };
-        let egress = match self.peer.egress(now) {
-            Ok(egress) => egress,
+        let (egress, ingress) = match self.peer.media(now) {
+            Ok(media) => media,
             Err(error) => {
                 tracing::error!(parent: &self.span, %error, "no media");
                 return false;
             }
         };
         self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
+        self.ingress = Some(ingress);
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
@@ -203,12 +207,14 @@ impl Viewer {
         }
     }
 
-    /// The viewer reported on what it receives.
-    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+    /// Reads a report on what the viewer receives; `None` if it is none of the viewer's.
+    pub fn reported(&mut self, now: Instant, datagram: &[u8]) -> Option<Feedback> {
+        let feedback = self.ingress.as_mut()?.read(datagram)?;
         self.heard(now);
         if let Some(delivery) = &mut self.delivery {
-            delivery.reported(now, feedback);
+            delivery.reported(now, &feedback);
         }
+        Some(feedback)
     }
 
     /// The viewer proved `datagram`, which came by `path`, to be its own.
