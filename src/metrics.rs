@@ -2,6 +2,8 @@
 //!
 //! No globals: [`Metrics`] is made once and parts of it are handed to those who count.
 
+mod viewers;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -107,6 +110,8 @@ pub struct Rtc {
     pub unmatched: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
     pub latency: Histogram,
+    /// Figures of single viewers.
+    pub viewers: Viewers,
     ends: Family<EndLabel, Counter>,
 }
 
@@ -225,6 +230,8 @@ fn rtc(registry: &mut Registry) -> Rtc {
         Unit::Seconds,
         latency.clone(),
     );
+    let viewers = Viewers::default();
+    registry.register_collector(Box::new(viewers.clone()));
     Rtc {
         sessions: family(registry, "sessions", "Sessions made"),
         active: family(registry, "sessions_active", "Sessions that exist"),
@@ -248,6 +255,7 @@ fn rtc(registry: &mut Registry) -> Rtc {
         ),
         ends: family(registry, "sessions_ended", "Sessions ended, by reason"),
         latency,
+        viewers,
     }
 }
 
