@@ -112,7 +112,9 @@ def measure(mode, setting):
         config = f"{folder}/fanlight.toml"
         with open(config, "w") as file:
             file.write(f'[http]\nlisten = "127.0.0.1:0"\n[[stream]]\nname = "camera"\npattern = true\n{setting}\n')
-        daemon = subprocess.Popen([BINARY, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        daemon = subprocess.Popen(
+            [BINARY, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=dict(os.environ, STATE_DIRECTORY=f"{folder}/state"))
         browser = Browser(folder)
         try:
             url = daemon.stdout.readline().split()[-1]

@@ -1,6 +1,7 @@
 #!/bin/sh
 # `install.sh install` puts the binary, the systemd unit, the service user and the sample configuration in place,
-# `install.sh uninstall` takes them away. An edited configuration is never touched, and the user stays.
+# `install.sh uninstall` takes them away. An edited configuration and the service's state are never touched, and the user
+# stays.
 # Environment: DESTDIR (none), PREFIX (/usr/local), SYSCONFDIR (/etc), BINARY (target/release/fanlight).
 set -eu
 
@@ -12,6 +13,8 @@ unit=$prefix/lib/systemd/system/fanlight.service
 users=$prefix/lib/sysusers.d/fanlight.conf
 docs=$prefix/share/doc/fanlight
 config=$etc/fanlight/fanlight.toml
+# Where systemd puts `StateDirectory=fanlight`, whatever the prefix.
+state=/var/lib/fanlight
 documents='docs/config.md LICENSE LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY'
 running() { [ -z "$dest" ] && [ -d /run/systemd/system ]; }
 
@@ -58,6 +61,9 @@ case ${1:-} in
             rm "$dest$config"
         elif [ -e "$dest$config" ]; then
             echo "$dest$config: kept, since it was edited"
+        fi
+        if [ -e "$dest$state" ]; then
+            echo "$dest$state: kept, with the service's certificate; to remove it: rm -r $dest$state"
         fi
         rmdir "$dest$docs" "$dest$etc/fanlight" 2>/dev/null || true
         if running; then systemctl daemon-reload; fi ;;

@@ -30,7 +30,7 @@ TOML
 cpu() { awk '{ sub(/^.*\(/, ""); name = $0; sub(/\).*$/, "", name); sub(/^.*\) /, ""); print name, $12 + $13 }' "/proc/$1"/task/*/stat; }
 
 for viewers in "$@"; do
-    target/release/fanlight --config "$work/fanlight.toml" >"$work/out" 2>"$work/log" &
+    STATE_DIRECTORY=$work/state target/release/fanlight --config "$work/fanlight.toml" >"$work/out" 2>"$work/log" &
     daemon=$!
     until url=$(sed -n 's/^fanlight: open //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
     for n in $(seq "$viewers"); do

@@ -1,6 +1,9 @@
 //! The command line: what can be said, and what it makes of the configuration.
 
 use crate::config::{Config, ConfigErrors, Source, Stream, listen_address};
+use crate::media::TestPicture;
+use crate::state;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,15 +56,20 @@ pub struct Run {
     /// Show this camera, in place of the first stream's
     #[arg(long, value_name = "PATH", conflicts_with = "test_pattern")]
     pub device: Option<PathBuf>,
-    /// Show a moving test pattern, in place of the first stream's camera
-    #[arg(long)]
-    pub test_pattern: bool,
+    /// Show a moving test pattern, in place of the first stream's camera: `bars` if nothing is said, or `noise`, which takes
+    /// the whole bitrate, as a camera does: plan capacity with it
+    #[arg(long, value_name = "PICTURE", num_args = 0..=1, require_equals = true, default_missing_value = "bars")]
+    #[arg(value_parser = test_picture())]
+    pub test_pattern: Option<TestPicture>,
     /// Serve HTTP on this TCP address, and media on the same UDP address; port 8080 everywhere unless given
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Serve media on this UDP address
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub rtc_listen: Option<SocketAddr>,
+    /// Keep in this directory what is to survive a restart; `~/.local/state/fanlight` unless given
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How to log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -77,6 +85,16 @@ pub enum LogFormat {
     Json,
     /// The systemd journal, with its fields
     Journal,
+}
+
+fn test_picture() -> impl TypedValueParser<Value = TestPicture> {
+    let names = PossibleValuesParser::new(TestPicture::ALL.map(TestPicture::name));
+    // None but the names comes through.
+    names.map(|name| {
+        let mut all = TestPicture::ALL.into_iter();
+        all.find(|picture| picture.name() == name)
+            .unwrap_or_default()
+    })
 }
 
 impl Run {
@@ -104,19 +122,22 @@ impl Run {
         if let Some(address) = self.rtc_listen {
             config.rtc.listen = address;
         }
+        let said = self.state_dir.clone().or(config.state.directory);
+        let usual = || state::default_directory(|name| std::env::var_os(name));
+        config.state.directory = said.or_else(usual);
         Ok(config)
     }
 
     fn named_source(&self) -> Option<Source> {
         match &self.device {
             Some(path) => Some(Source::Device(path.clone())),
-            None => self.test_pattern.then_some(Source::Pattern),
+            None => self.test_pattern.map(Source::Pattern),
         }
     }
 
     fn built_in_source(&self) -> Source {
         if self.is_fallback() {
-            Source::Pattern
+            Source::Pattern(TestPicture::default())
         } else {
             Source::Device(DEFAULT_DEVICE.into())
         }
@@ -149,9 +170,10 @@ mod tests {
 
     #[test]
     fn running_needs_no_command() {
-        assert!(run(&["--test-pattern"]).test_pattern);
+        let bars = Some(TestPicture::Bars);
+        assert_eq!(run(&["--test-pattern"]).test_pattern, bars);
         let cli = Cli::try_parse_from(["fanlight", "run", "--test-pattern"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Run(run)) if run.test_pattern));
+        assert!(matches!(cli.command, Some(Command::Run(run)) if run.test_pattern == bars));
     }
 
     #[test]
@@ -166,12 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn the_state_directory_can_be_named() {
+        let config = run(&["--state-dir", "here"]).configuration().unwrap();
+        assert_eq!(config.state.directory, Some("here".into()));
+    }
+
+    #[test]
     fn the_source_can_be_named() {
         let config = run(&["--device", "/dev/video7"]).configuration().unwrap();
         let device = Source::Device("/dev/video7".into());
         assert_eq!(config.streams[0].source, device);
         let config = run(&["--test-pattern"]).configuration().unwrap();
-        assert_eq!(config.streams[0].source, Source::Pattern);
+        let pattern = |picture| Source::Pattern(picture);
+        assert_eq!(config.streams[0].source, pattern(TestPicture::Bars));
+        let config = run(&["--test-pattern=noise"]).configuration().unwrap();
+        assert_eq!(config.streams[0].source, pattern(TestPicture::Noise));
+        assert!(Cli::try_parse_from(["fanlight", "--test-pattern=snow"]).is_err());
         assert!(
             Cli::try_parse_from(["fanlight", "--test-pattern", "--device", "/dev/video0"]).is_err()
         );

@@ -14,11 +14,13 @@ use crate::http::{self, Context};
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
+use crate::state::State;
 use crate::stream::{Stream, Streams};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -151,10 +153,13 @@ impl Daemon {
         }
         let metrics = Arc::new(Metrics::new());
         let streams = start_streams(&self.config, &metrics)?;
+        // Taken as long as the daemon runs.
+        let state = open_state(self.config.state.directory.as_deref());
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc.external_addresses,
             metrics.rtc(),
+            state.as_ref(),
         )?);
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
@@ -193,6 +198,19 @@ fn without_ipv6(config: &mut Config) {
     }
 }
 
+/// The state directory. A daemon that can't keep anything serves all the same, and says what that means.
+fn open_state(directory: Option<&Path>) -> Option<State> {
+    let reason = match directory.map(State::open) {
+        Some(Ok(state)) => return Some(state),
+        Some(Err(error)) => error.to_string(),
+        None => "no directory for it is known; name one with --state-dir".to_owned(),
+    };
+    tracing::warn!(
+        "nothing is kept over a restart, and the DTLS certificate is a new one each time: {reason}"
+    );
+    None
+}
+
 fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
         let request = Request {
@@ -202,7 +220,9 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
         };
         let opener: Arc<dyn Opener> = match &stream.source {
             config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-            config::Source::Pattern => Arc::new(Pattern::new(stream.name.as_str(), request)),
+            config::Source::Pattern(picture) => {
+                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+            }
         };
         Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
@@ -267,7 +287,7 @@ async fn report_status(streams: &Streams, plane: &Plane) {
 
 fn status(streams: &Streams, plane: &Plane) -> String {
     let each = streams.iter().map(|stream| {
-        let viewers = stream.metrics().viewers.get();
+        let viewers = stream.channel().metrics().viewers.get();
         let status = stream.status();
         match status.failure {
             Some(failure) => format!("{}: {}", stream.name(), failure.detail),

@@ -215,6 +215,7 @@ impl YUVSource for Picture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::pattern::noise;
     use std::time::Duration;
 
     const SETTINGS: Settings = Settings {
@@ -223,16 +224,10 @@ mod tests {
         bitrate: 500_000,
     };
 
-    /// A picture whose content moves and is costly: noise over a gradient.
+    /// A picture whose content moves and is costly.
     fn picture(size: Size, n: u32) -> I420 {
         let mut picture = I420::new(size);
-        let mut noise = n.wrapping_mul(2_654_435_761) | 1;
-        for (i, y) in picture.y.iter_mut().enumerate() {
-            noise ^= noise << 13;
-            noise ^= noise >> 17;
-            noise ^= noise << 5;
-            *y = (32 + (i as u32 + 3 * n) % 160 + noise % 24) as u8;
-        }
+        noise::draw(&mut picture.y, size.width, 0..size.height, n);
         picture
     }
 

@@ -18,4 +18,5 @@ pub mod metrics;
 pub mod process;
 pub mod rtc;
 pub mod shutdown;
+pub mod state;
 pub mod stream;

@@ -8,7 +8,8 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+pub use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
@@ -108,10 +109,16 @@ pub struct Rtc {
     pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
+    /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
+    pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
     pub latency: Histogram,
     /// Figures of single viewers.
     pub viewers: Viewers,
+    /// Seconds from the encoder to the last packet of the viewer who was served first.
+    pub fan_out_first: Histogram,
+    /// Seconds from the encoder to the last packet of the last viewer.
+    pub fan_out_last: Histogram,
     ends: Family<EndLabel, Counter>,
 }
 
@@ -232,6 +239,16 @@ fn rtc(registry: &mut Registry) -> Rtc {
     );
     let viewers = Viewers::default();
     registry.register_collector(Box::new(viewers.clone()));
+    let mut fan_out = |name, which| {
+        // By halves, from 50 µs to a tenth of a second.
+        let histogram = Histogram::new(exponential_buckets(0.000_05, 1.5, 20));
+        let help =
+            format!("Time from the encoder to the frame's last packet to the {which} viewer");
+        registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        histogram
+    };
+    let fan_out_first = fan_out("fan_out_first", "first");
+    let fan_out_last = fan_out("fan_out_last", "last");
     Rtc {
         sessions: family(registry, "sessions", "Sessions made"),
         active: family(registry, "sessions_active", "Sessions that exist"),
@@ -253,9 +270,16 @@ fn rtc(registry: &mut Registry) -> Rtc {
             "datagrams_unmatched",
             "Datagrams that belong to no session",
         ),
+        pictures_skipped: family(
+            registry,
+            "pictures_skipped",
+            "Pictures left out for a viewer who could not keep up",
+        ),
         ends: family(registry, "sessions_ended", "Sessions ended, by reason"),
         latency,
         viewers,
+        fan_out_first,
+        fan_out_last,
     }
 }
 

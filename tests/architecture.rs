@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and the only place below `src` that may use it: a file or a folder.
-const HOMES: [(&str, &str); 13] = [
+const HOMES: [(&str, &str); 15] = [
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
@@ -13,6 +13,8 @@ const HOMES: [(&str, &str); 13] = [
     ("openh264", "encode"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
+    ("rcgen", "rtc"),
+    ("x509_parser", "rtc"),
     ("quinn_udp", "rtc/udp"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -27,7 +29,14 @@ const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
 const LAYERS: [&[&str]; 9] = [
     &["media"],
-    &["addresses", "config", "shutdown", "latest", "metrics"],
+    &[
+        "addresses",
+        "config",
+        "shutdown",
+        "latest",
+        "metrics",
+        "state",
+    ],
     &["capture", "convert", "encode"],
     &["hub"],
     &["stream"],

@@ -12,6 +12,10 @@ const PATTERN: [&str; 3] = ["--test-pattern", "--listen", "127.0.0.1:0"];
 fn fanlight(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
     command.args(arguments).stderr(Stdio::null());
+    // It keeps nothing.
+    for name in ["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -90,13 +90,15 @@ fn the_sandbox_leaves_an_exposure_of_two_at_the_most() {
 }
 
 #[test]
-fn the_sandbox_lets_cameras_the_network_and_the_journal_through() {
+fn the_sandbox_lets_cameras_the_network_the_journal_and_a_directory_through() {
     for needed in [
         "Type=notify",
         "DeviceAllow=char-video4linux rw",
         "Wants=modprobe@videodev.service",
         "SupplementaryGroups=video",
         "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+        "StateDirectory=fanlight",
+        "StateDirectoryMode=0700",
     ] {
         assert!(UNIT.lines().any(|line| line == needed), "{needed}");
     }
@@ -194,6 +196,18 @@ fn what_is_installed_is_uninstalled_and_nothing_else() {
 
     make("uninstall", &scratch);
     assert_eq!(files_below(&scratch.0), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_services_state_survives_uninstalling() {
+    let scratch = Scratch::new("state");
+    make("install", &scratch);
+    let file = scratch.0.join("var/lib/fanlight/dtls.pem");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "secret").unwrap();
+    let told = make("uninstall", &scratch);
+    assert!(told.contains("var/lib/fanlight: kept"), "{told}");
+    assert_eq!(files_below(&scratch.0), [file]);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! cargo run --release --example load -- http://192.168.1.5:8080/whep --viewers 200 --ramp 2 --seconds 10
 //! ```
 //!
+//! Where there is no camera yet, `fanlight --test-pattern=noise` has a camera's bitrate.
+//!
 //! Each viewer has a socket, a handshake and SRTP keys of its own, and reports to the server as a browser does. To be
 //! cheap, it does not decrypt: after the first keyframe packets are counted by their clear headers, and losses
 //! are counted but not asked for again. With `--verify` viewers are real ones: all is decrypted, retransmissions

@@ -4,7 +4,7 @@ use crate::{Options, run};
 use clap::{CommandFactory, Parser};
 use fanlight::config::{Config, Http, Rtc, Source, Stream};
 use fanlight::daemon::Daemon;
-use fanlight::media::{FrameRate, Size};
+use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
 use std::net::SocketAddr;
 use std::thread;
@@ -15,7 +15,7 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
     let stream = Stream {
         size: Size::new(320, 180),
         fps: FrameRate::whole(30),
-        ..Stream::new("camera", Source::Pattern)
+        ..Stream::new("camera", Source::Pattern(TestPicture::Bars))
     };
     let config = Config {
         http: Http { listen },
@@ -24,6 +24,7 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
             external_addresses: vec![],
         },
         streams: vec![stream],
+        ..Config::default()
     };
     let end = Shutdown::new();
     let (ready, address) = std::sync::mpsc::sync_channel(1);

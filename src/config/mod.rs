@@ -19,7 +19,7 @@ pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 
-use crate::media::{FrameRate, PixelFormat, Size};
+use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Config {
     pub http: Http,
     /// `[rtc]`
     pub rtc: Rtc,
+    /// `[state]`
+    pub state: State,
     /// `[[stream]]`, at least one; the first is the default stream. Names are unique.
     pub streams: Vec<Stream>,
 }
@@ -49,6 +51,13 @@ pub struct Rtc {
     pub listen: SocketAddr,
     /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
     pub external_addresses: Vec<IpAddr>,
+}
+
+/// What is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// Where, as an absolute path; `None` is for the command line and the environment to say.
+    pub directory: Option<PathBuf>,
 }
 
 /// One `[[stream]]`.
@@ -92,7 +101,7 @@ pub enum Source {
     /// A V4L2 device node.
     Device(PathBuf),
     /// The built-in moving test pattern.
-    Pattern,
+    Pattern(TestPicture),
 }
 
 /// Every address of the machine, IPv4 and IPv6, port 8080.
@@ -128,6 +137,7 @@ impl Default for Config {
                 listen: DEFAULT_LISTEN,
                 external_addresses: Vec::new(),
             },
+            state: State::default(),
             streams: vec![Stream::new(
                 "camera",
                 Source::Device(PathBuf::from("/dev/video0")),

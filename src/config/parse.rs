@@ -2,7 +2,7 @@
 
 use super::address;
 use super::problem::Problems;
-use super::section::{HTTP, RTC, STREAM, Section};
+use super::section::{HTTP, RTC, STATE, STREAM, Section};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
 use std::collections::HashMap;
@@ -32,6 +32,9 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.rtc.listen);
         config.rtc.external_addresses = external_addresses(&mut problems, &rtc);
+    }
+    if let Some(state) = root.table(&mut problems, STATE) {
+        config.state.directory = state.read(&mut problems, "directory", value::directory);
     }
     let whole = streams(&mut problems, &root).map(|streams| {
         if !streams.is_empty() {
@@ -167,9 +170,9 @@ fn stream_source(
     let device_entry = section.entry("device");
     let pattern_entry = section.entry("pattern");
     let device = section.read(problems, "device", value::device);
-    let pattern = section.read(problems, "pattern", value::flag);
+    let pattern = section.read(problems, "pattern", value::pattern);
     match (device_entry, pattern_entry) {
-        (Some(_), Some(at)) if pattern == Some(true) => {
+        (Some(_), Some(at)) if pattern.flatten().is_some() => {
             let message = "the stream also has a device; keep the one that is meant";
             problems.add(at.span().start, &section.key("pattern"), message);
             None
@@ -186,7 +189,7 @@ fn stream_source(
             seen.devices.insert(device.clone(), section.path.clone());
             Some(Source::Device(device))
         }
-        (None, Some(_)) if pattern != Some(false) => pattern.map(|_| Source::Pattern),
+        (None, Some(_)) if pattern != Some(None) => pattern.flatten().map(Source::Pattern),
         (None, _) => {
             let message = "has no source; add device = \"/dev/video0\", or pattern = true for the test pattern";
             problems.missing(section.at, &section.path, message);

@@ -7,15 +7,23 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n",
+        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
         config.rtc.listen,
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        config
+            .state
+            .directory
+            .as_ref()
+            .map_or_else(String::new, |path| {
+                format!("[state]\ndirectory = {:?}\n", path.to_str().unwrap())
+            }),
     );
     for stream in &config.streams {
         let source = match &stream.source {
             Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
-            Source::Pattern => "pattern = true".to_owned(),
+            Source::Pattern(TestPicture::Bars) if terse => "pattern = true".to_owned(),
+            Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
         let format = stream.format.map_or("auto", PixelFormat::name);
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
@@ -55,6 +63,7 @@ prop_compose! {
     fn any_stream()(
         name in "[a-zA-Z0-9_-]{1,62}",
         device in proptest::option::of("/dev/[ -~]{1,20}"),
+        picture in proptest::sample::select(&TestPicture::ALL[..]),
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
@@ -66,7 +75,7 @@ prop_compose! {
     ) -> Stream {
         Stream {
             name,
-            source: device.map_or(Source::Pattern, |path| Source::Device(path.into())),
+            source: device.map_or(Source::Pattern(picture), |path| Source::Device(path.into())),
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
@@ -86,6 +95,7 @@ prop_compose! {
     fn any_config()(
         http: SocketAddr,
         rtc: SocketAddr,
+        state in proptest::option::of("/[ -~]{0,20}"),
         external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
@@ -104,6 +114,7 @@ prop_compose! {
                 listen: plain(rtc),
                 external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
             },
+            state: State { directory: state.map(PathBuf::from) },
             streams,
         }
     }

@@ -10,6 +10,7 @@ pub(super) type Table = (&'static str, &'static [&'static str]);
 
 pub(super) const HTTP: Table = ("http", &["listen"]);
 pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
+pub(super) const STATE: Table = ("state", &["directory"]);
 pub(super) const STREAM: Table = (
     "stream",
     &[
@@ -28,7 +29,7 @@ pub(super) const STREAM: Table = (
 );
 
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [Table; 3] = [HTTP, RTC, STREAM];
+pub const KEYS: [Table; 4] = [HTTP, RTC, STATE, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [

@@ -44,6 +44,8 @@ fn a_file_with_every_key_means_what_it_says() {
         [rtc]
         listen = ":5000"
         external_addresses = ["203.0.113.7", "2001:db8::7"]
+        [state]
+        directory = "/var/lib/fanlight"
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
@@ -65,6 +67,8 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
     assert_eq!(config.rtc.external_addresses.len(), 2);
+    let directory = Some("/var/lib/fanlight".into());
+    assert_eq!(config.state.directory, directory);
     let door = Stream {
         name: "door".to_owned(),
         source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
@@ -80,7 +84,7 @@ fn a_file_with_every_key_means_what_it_says() {
         linger: Duration::from_secs(60),
         always_on: true,
     };
-    let test = Stream::new("test", Source::Pattern);
+    let test = Stream::new("test", Source::Pattern(TestPicture::Bars));
     assert_eq!(config.streams, [door, test]);
 }
 
@@ -208,6 +212,35 @@ fn the_pattern_can_be_switched_off_in_favour_of_a_device() {
         config.streams[0].source,
         Source::Device("/dev/video1".into())
     );
+}
+
+#[test]
+fn the_pattern_has_two_pictures() {
+    let source = |value: &str| {
+        let text = format!("[[stream]]\nname = \"a\"\npattern = {value}");
+        let config = Config::parse(&text).map_err(|errors| errors.to_string())?;
+        Ok::<_, String>(config.streams[0].source.clone())
+    };
+    for (value, picture) in [
+        ("true", TestPicture::Bars),
+        ("\"bars\"", TestPicture::Bars),
+        ("\"Noise\"", TestPicture::Noise),
+    ] {
+        assert_eq!(source(value), Ok(Source::Pattern(picture)));
+    }
+    for (value, complaint) in [
+        (
+            "\"snow\"",
+            "\"snow\" is not true, false, \"bars\" or \"noise\"",
+        ),
+        (
+            "1",
+            "1 is a number; expected true, false, \"bars\" or \"noise\"",
+        ),
+    ] {
+        let expected = format!("line 3: stream[0].pattern: {complaint}");
+        assert_eq!(source(value), Err(expected));
+    }
 }
 
 #[test]
@@ -376,6 +409,21 @@ fn external_addresses_are_checked_one_by_one() {
          line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
          line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\""
     );
+}
+
+#[test]
+fn the_state_directory_is_a_path_from_the_root_on() {
+    for bad in ["\"state\"", "\"~/state\"", "\"\"", "\"/a\\nb\"", "true"] {
+        let complaint = complaint(&format!("[state]\ndirectory = {bad}\n"));
+        assert!(
+            complaint.starts_with("line 2: state.directory: "),
+            "{complaint}"
+        );
+        assert!(
+            complaint.contains("the path of a directory from / on, such as directory = "),
+            "{complaint}"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
 use super::PlayoutDelay;
-use crate::media::{FrameRate, PixelFormat, Size};
+use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -26,6 +26,21 @@ pub(super) fn flag(value: &DeValue<'_>) -> Parsed<bool> {
     value
         .as_bool()
         .ok_or_else(|| wrong_type(value, "true or false, without quotes"))
+}
+
+/// Which test pattern, if any.
+pub(super) fn pattern(value: &DeValue<'_>) -> Parsed<Option<TestPicture>> {
+    let names = TestPicture::ALL.map(|picture| format!("\"{}\"", picture.name()));
+    let expected = format!("true, false, {}", names.join(" or "));
+    if let Some(flag) = value.as_bool() {
+        return Ok(flag.then(TestPicture::default));
+    }
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let known = |picture: &TestPicture| text.eq_ignore_ascii_case(picture.name());
+    let picture = TestPicture::ALL.into_iter().find(known);
+    picture
+        .map(Some)
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
 }
 
 /// A stream's name, which is the first segment of its URL.
@@ -184,6 +199,16 @@ pub(super) fn device(value: &DeValue<'_>) -> Parsed<PathBuf> {
         "{} is not {EXPECTED}; `fanlight cameras` lists what there is",
         shown(value)
     ))
+}
+
+pub(super) fn directory(value: &DeValue<'_>) -> Parsed<PathBuf> {
+    const EXPECTED: &str =
+        "the path of a directory from / on, such as directory = \"/var/lib/fanlight\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    if text.starts_with('/') && !text.contains(char::is_control) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(format!("{} is not {EXPECTED}", shown(value)))
 }
 
 /// The candidate that `text` most likely means; `None` if it is like none of them.

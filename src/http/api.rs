@@ -57,7 +57,7 @@ impl<'a> StreamView<'a> {
             fps: granted.map(|granted| granted.rate.as_f64()),
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,
-            viewers: stream.metrics().viewers.get(),
+            viewers: stream.channel().metrics().viewers.get(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
                 detail: failure.detail,
@@ -91,7 +91,7 @@ struct ViewerView<'a> {
     loss: Option<f64>,
     packets_sent: u64,
     retransmissions: u64,
-    pictures_dropped: u64,
+    pictures_skipped: u64,
     nacks: u64,
     keyframe_requests: u64,
 }
@@ -107,7 +107,7 @@ impl<'a> ViewerView<'a> {
             loss: viewer.loss(),
             packets_sent: viewer.packets.get(),
             retransmissions: viewer.retransmissions.get(),
-            pictures_dropped: viewer.pictures_dropped.get(),
+            pictures_skipped: viewer.pictures_skipped.get(),
             nacks: viewer.nacks.get(),
             keyframe_requests: viewer.keyframe_requests.get(),
         }
@@ -157,7 +157,7 @@ mod tests {
         let mut expected = serde_json::json!({
             "id": 17, "stream": "garden", "connected_seconds": 1.5,
             "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
-            "packets_sent": 0, "retransmissions": 0, "pictures_dropped": 0, "nacks": 0, "keyframe_requests": 0,
+            "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
         });
         assert_eq!(view(&viewer), expected);
         viewer.set_estimate(2_500_000);
@@ -165,7 +165,7 @@ mod tests {
         viewer.set_loss(128);
         viewer.packets.add(1);
         viewer.retransmissions.add(2);
-        viewer.pictures_dropped.add(3);
+        viewer.pictures_skipped.add(3);
         viewer.nacks.add(4);
         viewer.keyframe_requests.add(5);
         for (key, value) in [
@@ -174,7 +174,7 @@ mod tests {
             ("loss", 0.5.into()),
             ("packets_sent", 1.into()),
             ("retransmissions", 2.into()),
-            ("pictures_dropped", 3.into()),
+            ("pictures_skipped", 3.into()),
             ("nacks", 4.into()),
             ("keyframe_requests", 5.into()),
         ] {

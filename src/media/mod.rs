@@ -156,6 +156,29 @@ impl fmt::Display for PixelFormat {
     }
 }
 
+/// What a test pattern shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TestPicture {
+    /// Colour bars and a moving box: next to no bitrate.
+    #[default]
+    Bars,
+    /// Clouds and grain, which take all the bitrate there is, as a camera's pictures do.
+    Noise,
+}
+
+impl TestPicture {
+    /// Every picture.
+    pub const ALL: [Self; 2] = [Self::Bars, Self::Noise];
+
+    /// The name that the configuration and the command line use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bars => "bars",
+            Self::Noise => "noise",
+        }
+    }
+}
+
 /// One frame as the source delivered it.
 #[derive(Debug, Clone)]
 pub struct RawFrame {

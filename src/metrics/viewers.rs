@@ -79,7 +79,7 @@ pub struct ViewerStats {
     /// Packets sent again.
     pub retransmissions: Count,
     /// Pictures that it was not sent, since its path or its decoder had to catch up.
-    pub pictures_dropped: Count,
+    pub pictures_skipped: Count,
     /// Packets that it reported lost.
     pub nacks: Count,
     /// Keyframes that it asked for (PLI and FIR).
@@ -156,7 +156,7 @@ impl Viewers {
             loss: Latest::default(),
             packets: Count::default(),
             retransmissions: Count::default(),
-            pictures_dropped: Count::default(),
+            pictures_skipped: Count::default(),
             nacks: Count::default(),
             keyframe_requests: Count::default(),
         });
@@ -230,9 +230,9 @@ const COUNTERS: [Counter; 5] = [
         |v| &v.retransmissions,
     ),
     (
-        "viewer_pictures_dropped",
+        "viewer_pictures_skipped",
         "Pictures that a viewer was not sent",
-        |v| &v.pictures_dropped,
+        |v| &v.pictures_skipped,
     ),
     ("viewer_nacks", "Packets that a viewer reported lost", |v| {
         &v.nacks
@@ -342,7 +342,7 @@ mod tests {
         viewer.packets.add(1000);
         viewer.packets.add(5);
         viewer.retransmissions.add(5);
-        viewer.pictures_dropped.add(2);
+        viewer.pictures_skipped.add(2);
         viewer.nacks.add(6);
         viewer.keyframe_requests.add(1);
         let text = metrics.render();
@@ -355,7 +355,7 @@ mod tests {
             format!("fanlight_viewer_loss_ratios{label} 0.25"),
             format!("fanlight_viewer_packets_sent_total{label} 1005"),
             format!("fanlight_viewer_retransmissions_total{label} 5"),
-            format!("fanlight_viewer_pictures_dropped_total{label} 2"),
+            format!("fanlight_viewer_pictures_skipped_total{label} 2"),
             format!("fanlight_viewer_nacks_total{label} 6"),
             format!("fanlight_viewer_keyframe_requests_total{label} 1"),
         ] {

@@ -5,34 +5,38 @@
 
 mod answer;
 mod arrivals;
+mod audience;
+mod cache;
 mod candidates;
+mod delivery;
 mod demux;
 mod early;
+#[expect(dead_code, reason = "no estimate is shown yet")]
 mod egress;
-#[cfg_attr(not(test), expect(dead_code, reason = "packets are not numbered yet"))]
 mod estimate;
-#[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
 mod extensions;
 mod feed;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "nobody measures round trips yet")
-)]
 mod feedback;
 mod identity;
 mod keys;
 mod offer;
+mod outbox;
 mod packetize;
 mod peer;
 mod reactor;
+mod silence;
+#[cfg(test)]
+mod simulation;
 mod srtp;
 mod timers;
 mod udp;
 mod viewer;
+mod wishes;
 
 use crate::addresses::interfaces;
 use crate::metrics;
 use crate::shutdown::Shutdown;
+use crate::state::State;
 use crate::stream::Stream;
 use demux::ViewerId;
 use identity::{Credentials, Identity, Sources};
@@ -47,7 +51,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 pub use udp::UdpSocket;
 use viewer::Viewer;
 
@@ -107,7 +111,7 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the media thread on a bound socket.
+    /// Starts the media thread on a bound socket. The certificate is the one in the state directory, if there is one.
     ///
     /// # Errors
     /// When the system has no thread or poller for it, or no certificate can be made.
@@ -115,6 +119,7 @@ impl Plane {
         socket: UdpSocket,
         external: Vec<IpAddr>,
         metrics: metrics::Rtc,
+        state: Option<&State>,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(COMMANDS);
         let sessions = Sessions::default();
@@ -134,7 +139,7 @@ impl Plane {
         Ok(Self {
             commands,
             waker,
-            identity: Identity::generate().map_err(io::Error::other)?,
+            identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
             bound,
             external,
             sessions,
@@ -167,7 +172,8 @@ impl Plane {
         let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources)
+        let terms = stream.channel().terms();
+        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let addresses = candidates::addresses(&candidates::Situation {
             bound: self.bound,
@@ -190,7 +196,15 @@ impl Plane {
         );
         let session = format!("{:032x}", rand::random::<u128>());
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
-        let viewer = Viewer::new(now, id, session.clone(), credentials.ufrag, peer, demand);
+        let viewer = Viewer::new(
+            now,
+            id,
+            session.clone(),
+            credentials.ufrag,
+            peer,
+            stream.channel().clone(),
+            Some(demand),
+        );
         // Known before the media thread may end it.
         let entry = (id, stream.clone());
         self.sessions.lock().insert(session.clone(), entry);

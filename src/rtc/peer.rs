@@ -1,14 +1,16 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
 use super::answer::core_offer;
+use super::delivery::Report;
 use super::demux::{Kind, kind};
 use super::early::Early;
-use super::egress::{Egress, Parameters, Sent};
+use super::egress::{Egress, Parameters};
 use super::feedback::{Feedback, Listener, Reports};
 use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
 use super::srtp::Profile;
+use crate::stream::Terms;
 use bytes::{Bytes, BytesMut};
 use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -98,6 +100,7 @@ impl Peer {
         credentials: &Credentials,
         offer: &Offer,
         sources: Sources,
+        terms: Terms,
     ) -> Result<Self, CoreError> {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
@@ -123,6 +126,8 @@ impl Peer {
                 rtx_payload_type: video.codec.retransmission,
                 ssrc: sources.video,
                 rtx_ssrc: sources.rtx,
+                extensions: video.extensions,
+                terms,
             },
             we_are_client: video.setup == Setup::Active,
             early: Early::default(),
@@ -191,18 +196,18 @@ impl Peer {
         };
         let key = self.keys.take(profile, self.we_are_client);
         let key = key.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
-        Egress::new(self.keys.crypto(), profile, &key, self.parameters)
+        Egress::new(now, self.keys.crypto(), profile, &key, self.parameters)
             .map_err(|error| CoreError::Crypto(error.to_string()))
     }
 
-    /// Sends a sender report (RFC 3550, 6.4.1), which ties `timestamp` to `ntp`, the same moment on the wall clock.
-    pub fn report(&mut self, now: Instant, cname: &str, ntp: u64, timestamp: u32, sent: Sent) {
+    /// Sends a sender report (RFC 3550, 6.4.1).
+    pub fn report(&mut self, now: Instant, cname: &str, report: Report) {
         let report = SenderReport {
             ssrc: self.parameters.ssrc,
-            ntp_time: ntp,
-            rtp_time: timestamp,
-            packet_count: sent.packets,
-            octet_count: sent.octets,
+            ntp_time: report.ntp,
+            rtp_time: report.timestamp,
+            packet_count: report.sent.packets,
+            octet_count: report.sent.octets,
             ..Default::default()
         };
         // RFC 3550, 6.1: a compound packet names its source.

@@ -2,7 +2,7 @@
 //! These also pin what the core is known to get wrong, and how `peer` passes it.
 
 use super::*;
-use crate::rtc::answer::{Local, answer};
+use crate::rtc::simulation::answered;
 use std::collections::VecDeque;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol as NetProtocol, Receive};
@@ -38,22 +38,7 @@ impl Network {
         let mut change = client.sdp_api();
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let offer = Offer::parse(&offer.to_sdp_string()).unwrap();
-        let identity = Identity::generate().unwrap();
-        let credentials = Credentials::generate();
-        let sources = Sources::generate();
-        let peer = Peer::new(start, &identity, &credentials, &offer, sources).unwrap();
-        let local = Local {
-            ufrag: &credentials.ufrag,
-            password: &credentials.password,
-            fingerprint: &identity.fingerprint,
-            ssrc: sources.video,
-            rtx_ssrc: sources.rtx,
-            stream: "test",
-            profile: "42c01f".parse().unwrap(),
-            addresses: &[SERVER.parse().unwrap()],
-        };
-        let text = answer(&offer, &local);
+        let (peer, _, text) = answered(start, &offer.to_sdp_string());
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         client.sdp_api().accept_answer(pending, text).unwrap();
         Self {

@@ -1,20 +1,15 @@
-//! The media thread's loop: commands, datagrams, access units and alarms in; datagrams out.
-//!
-//! It owns every viewer, so there are no locks, no task and no channel per viewer. It sleeps until something happens.
+//! The media thread's loop: commands, datagrams, access units and alarms in; datagrams out. It sleeps until something
+//! happens.
 
 use super::Sessions;
-use super::demux::{Demux, ViewerId};
-use super::feed::{Feed, Picture};
-use super::peer::Event;
-use super::timers::Timers;
-use super::udp::{Path, Received, UdpSocket};
+use super::audience::Audience;
+use super::demux::ViewerId;
+use super::outbox::{Outbox, Path};
+use super::udp::UdpSocket;
 use super::viewer::Viewer;
 use crate::metrics;
 use mio::{Events, Interest, Poll, Token, Waker};
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -35,22 +30,18 @@ pub enum Command {
     Stop,
 }
 
-/// All state of the media thread.
+/// The media thread.
 pub struct Reactor {
     poll: Poll,
     waker: Arc<Waker>,
     socket: UdpSocket,
     inbox: Receiver<Command>,
-    sessions: Sessions,
+    audience: Audience,
     metrics: metrics::Rtc,
-    viewers: HashMap<ViewerId, Viewer>,
-    feeds: HashMap<String, Feed>,
-    demux: Demux,
-    timers: Timers,
-    /// Origin of the RTP timestamps.
-    epoch: Instant,
     /// Datagrams of the batch at hand, copied out of the socket's buffers: the socket is needed to answer them.
-    batch: Vec<(SocketAddr, Option<IpAddr>, Vec<u8>)>,
+    batch: Vec<(Path, Vec<u8>)>,
+    /// The poller is to tell when the socket has room again.
+    awaits_room: bool,
 }
 
 impl Reactor {
@@ -68,19 +59,20 @@ impl Reactor {
         poll.registry()
             .register(&mut socket, SOCKET, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let wake = {
+            let waker = waker.clone();
+            // It fails only without a poller, and then nobody reads anyway.
+            Arc::new(move || drop(waker.wake()))
+        };
         Ok(Self {
+            audience: Audience::new(Instant::now(), sessions, metrics.clone(), wake),
             poll,
             waker,
             socket,
             inbox,
-            sessions,
             metrics,
-            viewers: HashMap::new(),
-            feeds: HashMap::new(),
-            demux: Demux::default(),
-            timers: Timers::default(),
-            epoch: Instant::now(),
             batch: Vec::new(),
+            awaits_room: false,
         })
     }
 
@@ -100,7 +92,7 @@ impl Reactor {
             let timeout = if has_more {
                 Some(Duration::ZERO)
             } else {
-                let next = self.timers.next();
+                let next = self.audience.deadline(!self.socket.is_blocked());
                 next.map(|at| at.saturating_duration_since(Instant::now()))
             };
             if let Err(error) = self.poll.poll(&mut events, timeout)
@@ -111,9 +103,14 @@ impl Reactor {
             if !self.obey() {
                 return Ok(());
             }
-            self.fan_out();
+            if self.socket.is_blocked() {
+                self.socket.flush();
+            }
+            self.audience.fan_out(Instant::now, &mut self.socket);
             has_more = self.receive()?;
-            self.ring();
+            self.audience.ring(Instant::now(), &mut self.socket);
+            self.socket.flush();
+            self.await_room()?;
             let counts = self.socket.take_counts();
             self.metrics.send_errors.inc_by(counts.refused);
         }
@@ -122,12 +119,12 @@ impl Reactor {
     /// Carries out the commands. `false` after the last one.
     fn obey(&mut self) -> bool {
         while let Ok(command) = self.inbox.try_recv() {
+            let now = Instant::now();
             match command {
-                Command::Add(viewer) => self.add(*viewer),
-                Command::End(id) => self.end(id, "deleted"),
+                Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.socket),
+                Command::End(id) => self.audience.end(now, id, "deleted", &mut self.socket),
                 Command::Stop => {
-                    let all: Vec<_> = self.viewers.keys().copied().collect();
-                    all.into_iter().for_each(|id| self.end(id, "shutdown"));
+                    self.audience.end_all(now, "shutdown", &mut self.socket);
                     return false;
                 }
             }
@@ -135,90 +132,28 @@ impl Reactor {
         true
     }
 
-    fn add(&mut self, viewer: Viewer) {
-        let id = viewer.id;
-        tracing::debug!(parent: &viewer.span, "answered");
-        self.demux.insert(id, &viewer.ufrag);
-        let feed = self
-            .feeds
-            .entry(viewer.stream().name().to_owned())
-            .or_insert_with(|| {
-                let waker = self.waker.clone();
-                Feed::new(viewer.stream(), self.epoch, move || {
-                    // It fails only without a poller, and then nobody reads anyway.
-                    let _ = waker.wake();
-                })
-            });
-        feed.viewers.push(id);
-        self.viewers.insert(id, viewer);
-        self.metrics.active.set(self.viewers.len() as i64);
-        self.settle(id, Instant::now(), None);
-    }
-
-    /// Ends a session: farewell, tables, log.
-    fn end(&mut self, id: ViewerId, reason: &'static str) {
-        let Some(mut viewer) = self.viewers.remove(&id) else {
-            return;
-        };
-        let now = Instant::now();
-        // After a panic the core is not to be called again.
-        if reason != "panic" {
-            viewer.peer.close(now);
-            viewer.transmit(&mut self.socket, |_| ());
-            self.socket.flush();
-        }
-        self.demux.remove(id, &viewer.ufrag);
-        self.timers.remove(id);
-        self.sessions.lock().remove(&viewer.session);
-        let name = viewer.stream().name();
-        if let Some(feed) = self.feeds.get_mut(name) {
-            feed.viewers.retain(|other| *other != id);
-            if feed.viewers.is_empty() {
-                self.feeds.remove(name);
-            }
-        }
-        self.metrics.active.set(self.viewers.len() as i64);
-        self.metrics.ended(reason);
-        let after = viewer.age(now);
-        let span = &viewer.span;
-        if reason == "connect_timeout" {
-            let port = self.socket.local_addr().port();
-            tracing::warn!(parent: span, "never connected: is UDP port {port} open for it?");
-        } else if viewer.is_connected() {
-            tracing::info!(parent: span, reason, ?after, "left");
-        } else {
-            tracing::debug!(parent: span, reason, ?after, "left before it connected");
-        }
-    }
-
     /// Reads what came in. Whether more may wait.
     fn receive(&mut self) -> io::Result<bool> {
         for _ in 0..MAX_BATCHES {
-            let mut batch = std::mem::take(&mut self.batch);
+            let batch = &mut self.batch;
             let mut count = 0;
-            let has_more = self.socket.receive(
-                |Received {
-                     remote,
-                     local,
-                     data,
-                 }| {
-                    // The buffers are reused from batch to batch.
-                    if count == batch.len() {
-                        batch.push((remote, local, Vec::new()));
-                    }
-                    let slot = &mut batch[count];
-                    slot.0 = remote;
-                    slot.1 = local;
-                    slot.2.clear();
-                    slot.2.extend_from_slice(data);
-                    count += 1;
-                },
-            )?;
-            for (remote, local, datagram) in &batch[..count] {
-                self.datagram(*remote, *local, datagram);
+            let has_more = self.socket.receive(|path, data| {
+                // The buffers are reused from batch to batch.
+                if count == batch.len() {
+                    batch.push((path, Vec::new()));
+                }
+                let slot = &mut batch[count];
+                slot.0 = path;
+                slot.1.clear();
+                slot.1.extend_from_slice(data);
+                count += 1;
+            })?;
+            let now = Instant::now();
+            for (path, datagram) in &self.batch[..count] {
+                self.audience
+                    .receive(now, *path, datagram, &mut self.socket);
             }
             self.socket.flush();
-            self.batch = batch;
             if !has_more {
                 return Ok(false);
             }
@@ -226,143 +161,19 @@ impl Reactor {
         Ok(true)
     }
 
-    fn datagram(&mut self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
-        let now = Instant::now();
-        let id = self.demux.find(remote, datagram);
-        let Some((id, viewer)) = id.and_then(|id| Some((id, self.viewers.get_mut(&id)?))) else {
-            self.metrics.unmatched.inc();
-            return;
+    /// Has the poller tell of room in the socket only while there is none: each datagram that leaves makes some.
+    fn await_room(&mut self) -> io::Result<()> {
+        let is_blocked = self.socket.is_blocked();
+        if is_blocked == self.awaits_room {
+            return Ok(());
+        }
+        self.awaits_room = is_blocked;
+        let interest = if is_blocked {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
         };
-        let path = Path { remote, local };
-        let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
-        match received {
-            Ok(true) => self.settle(id, now, Some((path, datagram))),
-            Ok(false) => {
-                self.metrics.unmatched.inc();
-            }
-            Err(_) => self.end(id, "panic"),
-        }
-    }
-
-    /// Wakes the viewers whose alarm went off.
-    fn ring(&mut self) {
-        let now = Instant::now();
-        while let Some(id) = self.timers.pop(now) {
-            let Some(viewer) = self.viewers.get_mut(&id) else {
-                continue;
-            };
-            let (at, reason) = viewer.end();
-            if at <= now {
-                self.end(id, reason);
-                continue;
-            }
-            match catch_unwind(AssertUnwindSafe(|| viewer.peer.timeout(now))) {
-                Ok(()) => self.settle(id, now, None),
-                Err(_) => self.end(id, "panic"),
-            }
-        }
-        self.socket.flush();
-    }
-
-    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken. `received` is the
-    /// datagram that it was given, if it was that.
-    fn settle(&mut self, id: ViewerId, now: Instant, received: Option<(Path, &[u8])>) {
-        let Some(viewer) = self.viewers.get_mut(&id) else {
-            return;
-        };
-        // The core answers only what proves to be the viewer's.
-        let mut is_answered = false;
-        let demux = &mut self.demux;
-        viewer.transmit(&mut self.socket, |remote| {
-            demux.learn(id, remote);
-            is_answered |= received.is_some_and(|(path, _)| path.remote == remote);
-        });
-        if let Some((path, datagram)) = received.filter(|_| is_answered) {
-            viewer.proved(now, path, datagram);
-        }
-        while let Some(event) = viewer.peer.poll_event() {
-            match event {
-                Event::Connected if !viewer.connected(now) => return self.end(id, "no_media"),
-                Event::Connected => {
-                    let feed = self.feeds.get(viewer.stream().name());
-                    let recent = feed.into_iter().flat_map(|feed| feed.recent(now));
-                    let socket = &mut self.socket;
-                    let shown = recent.map(|picture| viewer.show(now, picture, socket));
-                    let packets: usize = shown.sum();
-                    if packets == 0 {
-                        viewer.stream().request_keyframe();
-                    }
-                    self.metrics.packets.inc_by(packets as u64);
-                }
-                Event::Ended(reason) => return self.end(id, reason),
-            }
-        }
-        let feedback = viewer.peer.feedback();
-        if feedback.heard {
-            viewer.heard(now);
-        }
-        if !feedback.lost.is_empty()
-            && let Some(feed) = self.feeds.get(viewer.stream().name())
-        {
-            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
-            let repeated = viewer.repeat(now, &feedback.lost, feed, &mut self.socket);
-            self.metrics.retransmissions.inc_by(repeated);
-        }
-        if feedback.keyframe_requests > 0 {
-            let requests = feedback.keyframe_requests;
-            self.metrics.keyframe_requests.inc_by(requests);
-            viewer.wants_keyframe(now);
-        }
-        let (end, _) = viewer.end();
-        let deadline = viewer.peer.deadline().map_or(end, |at| at.min(end));
-        self.timers.set(id, deadline, now);
-    }
-
-    /// Sends every new picture to every viewer of its stream.
-    fn fan_out(&mut self) {
-        let mut feeds = std::mem::take(&mut self.feeds);
-        for feed in feeds.values_mut() {
-            loop {
-                match feed.next() {
-                    Ok(Some(picture)) => {
-                        // Nobody is always the last, whom a full socket buffer would hit.
-                        let first = feed.viewers.len().min(1);
-                        feed.viewers.rotate_left(first);
-                        self.show(&picture, &feed.viewers);
-                    }
-                    Ok(None) => break,
-                    Err(lagged) => {
-                        tracing::warn!(%lagged, "the media thread is overloaded");
-                        self.pictures_lost(&feed.viewers);
-                    }
-                }
-            }
-        }
-        self.feeds = feeds;
-    }
-
-    fn show(&mut self, picture: &Picture, ids: &[ViewerId]) {
-        let mut packets = 0;
-        for id in ids {
-            let Some(viewer) = self.viewers.get_mut(id) else {
-                continue;
-            };
-            packets += viewer.show(Instant::now(), picture, &mut self.socket);
-        }
-        self.socket.flush();
-        if packets > 0 {
-            self.metrics.packets.inc_by(packets as u64);
-            let latency = picture.captured_at.elapsed();
-            self.metrics.latency.observe(latency.as_secs_f64());
-        }
-    }
-
-    fn pictures_lost(&mut self, ids: &[ViewerId]) {
-        for id in ids {
-            if let Some(viewer) = self.viewers.get_mut(id) {
-                viewer.pictures_lost();
-                viewer.stream().request_keyframe();
-            }
-        }
+        let registry = self.poll.registry();
+        registry.reregister(&mut self.socket, SOCKET, interest)
     }
 }

@@ -158,7 +158,8 @@ impl Protector {
         self.index as u16
     }
 
-    /// Appends a sealed packet: its header, and the payload in two parts.
+    /// Appends a sealed packet: its header, the block of header extensions if that is not empty, and the payload in two
+    /// parts.
     ///
     /// # Errors
     /// When the crypto library fails, which leaves the buffer as it was.
@@ -166,10 +167,12 @@ impl Protector {
         &mut self,
         buffer: &mut Vec<u8>,
         header: &Header,
+        extensions: &[u8],
         payload: [&[u8]; 2],
     ) -> Result<(), CryptoError> {
         let start = buffer.len();
-        self.write(buffer, header);
+        buffer.extend_from_slice(&self.header(header, !extensions.is_empty()));
+        buffer.extend_from_slice(extensions);
         let body = buffer.len();
         payload
             .iter()
@@ -184,14 +187,19 @@ impl Protector {
     }
 
     /// RFC 3550, 5.1.
-    fn write(&self, buffer: &mut Vec<u8>, header: &Header) {
+    fn header(&self, header: &Header, has_extensions: bool) -> [u8; 12] {
         const VERSION: u8 = 0x80;
+        const EXTENSION: u8 = 0x10;
         const MARKER: u8 = 0x80;
+        let extension = if has_extensions { EXTENSION } else { 0 };
         let marker = if header.marker { MARKER } else { 0 };
-        buffer.extend([VERSION, marker | header.payload_type]);
-        buffer.extend((self.index as u16).to_be_bytes());
-        buffer.extend(header.timestamp.to_be_bytes());
-        buffer.extend(self.ssrc.to_be_bytes());
+        let mut bytes = [0; 12];
+        bytes[0] = VERSION | extension;
+        bytes[1] = marker | header.payload_type;
+        bytes[2..4].copy_from_slice(&(self.index as u16).to_be_bytes());
+        bytes[4..8].copy_from_slice(&header.timestamp.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.ssrc.to_be_bytes());
+        bytes
     }
 }
 
@@ -375,7 +383,7 @@ mod tests {
                 let mut packet = Vec::new();
                 let number = protector.next_sequence_number();
                 let payload = [&n.to_be_bytes()[..], b"rest"];
-                protector.seal(&mut packet, &header, payload).unwrap();
+                protector.seal(&mut packet, &header, &[], payload).unwrap();
                 assert_eq!(packet.len(), 12 + 8 + profile.tag_len());
                 let opened = receiver.decrypt_rtp(&packet).unwrap();
                 assert_eq!(opened[2..4], number.to_be_bytes());
@@ -404,7 +412,7 @@ mod tests {
                     timestamp: 0,
                 };
                 protector
-                    .seal(&mut packet, &header, [&[0; 16][..], &[]])
+                    .seal(&mut packet, &header, &[], [&[0; 16][..], &[]])
                     .unwrap();
                 assert!(bodies.insert(packet[12..28].to_vec()));
             }

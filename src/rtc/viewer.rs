@@ -1,11 +1,13 @@
 //! One viewer on the media thread: its peer, its paths, and its media.
 
+use super::cache::Cache;
+use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind};
-use super::egress::Egress;
-use super::feed::{Feed, Picture};
+use super::feedback::Feedback;
+use super::outbox::{Outbox, Path};
 use super::peer::Peer;
-use super::udp::{Path, UdpSocket};
-use crate::stream::{Demand, Stream};
+use super::wishes::Wishes;
+use crate::stream::{Channel, Demand};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,22 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Remote addresses that one viewer may have in its session; datagrams from further ones are dropped.
 const MAX_PATHS: usize = 32;
 
-/// Time between two sender reports (RFC 3550, 6.2, for a session of this bandwidth).
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
 /// the connection every few seconds.
 const SILENCE: Duration = Duration::from_secs(25);
-
-/// What there is once the handshake is done.
-struct Media {
-    egress: Egress,
-    /// Where pictures go.
-    path: Path,
-    /// The next picture that the viewer can decode is a keyframe.
-    needs_keyframe: bool,
-    next_report: Instant,
-}
 
 /// A session.
 pub struct Viewer {
@@ -45,8 +34,11 @@ pub struct Viewer {
     pub peer: Peer,
     /// For its log lines.
     pub span: tracing::Span,
-    demand: Demand,
-    media: Option<Box<Media>>,
+    channel: Arc<Channel>,
+    /// Keeps the source open; a channel that is filled unasked needs none.
+    _demand: Option<Demand>,
+    /// There is one once the handshake is done.
+    delivery: Option<Box<Delivery>>,
     created: Instant,
     /// Which of our addresses each of its addresses speaks to.
     paths: Vec<Path>,
@@ -66,17 +58,19 @@ impl Viewer {
         session: String,
         ufrag: String,
         peer: Peer,
-        demand: Demand,
+        channel: Arc<Channel>,
+        demand: Option<Demand>,
     ) -> Self {
-        let span = tracing::info_span!("viewer", id, stream = demand.stream().name());
+        let span = tracing::info_span!("viewer", id, stream = channel.name());
         Self {
             id,
             session,
             ufrag,
             peer,
             span,
-            demand,
-            media: None,
+            channel,
+            _demand: demand,
+            delivery: None,
             created: now,
             paths: Vec::new(),
             selected: None,
@@ -86,8 +80,8 @@ impl Viewer {
     }
 
     /// What it watches.
-    pub fn stream(&self) -> &Arc<Stream> {
-        self.demand.stream()
+    pub const fn channel(&self) -> &Arc<Channel> {
+        &self.channel
     }
 
     /// The handshake is done: media may flow. `false` if it can't.
@@ -105,13 +99,8 @@ impl Viewer {
                 return false;
             }
         };
-        self.media = Some(Box::new(Media {
-            egress,
-            path,
-            needs_keyframe: true,
-            next_report: now,
-        }));
-        self.stream().metrics().viewers.inc();
+        self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
+        self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
         true
@@ -119,7 +108,7 @@ impl Viewer {
 
     /// Whether it was ever connected.
     pub const fn is_connected(&self) -> bool {
-        self.media.is_some()
+        self.delivery.is_some()
     }
 
     /// Age of the session.
@@ -139,42 +128,37 @@ impl Viewer {
     /// Asks the stream for the keyframe that the viewer wants, unless it asks too often.
     pub fn wants_keyframe(&mut self, now: Instant) {
         if self.wishes.grants(now) {
-            self.stream().request_keyframe();
+            self.channel.request_keyframe();
         }
     }
 
-    /// Pictures were lost on the way to the media thread.
-    pub fn pictures_lost(&mut self) {
-        if let Some(media) = &mut self.media {
-            media.needs_keyframe = true;
-        }
-    }
-
-    /// Sends a picture if the viewer can decode it. Returns the number of packets.
-    pub fn show(&mut self, now: Instant, picture: &Picture, socket: &mut UdpSocket) -> usize {
-        let Some(media) = &mut self.media else {
-            return 0;
+    /// Sends the next portion of what the viewer is to be shown.
+    pub fn show(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) -> Progress {
+        let Some(delivery) = &mut self.delivery else {
+            return Progress::default();
         };
-        if media.needs_keyframe {
-            if !picture.keyframe {
-                return 0;
-            }
-            media.needs_keyframe = false;
-            let after = now.saturating_duration_since(self.created);
-            let span = &self.span;
-            tracing::debug!(parent: span, ?after, "begins");
+        let progress = delivery.advance(now, cache, out);
+        if progress.begins {
+            let after = self.age(now);
+            tracing::debug!(parent: &self.span, ?after, "begins");
         }
-        media.egress.show(picture, media.path, socket);
-        if now >= media.next_report {
-            media.next_report = now + REPORT_INTERVAL;
-            let timestamp = media.egress.timestamp(picture.timestamp);
-            let ntp = ntp(picture.captured_at.elapsed());
-            let name = self.demand.stream().name();
-            let sent = media.egress.sent();
-            self.peer.report(now, name, ntp, timestamp, sent);
-            self.transmit(socket, |_| ());
+        if progress.skipped > 0 {
+            let skipped = progress.skipped;
+            tracing::debug!(parent: &self.span, skipped, "can't keep up");
         }
-        picture.payloads.len()
+        if progress.packets > 0 {
+            self.report(now, cache, out);
+        }
+        progress
+    }
+
+    fn report(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) {
+        let delivery = self.delivery.as_mut();
+        let report = delivery.and_then(|delivery| delivery.report(now, cache.last()?));
+        if let Some(report) = report {
+            self.peer.report(now, self.channel.name(), report);
+            self.transmit(out, |_| ());
+        }
     }
 
     /// Sends lost packets again. Returns how many.
@@ -182,17 +166,11 @@ impl Viewer {
         &mut self,
         now: Instant,
         lost: &[u16],
-        feed: &Feed,
-        socket: &mut UdpSocket,
+        cache: &Cache,
+        out: &mut impl Outbox,
     ) -> u64 {
-        let Some(media) = &mut self.media else {
-            return 0;
-        };
-        let Media { egress, path, .. } = &mut **media;
-        let repeated = lost
-            .iter()
-            .filter(|number| egress.repeat(now, **number, feed, *path, socket));
-        repeated.count() as u64
+        let delivery = self.delivery.as_mut();
+        delivery.map_or(0, |delivery| delivery.repeat(now, lost, cache, out))
     }
 
     /// Takes in a datagram. `false` if it came from one address too many, and was dropped: each costs the core memory
@@ -210,9 +188,27 @@ impl Viewer {
         true
     }
 
+    /// Lets the core's timers run, as far as one is due.
+    pub fn timeout(&mut self, now: Instant) {
+        if self.peer.deadline().is_some_and(|at| at <= now) {
+            self.peer.timeout(now);
+        }
+    }
+
     /// The viewer was heard of.
-    pub const fn heard(&mut self, now: Instant) {
+    pub fn heard(&mut self, now: Instant) {
         self.heard = now;
+        if let Some(delivery) = &mut self.delivery {
+            delivery.heard(now);
+        }
+    }
+
+    /// The viewer reported on what it receives.
+    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+        self.heard(now);
+        if let Some(delivery) = &mut self.delivery {
+            delivery.reported(now, feedback);
+        }
     }
 
     /// The viewer proved `datagram`, which came by `path`, to be its own.
@@ -225,13 +221,13 @@ impl Viewer {
 
     fn select(&mut self, path: Path) {
         self.selected = Some(path);
-        if let Some(media) = &mut self.media {
-            media.path = path;
+        if let Some(delivery) = &mut self.delivery {
+            delivery.path = path;
         }
     }
 
     /// Queues what the peer has to say. Calls `each` with every destination.
-    pub fn transmit(&mut self, socket: &mut UdpSocket, mut each: impl FnMut(SocketAddr)) {
+    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(SocketAddr)) {
         while let Some((remote, datagram)) = self.peer.poll_transmit() {
             let known = self.paths.iter().find(|path| path.remote == remote);
             let local = None;
@@ -239,7 +235,7 @@ impl Viewer {
             if kind(&datagram) != Some(Kind::Stun) {
                 path = *self.selected.get_or_insert(path);
             }
-            socket.push(path, datagram.len(), |buffer| {
+            out.push(path, datagram.len(), |buffer| {
                 buffer.extend_from_slice(&datagram);
                 Ok::<_, std::convert::Infallible>(())
             });
@@ -248,66 +244,10 @@ impl Viewer {
     }
 }
 
-/// How often one viewer's wishes for a keyframe are passed on: at once at first, then less and less, since each costs
-/// every other viewer of the stream picture quality.
-#[derive(Debug, Default)]
-struct Wishes {
-    last: Option<Instant>,
-    gap: Duration,
-}
-
-impl Wishes {
-    const FIRST: Duration = Duration::from_millis(400);
-    const LONGEST: Duration = Duration::from_secs(4);
-    /// After so long without a wish, the next is the first again.
-    const QUIET: Duration = Duration::from_secs(10);
-
-    fn grants(&mut self, now: Instant) -> bool {
-        let since = |last| now.saturating_duration_since(last);
-        match self.last.map(since) {
-            Some(since) if since < self.gap => return false,
-            Some(since) if since < Self::QUIET => self.gap = (self.gap * 2).min(Self::LONGEST),
-            _ => self.gap = Self::FIRST,
-        }
-        self.last = Some(now);
-        true
-    }
-}
-
 impl Drop for Viewer {
     fn drop(&mut self) {
         if self.is_connected() {
-            self.stream().metrics().viewers.dec();
+            self.channel.metrics().viewers.dec();
         }
-    }
-}
-
-/// The wall clock that long ago as an NTP timestamp: seconds since 1900, 32 bits of fraction (RFC 5905, 6).
-fn ntp(ago: Duration) -> u64 {
-    const FROM_1900_TO_1970: u64 = 2_208_988_800;
-    let since_1970 = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-        .saturating_sub(ago);
-    let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
-    (since_1970.as_secs() + FROM_1900_TO_1970) << 32 | fraction
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_wish_for_a_keyframe_is_granted_and_then_fewer_and_fewer() {
-        let start = Instant::now();
-        let mut wishes = Wishes::default();
-        let at = |ms| start + Duration::from_millis(ms);
-        // A viewer that asks ten times a second for a minute.
-        let granted = (0..600).filter(|n| wishes.grants(at(n * 100))).count();
-        assert!((15..=20).contains(&granted), "{granted}");
-        let later = 60_000 + Wishes::QUIET.as_millis() as u64;
-        assert!(wishes.grants(at(later)));
-        assert!(!wishes.grants(at(later + 300)));
-        assert!(wishes.grants(at(later + 400)), "it begins anew");
     }
 }

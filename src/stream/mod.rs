@@ -5,16 +5,18 @@
 //! owns the only retry loop there is.
 
 mod capture;
+mod channel;
 mod policy;
 mod run;
 
 use crate::capture::{Granted, Opener};
 use crate::config;
 use crate::encode::Settings;
-use crate::hub::{Hub, Notify, Subscription};
 use crate::media::ProfileLevelId;
 use crate::metrics;
 use crate::shutdown::Shutdown;
+pub use channel::{Channel, Terms};
+pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -74,7 +76,6 @@ struct Control {
     demand: usize,
     /// When the last demand ended, while there is none.
     unwanted_since: Option<Instant>,
-    keyframe_requested: bool,
     stopping: bool,
     status: Status,
     /// Of the encoder's last sequence parameter set.
@@ -85,11 +86,10 @@ struct Control {
 pub struct Stream {
     config: config::Stream,
     source: String,
-    hub: Hub,
+    channel: Arc<Channel>,
     control: Mutex<Control>,
     /// Notified when the encode thread may have something to do.
     changed: Condvar,
-    metrics: metrics::Stream,
     /// Cancelled by the end of the encode thread.
     ended: Shutdown,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -112,11 +112,17 @@ impl Stream {
         };
         let stream = Arc::new(Self {
             source: opener.describe(),
-            hub: Hub::default(),
+            channel: Arc::new(Channel::new(
+                config.name.clone(),
+                Terms {
+                    bitrate: config.bitrate,
+                    playout_delay: config.playout_delay,
+                },
+                metrics,
+            )),
             control: Mutex::new(Control {
                 demand: 0,
                 unwanted_since: None,
-                keyframe_requested: false,
                 stopping: false,
                 status: Status {
                     state: State::Idle,
@@ -126,7 +132,6 @@ impl Stream {
                 profile_level_id: settings.profile_level_id(),
             }),
             changed: Condvar::new(),
-            metrics,
             ended: Shutdown::new(),
             thread: Mutex::new(None),
             config,
@@ -151,9 +156,9 @@ impl Stream {
         &self.source
     }
 
-    /// The part of the metrics that counts this stream.
-    pub fn metrics(&self) -> &metrics::Stream {
-        &self.metrics
+    /// Its pictures, for those who watch.
+    pub const fn channel(&self) -> &Arc<Channel> {
+        &self.channel
     }
 
     /// Wants pictures until the guard is dropped: opens the source.
@@ -163,16 +168,6 @@ impl Stream {
         control.unwanted_since = None;
         self.changed.notify_all();
         Demand(self.clone())
-    }
-
-    /// Access units from the next keyframe on.
-    pub fn subscribe(&self, notify: Notify) -> Subscription {
-        self.hub.subscribe(notify)
-    }
-
-    /// Asks for a keyframe. Requests are coalesced and rate-limited (see `policy`).
-    pub fn request_keyframe(&self) {
-        lock(&self.control).keyframe_requested = true;
     }
 
     /// What the video's sequence parameter set says, or will say before there is one.
@@ -252,7 +247,7 @@ impl Stream {
         let mut control = lock(&self.control);
         change(&mut control.status);
         let is_live = control.status.state == State::Live;
-        self.metrics.live.set(i64::from(is_live));
+        self.channel.metrics().live.set(i64::from(is_live));
     }
 }
 

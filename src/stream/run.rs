@@ -83,7 +83,7 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
 fn fail(stream: &Stream, fault: &Fault, wait: Duration) {
     let (kind, cure) = fault.kind_and_cure();
     tracing::warn!(kind, retry_in = ?wait, "{fault}: {cure}");
-    stream.metrics.failed(kind);
+    stream.channel.metrics().failed(kind);
     let now = Instant::now();
     stream.set_status(|status| {
         let since = status.failure.as_ref().map_or(now, |failure| failure.since);
@@ -130,14 +130,19 @@ impl<'a> Session<'a> {
                 status.state = State::Starting;
             }
         });
-        let capture = Capture::start(stream.name(), opener.clone(), stream.metrics.clone())?;
+        let capture = Capture::start(
+            stream.name(),
+            opener.clone(),
+            stream.channel.metrics().clone(),
+        )?;
         let mut last_frame = None;
         let started = Instant::now();
         loop {
             let taken = capture.frames().take(TICK);
             let now = Instant::now();
             stream
-                .metrics
+                .channel
+                .metrics()
                 .dropped
                 .inc_by(capture.frames().take_overwritten());
             match taken {
@@ -176,7 +181,7 @@ impl<'a> Session<'a> {
 
     /// Converts, encodes and publishes one frame.
     fn frame(&mut self, (granted, frame): &Captured) -> Result<(), Fault> {
-        let metrics = &self.stream.metrics;
+        let metrics = self.stream.channel.metrics();
         let begin = Instant::now();
         if let Err(error) = self.converter.convert(frame, &mut self.picture) {
             metrics.bad.inc();
@@ -204,7 +209,7 @@ impl<'a> Session<'a> {
                 stale.insert(Encoder::new(settings)?)
             }
         };
-        if std::mem::take(&mut lock(&self.stream.control).keyframe_requested) {
+        if self.stream.channel.take_keyframe_request() {
             self.keyframes.request();
         }
         let is_due = self.keyframes.is_due(converted);
@@ -220,7 +225,7 @@ impl<'a> Session<'a> {
             metrics.keyframes.inc();
             self.keyframes.made(converted);
         }
-        self.stream.hub.publish(Arc::new(unit));
+        self.stream.channel.publish(Arc::new(unit));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::scratch::Scratch;
 use super::{DEADLINE, http};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -15,15 +15,15 @@ pub struct Daemon {
     arguments: Vec<String>,
     address: SocketAddr,
     process: Process,
-    /// Holds the configuration file, if there is one.
-    _scratch: Option<Scratch>,
+    /// Holds the state directory, and the configuration file if there is one.
+    scratch: Scratch,
 }
 
 impl Daemon {
     /// Starts it with these arguments besides `--listen`, and waits until it can be opened.
     pub fn start(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
-        Self::spawn(arguments.collect(), "127.0.0.1:0", None)
+        Self::spawn(arguments.collect(), "127.0.0.1:0", Scratch::new())
     }
 
     /// Starts it with a configuration file of that content.
@@ -36,17 +36,17 @@ impl Daemon {
         let scratch = Scratch::new();
         let file = scratch.write("fanlight.toml", toml);
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
-        Self::spawn(arguments, listen, Some(scratch))
+        Self::spawn(arguments, listen, scratch)
     }
 
-    fn spawn(arguments: Vec<String>, listen: &str, scratch: Option<Scratch>) -> Self {
-        let process = Process::spawn(&arguments, listen);
+    fn spawn(arguments: Vec<String>, listen: &str, scratch: Scratch) -> Self {
+        let process = Process::spawn(&arguments, listen, &scratch);
         let address = process.address();
         Self {
             arguments,
             address,
             process,
-            _scratch: scratch,
+            scratch,
         }
     }
 
@@ -63,6 +63,11 @@ impl Daemon {
     /// What `/api/streams` says of a stream.
     pub fn stream(&self, name: &str) -> serde_json::Value {
         http::get(self.address, &format!("/api/streams/{name}")).json()
+    }
+
+    /// Where it keeps its state.
+    pub fn state_dir(&self) -> PathBuf {
+        state_dir(&self.scratch)
     }
 
     /// Everything it has logged.
@@ -83,9 +88,13 @@ impl Daemon {
 
     /// Starts it again after its end, at the address that it had.
     pub fn start_again(&mut self) {
-        self.process = Process::spawn(&self.arguments, &self.address.to_string());
+        self.process = Process::spawn(&self.arguments, &self.address.to_string(), &self.scratch);
         assert_eq!(self.process.address(), self.address);
     }
+}
+
+fn state_dir(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("state")
 }
 
 struct Process {
@@ -97,10 +106,11 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(arguments: &[String], listen: &str) -> Self {
+    fn spawn(arguments: &[String], listen: &str, scratch: &Scratch) -> Self {
         let mut child = Command::new(Path::new(env!("CARGO_BIN_EXE_fanlight")))
             .args(arguments)
             .args(["--listen", listen])
+            .env("STATE_DIRECTORY", state_dir(scratch))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

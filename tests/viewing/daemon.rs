@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fanlight::config::{Config, Http, Rtc, Source, Stream};
 use fanlight::daemon::{Daemon, Fault};
-use fanlight::media::{FrameRate, Size};
+use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::handshake;
@@ -27,7 +27,7 @@ pub fn pattern(name: &str) -> Stream {
         fps: FrameRate::whole(30),
         bitrate: 1_000_000,
         linger: Duration::ZERO,
-        ..Stream::new(name, Source::Pattern)
+        ..Stream::new(name, Source::Pattern(TestPicture::Bars))
     }
 }
 
@@ -41,6 +41,7 @@ pub fn start(ip: &str, streams: Vec<Stream>) -> Running {
             external_addresses: vec![],
         },
         streams,
+        ..Config::default()
     })
     .unwrap();
     let address = daemon.http_addr();

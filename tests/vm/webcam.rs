@@ -3,7 +3,7 @@
 use super::{is_inside, wait_for};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
-use fanlight::media::{FrameRate, Size};
+use fanlight::media::{FrameRate, Size, TestPicture};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,9 @@ fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
         rate: FrameRate::whole(1000),
         format: None,
     };
-    let mut pattern = Pattern::new("webcam", request).open().unwrap();
+    let mut pattern = Pattern::new("webcam", TestPicture::Bars, request)
+        .open()
+        .unwrap();
     let (width, height) = (size.width as usize, size.height as usize);
     let mut clip = Vec::new();
     for _ in 0..frames {

@@ -5,12 +5,13 @@
 
 mod counter;
 mod font;
+pub(crate) mod noise;
 mod scene;
 
 pub use counter::{BLOCKS, LEVELS, SYNC, Strip, THRESHOLDS, read_counter};
 
 use super::{CaptureError, Granted, Opener, Request, Source};
-use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
+use crate::media::{FrameRate, PixelFormat, RawFrame, Size, TestPicture};
 use bytes::{Bytes, BytesMut};
 use scene::Scene;
 use std::thread;
@@ -23,14 +24,18 @@ const POOL: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Pattern {
     name: String,
+    picture: TestPicture,
     request: Request,
 }
 
 impl Pattern {
     /// A pattern that shows `name`, at the requested size cut to even sides, and at the requested rate.
-    pub fn new(name: impl Into<String>, request: Request) -> Self {
-        let name = name.into();
-        Self { name, request }
+    pub fn new(name: impl Into<String>, picture: TestPicture, request: Request) -> Self {
+        Self {
+            name: name.into(),
+            picture,
+            request,
+        }
     }
 }
 
@@ -60,7 +65,7 @@ impl PatternSource {
         let Request { size, rate, .. } = pattern.request;
         // A picture of no pixels would have no chroma either.
         let size = Size::new(size.width.max(2), size.height.max(2)).even();
-        let scene = Scene::new(size);
+        let scene = Scene::new(size, pattern.picture);
         Self {
             granted: Granted {
                 device: "test pattern".to_owned(),

@@ -1,11 +1,12 @@
-//! What the test pattern shows: colour bars, a box that glides to and fro, the stream's name, a clock, the frame counter.
+//! What the test pattern shows: colour bars and a box that glides to and fro, or noise; the stream's name, a clock, the
+//! frame counter.
 //!
-//! From the top: counter strip, bars, lane of the box, name, clock. All lengths follow the picture's size; what finds no
+//! From the top: counter strip, bars, lane of the box, name, clock; noise takes the place of bars and lane. All lengths follow the picture's size; what finds no
 //! room in a small picture is cut off.
 
 use super::counter::Strip;
-use super::font;
-use crate::media::Size;
+use super::{font, noise};
+use crate::media::{Size, TestPicture};
 use std::time::Duration;
 
 /// Luma and chroma of the bars: 75 % white, yellow, cyan, green, magenta, red, blue (BT.601, limited range).
@@ -32,6 +33,7 @@ const LAP: Duration = Duration::from_secs(4);
 pub(super) struct Scene {
     size: Size,
     strip: Option<Strip>,
+    picture: TestPicture,
     /// Side of one dot of the font.
     dot: u32,
     /// Top edges.
@@ -42,7 +44,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// `size` has even sides.
-    pub(super) fn new(size: Size) -> Self {
+    pub(super) fn new(size: Size, picture: TestPicture) -> Self {
         let dot = (size.width / 160).min(size.height / 90).max(1);
         let line = Self::line(dot);
         let clock = size.height.saturating_sub(line);
@@ -50,6 +52,7 @@ impl Scene {
         Self {
             size,
             strip: Strip::of(size),
+            picture,
             dot,
             lane: name.saturating_sub(Self::lane_height(dot)),
             name,
@@ -66,6 +69,11 @@ impl Scene {
         16 * dot
     }
 
+    /// Top edge of the bars.
+    fn bars(&self) -> u32 {
+        self.strip.map_or(0, Strip::height)
+    }
+
     /// A whole I420 frame with everything that stands still.
     pub(super) fn background(&self, name: &str) -> Vec<u8> {
         let (width, height) = (self.size.width as usize, self.size.height as usize);
@@ -74,9 +82,9 @@ impl Scene {
             let shift = u32::from(plane > 0);
             let columns = self.size.width >> shift;
             // Chroma of the strip, the lane and the text is that of black, which is no colour.
-            let bars = self.strip.map_or(0, Strip::height) >> shift..self.lane >> shift;
+            let bars = self.bars() >> shift..self.lane >> shift;
             for row in 0..self.size.height >> shift {
-                if bars.contains(&row) {
+                if self.picture == TestPicture::Bars && bars.contains(&row) {
                     let bar = |column| BARS[column as usize * BARS.len() / columns as usize];
                     frame.extend((0..columns).map(|column| bar(column)[plane]));
                 } else {
@@ -95,7 +103,12 @@ impl Scene {
         if let Some(strip) = self.strip {
             strip.draw(frame, self.size.width, counter);
         }
-        self.draw_lane(frame, elapsed);
+        match self.picture {
+            TestPicture::Bars => self.draw_lane(frame, elapsed),
+            TestPicture::Noise => {
+                noise::draw(frame, self.size.width, self.bars()..self.name, counter);
+            }
+        }
         self.fill(frame, (0, self.clock), self.size, BLACK[0]);
         let (seconds, millis) = (clock.as_secs(), clock.subsec_millis());
         let (hours, minutes, seconds) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -154,7 +167,7 @@ mod tests {
     const NOON: Duration = Duration::from_secs(12 * 3600);
 
     fn drawn(size: Size, elapsed: Duration) -> Vec<u8> {
-        let scene = Scene::new(size);
+        let scene = Scene::new(size, TestPicture::Bars);
         let mut frame = scene.background("camera-1");
         scene.draw(&mut frame, 7, elapsed, NOON);
         frame
@@ -162,7 +175,7 @@ mod tests {
 
     /// Left edge of the box in a drawn frame.
     fn box_at(size: Size, frame: &[u8]) -> Option<usize> {
-        let scene = Scene::new(size);
+        let scene = Scene::new(size, TestPicture::Bars);
         let row = ((scene.lane + 8 * scene.dot) * size.width) as usize;
         frame[row..][..size.width as usize]
             .iter()
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn drawing_over_an_old_frame_leaves_nothing_of_it() {
         let size = Size::new(320, 180);
-        let scene = Scene::new(size);
+        let scene = Scene::new(size, TestPicture::Bars);
         let mut frame = scene.background("camera-1");
         scene.draw(
             &mut frame,

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::convert::Converter;
+use crate::encode::{Encoder, Settings};
 use crate::media::I420;
+use openh264::formats::YUVSource;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -12,7 +14,10 @@ fn source(size: Size, rate: FrameRate) -> PatternSource {
         rate,
         format: None,
     };
-    PatternSource::new(&Pattern::new("test", request), Instant::now())
+    PatternSource::new(
+        &Pattern::new("test", TestPicture::Bars, request),
+        Instant::now(),
+    )
 }
 
 fn picture(frame: &RawFrame) -> I420 {
@@ -87,6 +92,60 @@ fn a_late_reader_gets_the_latest_frame_and_no_burst() {
     assert_eq!(schedule.advance(at(25)), (2, at(20)));
     assert_eq!(schedule.advance(at(89)), (8, at(80)));
     assert_eq!(schedule.advance(at(89)), (9, at(90)));
+}
+
+#[test]
+fn noise_takes_the_bitrate_that_is_set_and_its_counter_stays_readable() {
+    for (width, height, bitrate) in [
+        (1280, 720, 2_500_000),
+        (640, 360, 2_000_000),
+        (320, 180, 150_000),
+    ] {
+        let (size, rate) = (Size::new(width, height), FrameRate::whole(30));
+        let settings = Settings {
+            size,
+            rate,
+            bitrate,
+        };
+        let mut encoder = Encoder::new(settings).unwrap();
+        let mut decoder = openh264::decoder::Decoder::new().unwrap();
+        let scene = Scene::new(size, TestPicture::Noise);
+        let mut frame = RawFrame {
+            data: Bytes::new(),
+            format: PixelFormat::I420,
+            size,
+            captured_at: Instant::now(),
+        };
+        let (seconds, mut bytes) = (4, 0);
+        let mut drawn = scene.background("test");
+        for n in 0..30 * seconds {
+            let elapsed = rate.interval() * n;
+            scene.draw(&mut drawn, n, elapsed, elapsed);
+            frame.data = Bytes::copy_from_slice(&drawn);
+            let at = frame.captured_at + elapsed;
+            let unit = encoder
+                .encode(&picture(&frame), at, n % 60 == 0)
+                .unwrap()
+                .unwrap();
+            bytes += unit.data.len();
+            let decoded = decoder.decode(&unit.data).unwrap().unwrap();
+            let mut seen = I420::new(size);
+            let stride = decoded.strides().0;
+            for (to, from) in seen
+                .y
+                .chunks_mut(width as usize)
+                .zip(decoded.y().chunks(stride))
+            {
+                to.copy_from_slice(&from[..width as usize]);
+            }
+            assert_eq!(read_counter(&seen), Some(n));
+        }
+        let taken = bytes as f64 * 8.0 / f64::from(seconds) / f64::from(bitrate);
+        assert!(
+            (0.8..1.2).contains(&taken),
+            "{taken} of {bitrate} at {size}"
+        );
+    }
 }
 
 proptest! {

@@ -1,0 +1,282 @@
+//! Every viewer of the daemon and the rules by which they are served, without sockets, threads or a clock: datagrams,
+//! pictures and alarms come in with their time, and what is to be sent goes to an [`Outbox`].
+
+use super::Sessions;
+use super::cache::Picture;
+use super::delivery::PORTION_INTERVAL;
+use super::demux::{Demux, Kind, ViewerId, kind};
+use super::feed::Feed;
+use super::outbox::{Outbox, Path};
+use super::peer::Event;
+use super::timers::Timers;
+use super::viewer::Viewer;
+use crate::metrics::{self, Histogram};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Called on other threads when there is something to do.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// All state of the media plane.
+pub struct Audience {
+    viewers: HashMap<ViewerId, Viewer>,
+    feeds: HashMap<String, Feed>,
+    demux: Demux,
+    timers: Timers,
+    /// Origin of the RTP timestamps.
+    epoch: Instant,
+    sessions: Sessions,
+    metrics: metrics::Rtc,
+    wake: Wake,
+}
+
+impl Audience {
+    /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
+    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
+        Self {
+            viewers: HashMap::new(),
+            feeds: HashMap::new(),
+            demux: Demux::default(),
+            timers: Timers::new(now),
+            epoch: now,
+            sessions,
+            metrics,
+            wake,
+        }
+    }
+
+    /// When [`fan_out`](Self::fan_out) and [`ring`](Self::ring) are due, even if nothing else happens. While there is no
+    /// room to send, portions are due when there is.
+    pub fn deadline(&mut self, has_room: bool) -> Option<Instant> {
+        let feeds = self.feeds.values().filter(|_| has_room);
+        let portions = feeds.filter_map(|feed| feed.portion_at);
+        portions.chain(self.timers.next()).min()
+    }
+
+    /// Takes in a viewer that was answered.
+    pub fn add(&mut self, now: Instant, viewer: Viewer, out: &mut impl Outbox) {
+        let id = viewer.id;
+        tracing::debug!(parent: &viewer.span, "answered");
+        self.demux.insert(id, &viewer.ufrag);
+        let channel = viewer.channel();
+        let feed = self
+            .feeds
+            .entry(channel.name().to_owned())
+            .or_insert_with(|| {
+                let wake = self.wake.clone();
+                Feed::new(channel, self.epoch, move || wake())
+            });
+        feed.viewers.push(id);
+        self.viewers.insert(id, viewer);
+        self.metrics.active.set(self.viewers.len() as i64);
+        self.settle(id, now, None, out);
+    }
+
+    /// Ends a session: farewell, tables, log.
+    pub fn end(&mut self, now: Instant, id: ViewerId, reason: &'static str, out: &mut impl Outbox) {
+        let Some(mut viewer) = self.viewers.remove(&id) else {
+            return;
+        };
+        // After a panic the core is not to be called again.
+        if reason != "panic" {
+            viewer.peer.close(now);
+            viewer.transmit(out, |_| ());
+            out.flush();
+        }
+        self.demux.remove(id, &viewer.ufrag);
+        self.timers.remove(id);
+        self.sessions.lock().remove(&viewer.session);
+        let name = viewer.channel().name();
+        if let Some(feed) = self.feeds.get_mut(name) {
+            feed.viewers.retain(|other| *other != id);
+            if feed.viewers.is_empty() {
+                self.feeds.remove(name);
+            }
+        }
+        self.metrics.active.set(self.viewers.len() as i64);
+        self.metrics.ended(reason);
+        let after = viewer.age(now);
+        let span = &viewer.span;
+        if reason == "connect_timeout" {
+            tracing::warn!(parent: span, "never connected: is the UDP port open for it?");
+        } else if viewer.is_connected() {
+            tracing::info!(parent: span, reason, ?after, "left");
+        } else {
+            tracing::debug!(parent: span, reason, ?after, "left before it connected");
+        }
+    }
+
+    /// Ends all sessions.
+    pub fn end_all(&mut self, now: Instant, reason: &'static str, out: &mut impl Outbox) {
+        let all: Vec<_> = self.viewers.keys().copied().collect();
+        all.into_iter()
+            .for_each(|id| self.end(now, id, reason, out));
+    }
+
+    /// Takes in a datagram.
+    pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8], out: &mut impl Outbox) {
+        let id = self.demux.find(path.remote, datagram);
+        let Some((id, viewer)) = id.and_then(|id| Some((id, self.viewers.get_mut(&id)?))) else {
+            self.metrics.unmatched.inc();
+            return;
+        };
+        if kind(datagram) == Some(Kind::Dtls) && !viewer.is_connected() {
+            // A keyframe that is made during the handshake is there when the viewer is.
+            let feed = self.feeds.get(viewer.channel().name());
+            if feed.is_some_and(|feed| feed.cache.start(now, None).is_none()) {
+                viewer.wants_keyframe(now);
+            }
+        }
+        let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
+        match received {
+            Ok(true) => self.settle(id, now, Some((path, datagram)), out),
+            Ok(false) => {
+                self.metrics.unmatched.inc();
+            }
+            Err(_) => self.end(now, id, "panic", out),
+        }
+    }
+
+    /// Wakes the viewers whose alarm went off.
+    pub fn ring(&mut self, now: Instant, out: &mut impl Outbox) {
+        while let Some(id) = self.timers.pop(now) {
+            let Some(viewer) = self.viewers.get_mut(&id) else {
+                continue;
+            };
+            let (at, reason) = viewer.end();
+            if at <= now {
+                self.end(now, id, reason, out);
+                continue;
+            }
+            match catch_unwind(AssertUnwindSafe(|| viewer.timeout(now))) {
+                Ok(()) => self.settle(id, now, None, out),
+                Err(_) => self.end(now, id, "panic", out),
+            }
+        }
+    }
+
+    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken. `received` is the
+    /// datagram that it was given, if it was that.
+    fn settle(
+        &mut self,
+        id: ViewerId,
+        now: Instant,
+        received: Option<(Path, &[u8])>,
+        out: &mut impl Outbox,
+    ) {
+        let Some(viewer) = self.viewers.get_mut(&id) else {
+            return;
+        };
+        // The core answers only what proves to be the viewer's.
+        let mut is_answered = false;
+        let demux = &mut self.demux;
+        viewer.transmit(out, |remote| {
+            demux.learn(id, remote);
+            is_answered |= received.is_some_and(|(path, _)| path.remote == remote);
+        });
+        if let Some((path, datagram)) = received.filter(|_| is_answered) {
+            viewer.proved(now, path, datagram);
+        }
+        let mut feed = self.feeds.get_mut(viewer.channel().name());
+        while let Some(event) = viewer.peer.poll_event() {
+            match event {
+                Event::Connected if viewer.connected(now) => {}
+                Event::Connected => return self.end(now, id, "no_media", out),
+                Event::Ended(reason) => return self.end(now, id, reason, out),
+            }
+            if let Some(feed) = feed.as_deref_mut() {
+                show(now, viewer, feed, &self.metrics, out);
+            }
+        }
+        let feedback = viewer.peer.feedback();
+        if feedback.heard {
+            viewer.reported(now, &feedback);
+        }
+        if let Some(feed) = feed.filter(|_| !feedback.lost.is_empty()) {
+            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
+            let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
+            self.metrics.retransmissions.inc_by(repeated);
+        }
+        if feedback.keyframe_requests > 0 {
+            let requests = feedback.keyframe_requests;
+            self.metrics.keyframe_requests.inc_by(requests);
+            viewer.wants_keyframe(now);
+        }
+        let (end, _) = viewer.end();
+        let deadline = viewer.peer.deadline().map_or(end, |at| at.min(end));
+        self.timers.set(id, deadline, now);
+    }
+
+    /// Sends new pictures, and what is left of earlier ones, as far as there is room. `clock` tells the time, which
+    /// passes while many are served.
+    pub fn fan_out(&mut self, clock: impl Fn() -> Instant, out: &mut impl Outbox) {
+        for feed in self.feeds.values_mut() {
+            let now = clock();
+            let viewer = feed.viewers.first().and_then(|id| self.viewers.get(id));
+            let is_new = viewer.is_some_and(|viewer| feed.take_in(now, viewer.channel()));
+            let is_due = feed.portion_at.is_some_and(|at| at <= now);
+            if !(is_new || is_due) {
+                continue;
+            }
+            feed.portion_at = None;
+            let mut packets = 0;
+            for (n, index) in feed.round().enumerate() {
+                let now = clock();
+                if out.is_blocked() {
+                    feed.portion_at = Some(now);
+                    break;
+                }
+                let Some(viewer) = self.viewers.get_mut(&feed.viewers[index]) else {
+                    continue;
+                };
+                packets += show(now, viewer, feed, &self.metrics, out);
+                if n == 0 && is_new {
+                    // It waits for no other's.
+                    out.flush();
+                    observe(&self.metrics.fan_out_first, clock(), feed, |p| p.encoded_at);
+                }
+            }
+            out.flush();
+            if packets > 0 && feed.portion_at.is_none() {
+                let now = clock();
+                observe(&self.metrics.fan_out_last, now, feed, |p| p.encoded_at);
+                observe(&self.metrics.latency, now, feed, |p| p.captured_at);
+            }
+        }
+    }
+}
+
+/// Sends a viewer its next portion. Returns the number of packets.
+fn show(
+    now: Instant,
+    viewer: &mut Viewer,
+    feed: &mut Feed,
+    metrics: &metrics::Rtc,
+    out: &mut impl Outbox,
+) -> usize {
+    let progress = viewer.show(now, &feed.cache, out);
+    if progress.needs_keyframe {
+        viewer.wants_keyframe(now);
+    }
+    if progress.is_behind {
+        let at = now + PORTION_INTERVAL;
+        feed.portion_at = Some(feed.portion_at.map_or(at, |other| other.min(at)));
+    }
+    metrics.packets.inc_by(progress.packets as u64);
+    metrics.pictures_skipped.inc_by(progress.skipped);
+    progress.packets
+}
+
+/// Notes the time since a moment in the newest picture's life.
+fn observe(histogram: &Histogram, now: Instant, feed: &Feed, since: fn(&Picture) -> Instant) {
+    if let Some(picture) = feed.cache.last() {
+        let time = now.saturating_duration_since(since(picture));
+        histogram.observe(time.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+#[path = "audience_tests.rs"]
+mod tests;

@@ -1,0 +1,240 @@
+//! The audience on bad networks, with viewers of an independent stack.
+
+use crate::rtc::simulation::{Client, Faults, Frame, Simulation};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Numbers of the first and the last picture, between which none is missing or out of order.
+fn gapless(frames: &[Frame]) -> (u32, u32) {
+    for pair in frames.windows(2) {
+        assert_eq!(pair[0].number + 1, pair[1].number);
+    }
+    (frames[0].number, frames[frames.len() - 1].number)
+}
+
+/// Time from joining to the first picture.
+fn wait(client: &Client) -> Duration {
+    client.shown.first().unwrap().at - client.joined
+}
+
+/// A round trip of 50 ms.
+const DISTANT: Faults = Faults {
+    delay: ms(25),
+    ..Faults::NONE
+};
+
+#[test]
+fn with_5_percent_lost_every_picture_arrives_whole_by_retransmission() {
+    for seed in 0..3 {
+        let mut network = Simulation::new(seed);
+        let client = network.join(DISTANT);
+        network.run(SECOND);
+        network.clients[client].faults = Faults {
+            loss: 0.05,
+            jitter: ms(5),
+            duplicates: 0.02,
+            ..DISTANT
+        };
+        network.run(20 * SECOND);
+        network.clients[client].faults = DISTANT;
+        network.run(SECOND);
+        let client = &network.clients[client];
+        let (first, last) = gapless(&client.frames);
+        assert!(
+            first < 10 && last + 8 > network.pictures(),
+            "{first} {last}"
+        );
+        assert_eq!(client.keyframe_requests, 0);
+    }
+}
+
+#[test]
+fn after_20_percent_were_lost_a_keyframe_mends_the_picture_within_a_second() {
+    for seed in 0..3 {
+        let mut network = Simulation::new(seed);
+        let client = network.join(DISTANT);
+        network.run(SECOND);
+        network.clients[client].faults.loss = 0.2;
+        network.run(10 * SECOND);
+        network.clients[client].faults.loss = 0.0;
+        network.run(SECOND);
+        let mended = network.clients[client].shown.len();
+        network.run(2 * SECOND);
+        let client = &network.clients[client];
+        let (_, last) = gapless(&client.shown[mended - 1..]);
+        assert!(last + 4 > network.pictures(), "{last}");
+    }
+}
+
+#[test]
+fn a_bad_link_hurts_only_its_own_viewer() {
+    let mut network = Simulation::new(1);
+    let good = network.join(DISTANT);
+    let bad = network.join(DISTANT);
+    network.run(SECOND);
+    network.clients[bad].faults.loss = 0.5;
+    network.run(10 * SECOND);
+    let client = &network.clients[good];
+    let (_, last) = gapless(&client.frames);
+    assert!(last + 4 > network.pictures());
+    // It asks again and again, but each keyframe costs the others quality.
+    let keyframes = network.keyframes.len();
+    assert!(keyframes <= 15, "{keyframes} keyframes");
+}
+
+#[test]
+fn a_viewer_who_joins_later_begins_at_a_recent_keyframe_or_is_made_one() {
+    let mut network = Simulation::new(1);
+    let first = network.join(Faults::NONE);
+    network.run(ms(200));
+    // Its keyframe is a few pictures old when the second is there.
+    let second = network.join(Faults::NONE);
+    network.run(SECOND);
+    assert_eq!(network.keyframes.len(), 1);
+    // Too old by now.
+    let third = network.join(Faults::NONE);
+    network.run(SECOND);
+    assert_eq!(network.keyframes.len(), 2);
+    for client in [first, second, third] {
+        let client = &network.clients[client];
+        // Four round trips of 20 ms for the handshakes, two frame intervals, a way of 10 ms.
+        assert!(wait(client) < ms(180), "{:?}", wait(client));
+        let (_, last) = gapless(&client.frames);
+        assert!(last + 3 > network.pictures());
+    }
+}
+
+#[test]
+fn a_crowd_that_joins_within_a_second_costs_three_keyframes() {
+    let mut network = Simulation::new(1);
+    network.join(Faults::NONE);
+    network.run(2 * SECOND);
+    let before = network.keyframes.len();
+    for _ in 0..100 {
+        network.join(Faults::NONE);
+        network.run(ms(10));
+    }
+    network.run(SECOND);
+    let keyframes = network.keyframes.len() - before;
+    assert!(keyframes <= 3, "{keyframes} keyframes");
+    for client in &network.clients {
+        assert!(wait(client) < ms(250), "{:?}", wait(client));
+    }
+}
+
+#[test]
+fn keyframes_leave_in_portions() {
+    let mut network = Simulation::new(1);
+    let first = network.join(Faults::NONE);
+    network.run(ms(250));
+    let second = network.join(Faults::NONE);
+    network.run(SECOND);
+    for client in [first, second] {
+        let sent = &network.clients[client].sent;
+        // A portion may be followed by the next picture's in the same millisecond.
+        let most = sent.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+        assert!(most.unwrap() <= 24, "{most:?} packets at once");
+    }
+    let keyframe = &network.clients[first].sent[..50];
+    let time = keyframe[49] - keyframe[0];
+    assert!((ms(3)..ms(17)).contains(&time), "{time:?}");
+}
+
+#[test]
+fn without_room_in_the_socket_whole_pictures_are_left_out_up_to_a_keyframe() {
+    let mut network = Simulation::new(1);
+    network.join(Faults::NONE);
+    network.join(DISTANT);
+    network.run(SECOND);
+    // So short that nothing is lost.
+    network.is_blocked = true;
+    network.run(ms(300));
+    network.is_blocked = false;
+    network.run(SECOND);
+    for client in &network.clients {
+        gapless(&client.frames);
+    }
+    network.is_blocked = true;
+    network.run(SECOND);
+    network.is_blocked = false;
+    let (unblocked, pictures) = (network.now, network.pictures());
+    network.run(SECOND);
+    for client in &network.clients {
+        let mut later = client.frames.iter().filter(|f| f.at > unblocked + ms(30));
+        assert!(
+            later.all(|frame| frame.number + 20 >= pictures),
+            "what is old is not sent"
+        );
+        let (_, last) = gapless(&client.shown[client.shown.len() - 20..]);
+        assert!(last + 4 > network.pictures());
+        // Every picture that arrived could be shown: none came without those that it builds on.
+        assert_eq!(client.frames, client.shown);
+        assert_eq!(client.keyframe_requests, 0);
+    }
+}
+
+#[test]
+fn a_viewer_who_is_not_heard_is_sent_nothing_until_it_is_back() {
+    let mut network = Simulation::new(1);
+    let away = network.join(DISTANT);
+    let other = network.join(DISTANT);
+    network.run(5 * SECOND);
+    network.clients[away].faults.loss = 1.0;
+    network.run(8 * SECOND);
+    let sent = network.clients[away].sent.len();
+    network.run(2 * SECOND);
+    assert_eq!(network.clients[away].sent.len(), sent);
+    network.clients[away].faults.loss = 0.0;
+    network.run(8 * SECOND);
+    let client = &network.clients[away];
+    let (_, last) = gapless(&client.shown[client.shown.len() - 20..]);
+    assert!(last + 4 > network.pictures());
+    gapless(&network.clients[other].frames);
+}
+
+#[test]
+fn one_more_viewer_and_packet_cost_no_allocation() {
+    let allocations = |viewers| {
+        let mut network = Simulation::new(1);
+        (0..viewers).for_each(|_| {
+            network.join(Faults::NONE);
+        });
+        network.run(3 * SECOND);
+        let counts = (0..20).map(|_| network.allocations_of_a_picture());
+        counts.sum::<u64>()
+    };
+    // What remains is done once for all: packetizing.
+    assert_eq!(allocations(20), allocations(1));
+}
+
+/// Not a test but what `scripts/bench-instructions.sh` counts the instructions of: 2.5 Mbit/s to twenty viewers, of
+/// whose packets one in a hundred is lost.
+fn cost(seconds: u32) {
+    let mut network = Simulation::new(1).with_pictures_of(10_300);
+    for _ in 0..20 {
+        network.join(Faults {
+            loss: 0.01,
+            ..DISTANT
+        });
+    }
+    network.run(seconds * SECOND);
+    let packets: usize = network.clients.iter().map(|c| c.sent.len()).sum();
+    eprintln!("packets: {packets}");
+}
+
+#[test]
+#[ignore = "a benchmark"]
+fn cost_of_2_seconds() {
+    cost(2);
+}
+
+#[test]
+#[ignore = "a benchmark"]
+fn cost_of_7_seconds() {
+    cost(7);
+}

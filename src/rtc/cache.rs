@@ -1,0 +1,194 @@
+//! A watched stream's pictures of the last seconds, packetized once for all viewers: what newcomers begin with, and
+//! what is sent again when it was lost.
+
+use super::packetize::packetize;
+use crate::media::AccessUnit;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Pictures between the last keyframe and now with which a newcomer still begins there: 0.4 s at 30 fps. With more, a
+/// fresh keyframe is smaller, and it is sooner on the screen.
+const MAX_REPLAY: u64 = 12;
+
+/// How old the keyframe may be that a newcomer begins with.
+const MAX_REPLAY_AGE: Duration = Duration::from_secs(1);
+
+/// How long pictures are kept: longer than any player waits for a lost packet.
+const MAX_AGE: Duration = Duration::from_secs(2);
+
+/// How many are kept at the most, [`MAX_AGE`] at 60 fps. The oldest goes.
+const MAX_PICTURES: usize = 128;
+
+/// One picture, packetized once for all viewers.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// Decoding can begin here.
+    pub keyframe: bool,
+    /// 90 kHz ticks since the media thread's epoch.
+    pub timestamp: u32,
+    /// The same moment on the wall clock (NTP format).
+    pub ntp: u64,
+    /// RTP payloads in order.
+    pub payloads: Arc<[Bytes]>,
+    /// When the sensor delivered it.
+    pub captured_at: Instant,
+    /// When the encoder returned it.
+    pub encoded_at: Instant,
+}
+
+impl Picture {
+    /// Packetizes an access unit.
+    pub fn new(now: Instant, unit: &AccessUnit, epoch: Instant) -> Self {
+        Self {
+            keyframe: unit.keyframe,
+            timestamp: rtp_timestamp(unit.captured_at, epoch),
+            ntp: ntp(now.saturating_duration_since(unit.captured_at)),
+            payloads: packetize(&unit.data).into(),
+            captured_at: unit.captured_at,
+            encoded_at: unit.encoded_at,
+        }
+    }
+}
+
+/// The pictures, numbered in order from 0.
+#[derive(Debug, Default)]
+pub struct Cache {
+    pictures: VecDeque<Picture>,
+    /// Number of the next one.
+    end: u64,
+    /// Number of the last keyframe.
+    keyframe: Option<u64>,
+}
+
+impl Cache {
+    /// The number that the next picture will have.
+    pub const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Adds a picture, and forgets those that are too old.
+    pub fn push(&mut self, picture: Picture) {
+        let now = picture.captured_at;
+        let is_stale = |old: &Picture| now.saturating_duration_since(old.captured_at) > MAX_AGE;
+        while self.pictures.len() == MAX_PICTURES || self.pictures.front().is_some_and(is_stale) {
+            self.pictures.pop_front();
+        }
+        if picture.keyframe {
+            self.keyframe = Some(self.end);
+        }
+        self.end += 1;
+        self.pictures.push_back(picture);
+    }
+
+    /// A picture that is still kept.
+    pub fn get(&self, number: u64) -> Option<&Picture> {
+        let age = usize::try_from(self.end.checked_sub(number)?).ok()?;
+        self.pictures.get(self.pictures.len().checked_sub(age)?)
+    }
+
+    /// Where a viewer can begin that was sent nothing past `after`: the last keyframe, if it is a few pictures old at the most.
+    pub fn start(&self, now: Instant, after: Option<u64>) -> Option<u64> {
+        let number = self.keyframe.filter(|number| Some(*number) > after)?;
+        let picture = self.get(number)?;
+        // A source that has died since is not shown as if it lived.
+        let is_fresh = now.saturating_duration_since(picture.captured_at) <= MAX_REPLAY_AGE;
+        (is_fresh && self.end - number <= MAX_REPLAY).then_some(number)
+    }
+
+    /// The newest picture.
+    pub fn last(&self) -> Option<&Picture> {
+        self.pictures.back()
+    }
+}
+
+/// The 90 kHz clock of RFC 6184, run by the capture times and wrapping at 32 bits.
+fn rtp_timestamp(at: Instant, epoch: Instant) -> u32 {
+    let ticks = |since: Duration| (since.as_micros() * 9 / 100) as u32;
+    // A frame may have been captured before the thread was started.
+    match at.checked_duration_since(epoch) {
+        Some(since) => ticks(since),
+        None => 0u32.wrapping_sub(ticks(epoch - at)),
+    }
+}
+
+/// The wall clock that long ago as an NTP timestamp: seconds since 1900, 32 bits of fraction (RFC 5905, 6).
+fn ntp(ago: Duration) -> u64 {
+    const FROM_1900_TO_1970: u64 = 2_208_988_800;
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(ago);
+    let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
+    (since_1970.as_secs() + FROM_1900_TO_1970) << 32 | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rtp_clock_runs_at_90_khz_from_before_the_epoch_through_its_wrap() {
+        let epoch = Instant::now() + Duration::from_secs(10);
+        let at = |ms: u64| rtp_timestamp(epoch + Duration::from_millis(ms), epoch);
+        assert_eq!(at(1000), 90_000);
+        let before = rtp_timestamp(epoch - Duration::from_secs(1), epoch);
+        assert_eq!(before.wrapping_add(90_000), 0);
+        // 2^32 ticks take 13 hours and a quarter.
+        let wrap = (1u64 << 32) * 1000 / 90_000;
+        assert_eq!(at(wrap + 1000).wrapping_sub(at(wrap)), 90_000);
+    }
+
+    fn picture(at: Instant, keyframe: bool) -> Picture {
+        Picture {
+            keyframe,
+            timestamp: 0,
+            ntp: 0,
+            payloads: Arc::new([]),
+            captured_at: at,
+            encoded_at: at,
+        }
+    }
+
+    #[test]
+    fn a_newcomer_begins_at_a_recent_keyframe() {
+        let now = Instant::now();
+        let mut cache = Cache::default();
+        cache.push(picture(now, false));
+        assert_eq!(cache.start(now, None), None, "no keyframe yet");
+        cache.push(picture(now, true));
+        cache.push(picture(now, false));
+        assert_eq!(cache.start(now, None), Some(1));
+        assert_eq!(cache.start(now, Some(0)), Some(1));
+        assert_eq!(cache.start(now, Some(1)), None, "it was sent that one");
+        cache.push(picture(now, true));
+        assert_eq!(cache.start(now, None), Some(3));
+        (1..MAX_REPLAY).for_each(|_| cache.push(picture(now, false)));
+        assert_eq!(cache.start(now, None), Some(3));
+        let later = now + 2 * MAX_REPLAY_AGE;
+        assert_eq!(cache.start(later, None), None, "too long ago");
+        cache.push(picture(now, false));
+        assert_eq!(cache.start(now, None), None, "too many since");
+    }
+
+    #[test]
+    fn pictures_are_found_by_number_until_they_are_old() {
+        let start = Instant::now();
+        let at = |n: u64| start + Duration::from_millis(10 * n);
+        let mut cache = Cache::default();
+        assert!(cache.get(0).is_none());
+        for n in 0..300 {
+            cache.push(picture(at(n), n == 0));
+        }
+        assert!(cache.get(300).is_none(), "not there yet");
+        assert_eq!(cache.get(299).unwrap().captured_at, at(299));
+        let oldest = 300 - MAX_PICTURES as u64;
+        assert_eq!(cache.get(oldest).unwrap().captured_at, at(oldest));
+        assert!(cache.get(oldest - 1).is_none(), "too many since");
+        let later = at(299) + MAX_AGE;
+        cache.push(picture(later, false));
+        assert_eq!(cache.get(299).unwrap().captured_at, at(299));
+        assert!(cache.get(298).is_none(), "too long ago");
+    }
+}

@@ -1,0 +1,187 @@
+//! One viewer's place in its stream: what it is sent next, and when it is sent less.
+//!
+//! A viewer is a cursor into the cache that all viewers of the stream share, so one that is slow holds no memory. It is
+//! sent pictures in portions, or, when it can't keep up, whole pictures less: none up to the next keyframe.
+
+use super::cache::{Cache, Picture};
+use super::egress::{Egress, Sent};
+use super::feedback::{Feedback, SentReports};
+use super::outbox::{Outbox, Path};
+use super::silence::Silence;
+use std::time::{Duration, Instant};
+
+/// Packets in one portion. Delta pictures up to 6 Mbit/s at 30 fps are smaller; a keyframe in one burst would overflow
+/// the queues of small routers.
+const PORTION: usize = 24;
+
+/// Portions that a picture has at the most, so that each is sent within half a frame interval at 30 fps.
+const PORTIONS: usize = 8;
+
+/// Time between two portions.
+pub const PORTION_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Pictures that a viewer may be behind: those that a newcomer begins with, and a quarter second at 30 fps.
+const MAX_BEHIND: u64 = 20;
+
+/// Time between two sender reports (RFC 3550, 6.2, for a session of this bandwidth).
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The next that a viewer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// That packet of that picture.
+    At { picture: u64, packet: usize },
+    /// A keyframe after that picture.
+    Waiting { after: Option<u64> },
+}
+
+/// What [`Delivery::advance`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Packets that were queued.
+    pub packets: usize,
+    /// There is more for the viewer, in [`PORTION_INTERVAL`].
+    pub is_behind: bool,
+    /// It can't go on without a keyframe.
+    pub needs_keyframe: bool,
+    /// The first picture that it is sent, or the first after an interruption.
+    pub begins: bool,
+    /// Pictures that it won't be sent.
+    pub skipped: u64,
+}
+
+/// What a sender report says (RFC 3550, 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The wall clock at the moment of `timestamp`.
+    pub ntp: u64,
+    /// In the viewer's RTP clock.
+    pub timestamp: u32,
+    /// What was sent.
+    pub sent: Sent,
+}
+
+/// A connected viewer's media.
+pub struct Delivery {
+    egress: Egress,
+    /// Where it goes.
+    pub path: Path,
+    place: Place,
+    silence: Silence,
+    next_report: Instant,
+    reports: SentReports,
+    round_trip: Option<Duration>,
+}
+
+impl Delivery {
+    /// Begins with the next keyframe.
+    pub fn new(now: Instant, egress: Egress, path: Path) -> Self {
+        Self {
+            egress,
+            path,
+            place: Place::Waiting { after: None },
+            silence: Silence::default(),
+            next_report: now,
+            reports: SentReports::default(),
+            round_trip: None,
+        }
+    }
+
+    /// The viewer proved that it is there.
+    pub fn heard(&mut self, now: Instant) {
+        self.silence.heard(now);
+    }
+
+    /// Takes in what the viewer says of its reception.
+    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+        self.egress.arrived(now, &feedback.arrivals);
+        let reception = feedback.reception.as_ref();
+        let round_trip = reception.and_then(|reception| self.reports.round_trip(now, reception));
+        self.round_trip = round_trip.or(self.round_trip);
+    }
+
+    /// Sends the next portion.
+    pub fn advance(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) -> Progress {
+        let mut progress = Progress::default();
+        if self.silence.is_long(now) {
+            self.skip(cache, &mut progress);
+            return progress;
+        }
+        loop {
+            let (picture, packet) = match self.place {
+                Place::At { picture, packet } => (picture, packet),
+                Place::Waiting { after } => {
+                    let Some(picture) = cache.start(now, after) else {
+                        progress.needs_keyframe = true;
+                        return progress;
+                    };
+                    progress.begins = true;
+                    (picture, 0)
+                }
+            };
+            if picture == cache.end() {
+                return progress;
+            }
+            let found = cache
+                .get(picture)
+                .filter(|_| cache.end() - picture <= MAX_BEHIND);
+            let Some(found) = found else {
+                self.skip(cache, &mut progress);
+                continue;
+            };
+            let portion = found.payloads.len().div_ceil(PORTIONS).max(PORTION);
+            let Some(room) = portion.checked_sub(progress.packets).filter(|&n| n > 0) else {
+                progress.is_behind = true;
+                return progress;
+            };
+            let end = found.payloads.len().min(packet + room);
+            self.egress
+                .send(now, picture, found, packet..end, self.path, out);
+            progress.packets += end - packet;
+            let is_whole = end == found.payloads.len();
+            self.place = Place::At {
+                picture: picture + u64::from(is_whole),
+                packet: if is_whole { 0 } else { end },
+            };
+        }
+    }
+
+    /// Leaves out what there is, up to the next keyframe.
+    fn skip(&mut self, cache: &Cache, progress: &mut Progress) {
+        if let Place::At { picture, .. } = self.place {
+            progress.skipped += cache.end() - picture;
+            self.place = Place::Waiting {
+                after: Some(picture),
+            };
+        }
+    }
+
+    /// Sends lost packets again. Returns how many.
+    pub fn repeat(
+        &mut self,
+        now: Instant,
+        lost: &[u16],
+        cache: &Cache,
+        out: &mut impl Outbox,
+    ) -> u64 {
+        let Self { egress, path, .. } = self;
+        let repeated = lost
+            .iter()
+            .filter(|number| egress.repeat(now, **number, cache, *path, out));
+        repeated.count() as u64
+    }
+
+    /// What is to be reported, if that is due: about the newest picture.
+    pub fn report(&mut self, now: Instant, newest: &Picture) -> Option<Report> {
+        if now < self.next_report {
+            return None;
+        }
+        self.next_report = now + REPORT_INTERVAL;
+        self.reports.sent(now, newest.ntp);
+        Some(Report {
+            ntp: newest.ntp,
+            timestamp: self.egress.timestamp(newest.timestamp),
+            sent: self.egress.sent(),
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
+
+use crate::config::PlayoutDelay;
+use crate::hub::{Hub, Notify, Subscription};
+use crate::media::AccessUnit;
+use crate::metrics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a stream is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What the encoder aims at, in bits per second.
+    pub bitrate: u32,
+    /// How long viewers hold pictures back.
+    pub playout_delay: PlayoutDelay,
+}
+
+/// Shared by the thread that makes the pictures and those that send them on; neither waits for the other.
+pub struct Channel {
+    name: String,
+    hub: Hub,
+    keyframe_requested: AtomicBool,
+    metrics: metrics::Stream,
+    terms: Terms,
+}
+
+impl Channel {
+    /// A channel without pictures yet.
+    pub fn new(name: String, terms: Terms, metrics: metrics::Stream) -> Self {
+        Self {
+            name,
+            hub: Hub::default(),
+            keyframe_requested: AtomicBool::new(false),
+            metrics,
+            terms,
+        }
+    }
+
+    /// The stream's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is sent.
+    pub const fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// The part of the metrics that counts this stream.
+    pub const fn metrics(&self) -> &metrics::Stream {
+        &self.metrics
+    }
+
+    /// Hands an access unit to all who watch.
+    pub fn publish(&self, unit: Arc<AccessUnit>) {
+        self.hub.publish(unit);
+    }
+
+    /// Access units from the next keyframe on; `notify` is called after each.
+    pub fn subscribe(&self, notify: Notify) -> Subscription {
+        self.hub.subscribe(notify)
+    }
+
+    /// Asks for a keyframe. Requests are coalesced and rate-limited (see `policy`).
+    pub fn request_keyframe(&self) {
+        self.keyframe_requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a keyframe was asked for since the last call.
+    pub fn take_keyframe_request(&self) -> bool {
+        self.keyframe_requested.swap(false, Ordering::Relaxed)
+    }
+}
