@@ -209,7 +209,7 @@ impl Audience {
         let mut feed = self.feeds.get_mut(viewer.channel().name());
         while let Some(event) = viewer.peer.poll_event() {
             match event {
-                Event::Connected if viewer.connected(now) => {}
+                Event::Connected if viewer.connected(now, &self.metrics.viewers) => {}
                 Event::Connected => return self.end(now, id, "no_media", out),
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }

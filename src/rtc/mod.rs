@@ -11,7 +11,6 @@ mod candidates;
 mod delivery;
 mod demux;
 mod early;
-#[expect(dead_code, reason = "no estimate is shown yet")]
 mod egress;
 mod estimate;
 mod extensions;

@@ -12,7 +12,7 @@ use super::peer::Peer;
 use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::media::AccessUnit;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -240,6 +240,8 @@ pub struct Simulation {
     sent: Sent,
     network: Network,
     policy: Keyframes,
+    /// What the daemon knows of its viewers.
+    pub stats: metrics::Viewers,
     next_frame: Instant,
     pictures: u32,
     picture_len: u32,
@@ -256,6 +258,7 @@ impl Simulation {
             clients: Vec::new(),
             keyframes: Vec::new(),
             is_blocked: false,
+            stats: metrics.rtc().viewers,
             audience: Audience::new(now, sessions, metrics.rtc(), wake),
             channel: Arc::new(Channel::new(
                 "test".into(),
