@@ -236,7 +236,7 @@ fn what_is_known_of_each_viewer_is_shown() {
     // A path without a bottleneck carries more than it is sent: four packets of 1.2 kB a picture.
     assert!(good.estimate().unwrap() > 1_000_000);
     assert_eq!((good.loss(), good.retransmissions.get()), (Some(0.0), 0));
-    assert!(bad.loss().unwrap() > 0.0 && bad.retransmissions.get() > 50);
+    assert!(bad.retransmissions.get() > 50);
     assert!(bad.nacks.get() >= bad.retransmissions.get());
 }
 
