@@ -11,10 +11,9 @@ use super::packetize::nal_units;
 use super::peer::Peer;
 use super::udp::Batch;
 use super::viewer::Viewer;
-use crate::config::PlayoutDelay;
 use crate::media::AccessUnit;
 use crate::metrics::Metrics;
-use crate::stream::{Channel, Keyframes};
+use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -65,7 +64,7 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         &credentials,
         &offer,
         sources,
-        PlayoutDelay::default(),
+        Terms::default(),
     )
     .unwrap();
     let local = Local {
@@ -260,7 +259,7 @@ impl Simulation {
             audience: Audience::new(now, sessions, metrics.rtc(), wake),
             channel: Arc::new(Channel::new(
                 "test".into(),
-                PlayoutDelay::default(),
+                Terms::default(),
                 metrics.stream("test"),
             )),
             sent: Sent::default(),
