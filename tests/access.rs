@@ -90,6 +90,7 @@ fn as_installed_other_machines_need_a_token_and_this_one_does_not() {
         "/api/streams",
         "/api/streams/camera",
         "/metrics",
+        "/api/viewers",
         "/api/streams/none",
     ] {
         let reply = ask(&daemon, "GET", path, &[]);
@@ -281,10 +282,12 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         ("/api/streams/porch", 403),
         ("/api/streams/nowhere", 403),
         ("/metrics", 403),
+        ("/api/viewers", 403),
     ] {
         let reply = with(&daemon, path, link);
         assert_eq!(reply.status, status, "{path}");
-        let scope = if path == "/metrics" { "admin" } else { "view" };
+        let is_all = ["/metrics", "/api/viewers"].contains(&path);
+        let scope = if is_all { "admin" } else { "view" };
         let error = format!("error=\"insufficient_scope\", scope=\"{scope}\"");
         assert_eq!(challenge(&reply).contains(&error), status == 403, "{path}");
     }

@@ -264,6 +264,7 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
         Resource::Session { stream, id } => whep::end(context, stream, id),

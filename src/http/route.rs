@@ -23,6 +23,8 @@ pub enum Resource<'a> {
     Streams,
     /// The state of one.
     Stream(&'a str),
+    /// Figures of single viewers.
+    Viewers,
     /// WHEP: of the named stream, or of the default one.
     Whep(Option<&'a str>),
     /// The offer exchange in JSON, likewise.
@@ -49,6 +51,7 @@ impl<'a> Resource<'a> {
             ["metrics"] => Self::Metrics,
             ["assets", name] => Self::Asset(name),
             ["api", "streams"] => Self::Streams,
+            ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
@@ -74,7 +77,8 @@ impl<'a> Resource<'a> {
             | Self::Ready
             | Self::Metrics
             | Self::Streams
-            | Self::Stream(_) => &[Method::GET, Method::HEAD],
+            | Self::Stream(_)
+            | Self::Viewers => &[Method::GET, Method::HEAD],
             Self::Whep(_) | Self::JsonOffer(_) => &[Method::POST],
             Self::Session { .. } => &[Method::DELETE],
         }
@@ -94,7 +98,8 @@ impl<'a> Resource<'a> {
             | Self::Authority
             | Self::Health
             | Self::Ready
-            | Self::Metrics => false,
+            | Self::Metrics
+            | Self::Viewers => false,
         }
     }
 
@@ -109,6 +114,7 @@ impl<'a> Resource<'a> {
             Self::Metrics => "metrics",
             Self::Streams => "streams",
             Self::Stream(_) => "stream",
+            Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
             Self::Session { .. } => "session",
@@ -138,6 +144,7 @@ mod tests {
             ("/assets/player.js", Some(Resource::Asset("player.js"))),
             ("/api/streams", Some(Resource::Streams)),
             ("/api/streams/cam", Some(Resource::Stream("cam"))),
+            ("/api/viewers", Some(Resource::Viewers)),
             ("/whep", Some(Resource::Whep(None))),
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep", Some(Resource::Whep(Some("cam")))),

@@ -26,6 +26,7 @@ mod reactor;
 mod silence;
 #[cfg(test)]
 mod simulation;
+mod srtcp;
 mod srtp;
 mod timers;
 mod udp;
