@@ -10,7 +10,7 @@ use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, Config};
 use crate::encode::Encoder;
-use crate::http::{self, Context};
+use crate::http::{self, Context, Cors};
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
@@ -165,6 +165,8 @@ impl Daemon {
         let context = Arc::new(Context {
             streams: streams.clone(),
             plane: plane.clone(),
+            cors: Cors::new(self.config.http.cors_origins),
+            whep: self.config.whep,
             metrics,
             shutdown: shutdown.clone(),
         });

@@ -1,4 +1,4 @@
-//! Addresses in the configuration: where the daemon listens and under which it is reached.
+//! Addresses in the configuration: where the daemon listens, under which it is reached, and who may use it.
 
 use super::value::{Parsed, shown, wrong_type};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -53,5 +53,25 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
             "{quoted} is not an address; write \":{port}\" for every address of the machine"
         )),
         _ => Err(format!("{quoted} is not {LISTEN}")),
+    }
+}
+
+/// A page's origin (RFC 6454), or `*` for all.
+pub(super) fn origin(value: &DeValue<'_>) -> Parsed<String> {
+    const EXPECTED: &str = "an origin, such as \"https://example.org\", or \"*\" for all";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    // Browsers send it in lower case.
+    let text = text.to_ascii_lowercase();
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    match host {
+        Some(host) if host.contains(['/', '?', '#', '@']) => Err(format!(
+            "{} is more than an origin; write only scheme, host and port, without a slash at the end",
+            shown(value)
+        )),
+        Some(host) if !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()) => Ok(text),
+        None if text == "*" => Ok(text),
+        _ => Err(format!("{} is not {EXPECTED}", shown(value))),
     }
 }

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\n[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
+        config.http.cors_origins,
         config.rtc.listen,
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
         config
@@ -19,6 +20,20 @@ fn written(config: &Config, terse: bool) -> String {
                 format!("[state]\ndirectory = {:?}\n", path.to_str().unwrap())
             }),
     );
+    text += &format!(
+        "[whep]\ncamera_down = \"{}\"\nrequire_if_match = {}\nice_servers = [",
+        config.whep.camera_down.name(),
+        config.whep.require_if_match,
+    );
+    for IceServer { url, login } in &config.whep.ice_servers {
+        text += &match login {
+            Some((name, word)) => {
+                format!("{{ url = {url:?}, username = {name:?}, credential = {word:?} }},")
+            }
+            None => format!("{url:?},"),
+        };
+    }
+    text += "]\n";
     for stream in &config.streams {
         let source = match &stream.source {
             Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
@@ -92,8 +107,27 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_whep()(
+        refuse: bool,
+        require_if_match: bool,
+        hosts in proptest::collection::hash_set("[a-z0-9.-]{1,20}", 0..3),
+        login in proptest::option::of(("[ -~]{1,20}", "[ -~]{1,20}")),
+    ) -> Whep {
+        let scheme = if login.is_some() { "turn" } else { "stun" };
+        let server = |host| IceServer { url: format!("{scheme}:{host}"), login: login.clone() };
+        Whep {
+            camera_down: if refuse { CameraDown::Refuse } else { CameraDown::Wait },
+            require_if_match,
+            ice_servers: hosts.into_iter().map(server).collect(),
+        }
+    }
+}
+
+prop_compose! {
     fn any_config()(
         http: SocketAddr,
+        origins in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        whep in any_whep(),
         rtc: SocketAddr,
         state in proptest::option::of("/[ -~]{0,20}"),
         external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
@@ -109,12 +143,13 @@ prop_compose! {
         let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
         let external = external.into_iter();
         Config {
-            http: Http { listen: plain(http) },
+            http: Http { listen: plain(http), cors_origins: origins.into_iter().collect() },
             rtc: Rtc {
                 listen: plain(rtc),
                 external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
             },
             state: State { directory: state.map(PathBuf::from) },
+            whep,
             streams,
         }
     }

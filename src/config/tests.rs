@@ -41,11 +41,19 @@ fn a_file_with_every_key_means_what_it_says() {
         r#"
         [http]
         listen = "127.0.0.1:80"
+        cors_origins = ["https://Example.org", "http://[::1]:3000"]
         [rtc]
         listen = ":5000"
         external_addresses = ["203.0.113.7", "2001:db8::7"]
         [state]
         directory = "/var/lib/fanlight"
+        [whep]
+        camera_down = "refuse"
+        require_if_match = false
+        ice_servers = [
+            "stun:stun.example.org",
+            { url = "turn:turn.example.org?transport=tcp", username = "u", credential = "p" },
+        ]
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
@@ -69,6 +77,12 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.rtc.external_addresses.len(), 2);
     let directory = Some("/var/lib/fanlight".into());
     assert_eq!(config.state.directory, directory);
+    let origins = ["https://example.org", "http://[::1]:3000"];
+    assert_eq!(config.http.cors_origins, origins);
+    assert_eq!(config.whep.camera_down, CameraDown::Refuse);
+    assert!(!config.whep.require_if_match);
+    let login = config.whep.ice_servers[1].login.as_ref().unwrap();
+    assert_eq!((login.0.as_str(), login.1.as_str()), ("u", "p"));
     let door = Stream {
         name: "door".to_owned(),
         source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
@@ -424,6 +438,50 @@ fn the_state_directory_is_a_path_from_the_root_on() {
             "{complaint}"
         );
     }
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    let told = |origin: &str| complaint(&format!("[http]\ncors_origins = [\"{origin}\"]"));
+    for (origin, part) in [
+        ("https://example.org/", "without a slash at the end"),
+        ("https://example.org/page", "more than an origin"),
+        ("example.org", "is not an origin"),
+        ("https://", "is not an origin"),
+        ("null", "is not an origin"),
+        ("ftp://example.org", "is not an origin"),
+    ] {
+        let complaint = told(origin);
+        assert!(complaint.contains(part), "{complaint}");
+    }
+}
+
+#[test]
+fn ice_servers_are_whole_or_refused() {
+    let told = |server: &str| complaint(&format!("[whep]\nice_servers = [{server}]"));
+    for (server, part) in [
+        ("1", "is a number; expected \"stun:HOST\""),
+        ("\"http:a\"", "is not the URL of a STUN or TURN server"),
+        ("\"turn:a\"", "wants a user name and a password"),
+        ("{ url = \"turn:a\", username = \"u\" }", "go together"),
+        ("{ url = \"turn:a\", user = \"u\" }", "unknown key \"user\""),
+        ("{ username = \"u\", credential = \"p\" }", "has no url"),
+        (
+            "{ url = \"stun:a\", username = \"u\", credential = \"p\" }",
+            "knows no users",
+        ),
+        (
+            "{ url = \"turn:a\", username = \"ü\", credential = \"p\" }",
+            "username must be printable ASCII",
+        ),
+        ("\"stun:a\", \"stun:a\"", "stun:a is there twice"),
+    ] {
+        let complaint = told(server);
+        assert!(complaint.contains(part), "{server}: {complaint}");
+        assert!(complaint.contains("whep.ice_servers["), "{complaint}");
+    }
+    let complaint = complaint("[whep]\ncamera_down = \"slate\"");
+    assert!(complaint.contains("is not \"wait\" or \"refuse\""));
 }
 
 #[test]

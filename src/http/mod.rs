@@ -3,10 +3,15 @@
 
 mod api;
 mod assets;
+mod cors;
+mod links;
 mod respond;
 mod route;
 mod whep;
 
+pub use cors::Cors;
+
+use crate::config;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
@@ -14,7 +19,7 @@ use crate::stream::Streams;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use respond::{Error, Reply};
@@ -41,6 +46,10 @@ pub struct Context {
     pub streams: Streams,
     /// Makes and ends sessions.
     pub plane: Arc<Plane>,
+    /// Who may use the daemon from pages of other origins.
+    pub cors: Cors,
+    /// How the offer exchange behaves.
+    pub whep: config::Whep,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -115,12 +124,13 @@ fn connection(
 
 async fn handle(context: &Context, request: Request<Incoming>, reached: Option<IpAddr>) -> Reply {
     let method = request.method().clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         return Error::NotFound(format!("there is nothing at {path}")).into();
     };
-    let reply = if method == Method::OPTIONS {
-        respond::preflight(&resource)
+    let mut reply = if method == Method::OPTIONS {
+        context.cors.preflight(&resource)
     } else if resource.methods().contains(&method) {
         serve_resource(context, &resource, request, reached)
             .await
@@ -129,7 +139,8 @@ async fn handle(context: &Context, request: Request<Incoming>, reached: Option<I
         Error::MethodNotAllowed(resource.methods()).into()
     };
     tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
-    respond::with_cors(reply, &resource)
+    context.cors.apply(&mut reply, &resource, origin.as_ref());
+    reply
 }
 
 /// The one place where resources meet the code that serves them. The method is one that the resource allows.
@@ -152,8 +163,16 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
+        Resource::Session { stream, id } if is_read(request.method()) => {
+            whep::session(context, stream, id)
+        }
         Resource::Session { stream, id } => whep::end(context, stream, id),
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }

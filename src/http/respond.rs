@@ -1,17 +1,27 @@
 //! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
 
-use super::route::Resource;
 use crate::rtc::{AnswerError, OfferError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+use std::time::Duration;
+
+/// Media types of bodies.
+pub const SDP: &str = "application/sdp";
+/// See [`SDP`].
+pub const JSON: &str = "application/json";
+/// ICE only (RFC 8840, 9).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// A complete reply.
 pub type Reply = Response<Full<Bytes>>;
 
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+/// Linked Data Platform 1.0, 7.1.
+pub const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+/// RFC 5789, 3.1.
+pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// What can be wrong with a request, or with us.
 #[derive(Debug)]
@@ -30,6 +40,8 @@ pub enum Error {
     Malformed(String),
     /// The body is well-formed and of no use.
     Unusable(String),
+    /// The camera is down, as the sentence says; it is tried again after that time.
+    CameraDown(String, Duration),
     /// Too much to do.
     Overloaded,
     /// The daemon is ending.
@@ -58,14 +70,18 @@ impl Error {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::CameraDown(..) => StatusCode::CONFLICT,
             Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn detail(self) -> String {
         match self {
-            Self::NotFound(detail) | Self::Malformed(detail) | Self::Unusable(detail) => detail,
-            Self::MethodNotAllowed(methods) => format!("this URL takes {}", text_of(methods)),
+            Self::NotFound(detail)
+            | Self::Malformed(detail)
+            | Self::Unusable(detail)
+            | Self::CameraDown(detail, _) => detail,
+            Self::MethodNotAllowed(methods) => format!("this URL takes {}", names_of(methods)),
             Self::UnsupportedMediaType(expected) => {
                 format!("the body must be sent with content-type: {expected}")
             }
@@ -79,13 +95,22 @@ impl Error {
     /// The header that tells a client what to do instead.
     fn header(&self) -> Option<(HeaderName, String)> {
         match self {
-            Self::MethodNotAllowed(methods) => Some((header::ALLOW, text_of(methods))),
+            Self::MethodNotAllowed(methods) => Some((header::ALLOW, names_of(methods))),
+            // RFC 5789, 2.2, for a patch.
+            Self::UnsupportedMediaType(FRAGMENT) => Some((ACCEPT_PATCH, FRAGMENT.to_owned())),
             Self::UnsupportedMediaType(expected) => Some((ACCEPT_POST, (*expected).to_owned())),
-            Self::Overloaded => Some((header::RETRY_AFTER, "1".into())),
-            Self::Stopping => Some((header::RETRY_AFTER, "5".into())),
+            Self::CameraDown(_, wait) => Some(retry_after(*wait)),
+            Self::Overloaded => Some(retry_after(Duration::from_secs(1))),
+            Self::Stopping => Some(retry_after(Duration::from_secs(5))),
             _ => None,
         }
     }
+}
+
+/// Whole seconds, one at least: 0 would invite to ask at once (RFC 9110, 10.2.3).
+fn retry_after(wait: Duration) -> (HeaderName, String) {
+    let seconds = wait.as_secs_f64().ceil().max(1.0);
+    (header::RETRY_AFTER, seconds.to_string())
 }
 
 /// RFC 9457.
@@ -128,6 +153,19 @@ pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     reply
 }
 
+/// No body.
+pub fn empty() -> Full<Bytes> {
+    Full::default()
+}
+
+/// Done, and nothing to say.
+pub fn no_content() -> Reply {
+    let mut reply = Response::new(empty());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut reply, header::CACHE_CONTROL, "no-store");
+    reply
+}
+
 /// A line for people.
 pub fn text(body: &'static str) -> Reply {
     typed("text/plain; charset=utf-8", body)
@@ -155,35 +193,8 @@ pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
     }
 }
 
-fn text_of(methods: &[Method]) -> String {
+/// What `Allow` says.
+pub fn names_of(methods: &[Method]) -> String {
     let names = methods.iter().map(Method::as_str);
     names.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
-}
-
-/// The reply to OPTIONS, a browser's preflight request for one.
-pub fn preflight(resource: &Resource<'_>) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    let methods = text_of(resource.methods());
-    set(&mut reply, header::ALLOW, &methods);
-    if let Resource::Whep(_) = resource {
-        set(&mut reply, ACCEPT_POST, "application/sdp");
-    }
-    if resource.is_shared() {
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_METHODS, &methods);
-        let headers = "authorization, content-type, if-match";
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
-        set(&mut reply, header::ACCESS_CONTROL_MAX_AGE, "86400");
-    }
-    reply
-}
-
-/// Lets pages of other origins read the reply, where the resource is meant for them.
-pub fn with_cors(mut reply: Reply, resource: &Resource<'_>) -> Reply {
-    if resource.is_shared() {
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-        let exposed = "location, retry-after";
-        set(&mut reply, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
-    reply
 }

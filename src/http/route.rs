@@ -39,7 +39,12 @@ impl<'a> Resource<'a> {
     pub fn decode(path: &'a str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
         let segments: Vec<&str> = path.split('/').collect();
-        Some(match segments[..] {
+        let segments = match &segments[..] {
+            // A slash too many at the end of a URL that programs use costs nobody anything.
+            [rest @ .., ""] if rest.iter().any(|word| matches!(*word, "whep" | "offer")) => rest,
+            all => all,
+        };
+        Some(match *segments {
             [""] => Self::Page(None),
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
@@ -49,6 +54,7 @@ impl<'a> Resource<'a> {
             ["api", "streams", name] => Self::Stream(name),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
+            ["whep", stream, id] => Self::Session { stream, id },
             ["offer"] => Self::JsonOffer(None),
             ["assets" | "api" | "offer", ..] => return None,
             [stream, "whep"] => Self::Whep(Some(stream)),
@@ -71,8 +77,9 @@ impl<'a> Resource<'a> {
             | Self::Metrics
             | Self::Streams
             | Self::Stream(_) => &[Method::GET, Method::HEAD],
-            Self::Whep(_) | Self::JsonOffer(_) => &[Method::POST],
-            Self::Session { .. } => &[Method::DELETE],
+            Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
+            Self::JsonOffer(_) => &[Method::POST],
+            Self::Session { .. } => &[Method::GET, Method::HEAD, Method::DELETE],
         }
     }
 
@@ -122,7 +129,12 @@ mod tests {
             ("/", Some(Resource::Page(None))),
             ("/cam", Some(Resource::Page(Some("cam")))),
             ("/cam/", Some(Resource::PageWithSlash("cam"))),
-            ("/whep/", Some(Resource::Whep(Some("")))),
+            ("/whep/", Some(Resource::Whep(None))),
+            ("/cam/whep/", Some(Resource::Whep(Some("cam")))),
+            ("/whep/cam/", Some(Resource::Whep(Some("cam")))),
+            ("/cam/whep/x1/", Some(session)),
+            ("/offer/", Some(Resource::JsonOffer(None))),
+            ("/cam/offer/", Some(Resource::JsonOffer(Some("cam")))),
             ("/healthz", Some(Resource::Health)),
             ("/readyz", Some(Resource::Ready)),
             ("/metrics", Some(Resource::Metrics)),
@@ -133,6 +145,7 @@ mod tests {
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep/x1", Some(session)),
+            ("/whep/cam/x1", Some(session)),
             ("/offer", Some(Resource::JsonOffer(None))),
             ("/cam/offer", Some(Resource::JsonOffer(Some("cam")))),
             ("", None),

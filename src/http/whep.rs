@@ -1,7 +1,8 @@
-//! The offer exchange: WHEP (draft-ietf-wish-whep), and the same in JSON for scripts and pages that speak that.
+//! The offer exchange: WHEP (draft-ietf-wish-whep-03), and the same in JSON for scripts and pages that speak that.
 
-use super::Context;
-use super::respond::{self, Error, Reply};
+use super::respond::{self, ACCEPT_PATCH, Error, FRAGMENT, JSON, Reply, SDP};
+use super::{Context, links};
+use crate::config::CameraDown;
 use crate::rtc::Session;
 use crate::stream::Stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -10,15 +11,12 @@ use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of an offer. A browser's with every codec and candidate has about ten thousand.
 const MAX_OFFER: usize = 128 << 10;
 /// A client must send its offer in that time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-const SDP: &str = "application/sdp";
-const JSON: &str = "application/json";
 
 /// `{"type":"offer","sdp":…}` and `{"type":"answer","sdp":…}`, as browsers serialize descriptions.
 #[derive(Serialize, Deserialize)]
@@ -35,10 +33,12 @@ pub async fn offer(
     request: Request<Incoming>,
     reached: Option<IpAddr>,
 ) -> Result<Reply, Error> {
-    let stream = find(context, stream)?;
+    let stream = watchable(context, stream)?;
+    let path = request.uri().path().to_owned();
     let offer = body(request, SDP).await?;
-    let Session { id, answer } = context.plane.answer(&offer, stream, reached)?;
-    Ok(created(respond::typed(SDP, answer), stream, &id))
+    let session = context.plane.answer(&offer, stream, reached)?;
+    let reply = respond::typed(SDP, session.answer.clone());
+    Ok(created(context, reply, &path, stream, &session))
 }
 
 /// `POST` an offer in JSON: 201, the answer in JSON, and where the session is.
@@ -48,7 +48,8 @@ pub async fn json_offer(
     request: Request<Incoming>,
     reached: Option<IpAddr>,
 ) -> Result<Reply, Error> {
-    let stream = find(context, stream)?;
+    let stream = watchable(context, stream)?;
+    let path = request.uri().path().to_owned();
     let text = body(request, JSON).await?;
     let offer: Description = serde_json::from_str(&text).map_err(|error| {
         Error::Malformed(format!(
@@ -59,12 +60,13 @@ pub async fn json_offer(
         let detail = "the description's type must be \"offer\"";
         return Err(Error::Malformed(detail.into()));
     }
-    let Session { id, answer } = context.plane.answer(&offer.sdp, stream, reached)?;
+    let session = context.plane.answer(&offer.sdp, stream, reached)?;
     let answer = Description {
         kind: "answer".into(),
-        sdp: answer,
+        sdp: session.answer.clone(),
     };
-    Ok(created(respond::json(&answer), stream, &id))
+    let reply = respond::json(&answer);
+    Ok(created(context, reply, &path, stream, &session))
 }
 
 /// `DELETE` a session.
@@ -72,15 +74,75 @@ pub fn end(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
     if context.plane.end(stream, id) {
         Ok(respond::text("the session is over\n"))
     } else {
-        Err(Error::NotFound("there is no such session".into()))
+        Err(no_session())
     }
 }
 
-fn created(mut reply: Reply, stream: &Stream, session: &str) -> Reply {
+/// `GET` of an endpoint: it has no representation (4.1).
+pub fn endpoint(context: &Context, stream: Option<&str>) -> Result<Reply, Error> {
+    find(context, stream).map(|_| respond::no_content())
+}
+
+/// `GET` of a session, likewise.
+pub fn session(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
+    if context.plane.has(stream, id) {
+        Ok(respond::no_content())
+    } else {
+        Err(no_session())
+    }
+}
+
+fn no_session() -> Error {
+    Error::NotFound("there is no such session".into())
+}
+
+fn created(
+    context: &Context,
+    mut reply: Reply,
+    path: &str,
+    stream: &Stream,
+    session: &Session,
+) -> Reply {
     *reply.status_mut() = StatusCode::CREATED;
-    let location = format!("/{}/whep/{session}", stream.name());
+    let location = location(path, stream.name(), &session.id);
     respond::set(&mut reply, header::LOCATION, &location);
+    respond::set(&mut reply, ACCEPT_PATCH, FRAGMENT);
+    for link in links::ice_servers(&context.whep.ice_servers) {
+        // Values are checked when the configuration is read.
+        if let Ok(link) = link.parse() {
+            reply.headers_mut().append(header::LINK, link);
+        }
+    }
     reply
+}
+
+/// Where a session is that was made at `path`: relative to that, so that it is right below whatever path a reverse proxy
+/// serves the daemon at (RFC 9110, 10.2.2). A session has two URLs, `/STREAM/whep/ID` and `/whep/STREAM/ID`, so that it takes no `..`,
+/// which simple clients do not resolve.
+fn location(path: &str, stream: &str, id: &str) -> String {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments[..] {
+        ["whep" | "offer"] => format!("{stream}/whep/{id}"),
+        ["whep", ""] | ["whep", _] => format!("{stream}/{id}"),
+        [_, "whep" | "offer"] => format!("whep/{id}"),
+        [_, "whep", ""] | ["whep", _, ""] => id.to_owned(),
+        _ => format!("{}{stream}/whep/{id}", "../".repeat(segments.len() - 1)),
+    }
+}
+
+/// The stream of that name, or the default one, if viewers are taken on now.
+fn watchable<'a>(context: &'a Context, name: Option<&str>) -> Result<&'a Arc<Stream>, Error> {
+    let stream = find(context, name)?;
+    // 4.2.8: a server may want pictures to be there. By default it does not: a session outlives the camera's failures anyway,
+    // and it is the viewers waiting who keep the camera being tried.
+    if context.whep.camera_down == CameraDown::Refuse
+        && let Some(failure) = stream.status().failure
+    {
+        let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
+        let wait = failure.retry_at.saturating_duration_since(Instant::now());
+        return Err(Error::CameraDown(detail, wait));
+    }
+    Ok(stream)
 }
 
 /// The stream of that name, or the default one.
@@ -120,4 +182,27 @@ async fn body(request: Request<Incoming>, expected: &'static str) -> Result<Stri
         })?;
     String::from_utf8(body.to_bytes().into())
         .map_err(|_| Error::Malformed("the body is not UTF-8".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::location;
+
+    #[test]
+    fn a_session_is_found_from_each_url_that_makes_one() {
+        for (path, expected) in [
+            ("/whep", "cam/whep/1"),
+            ("/whep/", "cam/1"),
+            ("/cam/whep", "whep/1"),
+            ("/cam/whep/", "1"),
+            ("/whep/cam", "cam/1"),
+            ("/whep/cam/", "1"),
+            ("/offer", "cam/whep/1"),
+            ("/offer/", "../cam/whep/1"),
+            ("/cam/offer", "whep/1"),
+            ("/cam/offer/", "../../cam/whep/1"),
+        ] {
+            assert_eq!(location(path, "cam", "1"), expected, "{path}");
+        }
+    }
 }

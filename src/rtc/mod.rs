@@ -237,6 +237,14 @@ impl Plane {
         true
     }
 
+    /// Whether there is a session of that id that shows that stream.
+    pub fn has(&self, stream: &str, session: &str) -> bool {
+        let sessions = self.sessions.lock();
+        sessions
+            .get(session)
+            .is_some_and(|(_, of)| of.name() == stream)
+    }
+
     /// How many sessions there are, connected or not.
     pub fn sessions(&self) -> usize {
         self.sessions.lock().len()

@@ -53,6 +53,11 @@ fn header<'a>(reply: &'a Response<Bytes>, name: &str) -> &'a str {
     value.map_or("", |value| value.to_str().unwrap())
 }
 
+/// The path of the session that was made at `path`.
+fn session(path: &str, reply: &Response<Bytes>) -> String {
+    daemon::resolve(path, header(reply, "location"))
+}
+
 /// The body as text.
 fn text(reply: &Response<Bytes>) -> &str {
     std::str::from_utf8(reply.body()).unwrap()

@@ -1,6 +1,6 @@
 //! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
 
-use crate::daemon::request;
+use crate::daemon::{request, resolve};
 use crate::picture::counter;
 use hyper::{Request, StatusCode};
 use openh264::decoder::Decoder;
@@ -66,7 +66,7 @@ impl Viewer {
         let offer = (habits.edit)(offer.to_sdp_string());
         let reply = request(to, post.body(offer).unwrap()).await;
         assert_eq!(reply.status(), StatusCode::CREATED, "{:?}", reply.body());
-        let location = reply.headers()["location"].to_str().unwrap().to_owned();
+        let location = resolve(path, reply.headers()["location"].to_str().unwrap());
         let answer = std::str::from_utf8(reply.body()).unwrap();
         let answer = str0m::change::SdpAnswer::from_sdp_string(answer).unwrap();
         rtc.sdp_api().accept_answer(pending, answer).unwrap();
