@@ -3,10 +3,12 @@
 
 mod api;
 mod assets;
+mod body;
 mod cors;
 mod links;
 mod respond;
 mod route;
+mod session;
 mod whep;
 
 pub use cors::Cors;
@@ -167,9 +169,12 @@ async fn serve_resource(
         Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
         Resource::Session { stream, id } if is_read(request.method()) => {
-            whep::session(context, stream, id)
+            session::get(context, stream, id)
         }
-        Resource::Session { stream, id } => whep::end(context, stream, id),
+        Resource::Session { stream, id } if *request.method() == Method::PATCH => {
+            session::patch(context, stream, id, request, reached).await
+        }
+        Resource::Session { stream, id } => session::delete(context, stream, id),
     }
 }
 

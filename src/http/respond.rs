@@ -1,6 +1,6 @@
 //! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
 
-use crate::rtc::{AnswerError, OfferError};
+use crate::rtc::{AnswerError, OfferError, PatchError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -42,6 +42,10 @@ pub enum Error {
     Unusable(String),
     /// The camera is down, as the sentence says; it is tried again after that time.
     CameraDown(String, Duration),
+    /// The request must say which ICE session it means (RFC 6585, 3).
+    PreconditionRequired,
+    /// It means another one.
+    PreconditionFailed(String),
     /// Too much to do.
     Overloaded,
     /// The daemon is ending.
@@ -60,6 +64,19 @@ impl From<AnswerError> for Error {
     }
 }
 
+impl From<PatchError> for Error {
+    fn from(error: PatchError) -> Self {
+        let text = error.to_string();
+        match error {
+            PatchError::NoSession => Self::NotFound(text),
+            PatchError::OtherIceSession => Self::PreconditionFailed(text),
+            PatchError::HalfRestart => Self::Unusable(text),
+            PatchError::Overloaded => Self::Overloaded,
+            PatchError::Stopping => Self::Stopping,
+        }
+    }
+}
+
 impl Error {
     const fn status(&self) -> StatusCode {
         match self {
@@ -71,6 +88,8 @@ impl Error {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CameraDown(..) => StatusCode::CONFLICT,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -80,7 +99,11 @@ impl Error {
             Self::NotFound(detail)
             | Self::Malformed(detail)
             | Self::Unusable(detail)
+            | Self::PreconditionFailed(detail)
             | Self::CameraDown(detail, _) => detail,
+            Self::PreconditionRequired => {
+                "say with If-Match which ICE session is meant: its ETag, or * for a restart".into()
+            }
             Self::MethodNotAllowed(methods) => format!("this URL takes {}", names_of(methods)),
             Self::UnsupportedMediaType(expected) => {
                 format!("the body must be sent with content-type: {expected}")

@@ -79,7 +79,7 @@ impl<'a> Resource<'a> {
             | Self::Stream(_) => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) => &[Method::POST],
-            Self::Session { .. } => &[Method::GET, Method::HEAD, Method::DELETE],
+            Self::Session { .. } => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
         }
     }
 

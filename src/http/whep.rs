@@ -1,22 +1,17 @@
 //! The offer exchange: WHEP (draft-ietf-wish-whep-03), and the same in JSON for scripts and pages that speak that.
 
+use super::body::body;
 use super::respond::{self, ACCEPT_PATCH, Error, FRAGMENT, JSON, Reply, SDP};
 use super::{Context, links};
 use crate::config::CameraDown;
 use crate::rtc::Session;
 use crate::stream::Stream;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Bytes of an offer. A browser's with every codec and candidate has about ten thousand.
-const MAX_OFFER: usize = 128 << 10;
-/// A client must send its offer in that time.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// `{"type":"offer","sdp":…}` and `{"type":"answer","sdp":…}`, as browsers serialize descriptions.
 #[derive(Serialize, Deserialize)]
@@ -69,31 +64,9 @@ pub async fn json_offer(
     Ok(created(context, reply, &path, stream, &session))
 }
 
-/// `DELETE` a session.
-pub fn end(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
-    if context.plane.end(stream, id) {
-        Ok(respond::text("the session is over\n"))
-    } else {
-        Err(no_session())
-    }
-}
-
 /// `GET` of an endpoint: it has no representation (4.1).
 pub fn endpoint(context: &Context, stream: Option<&str>) -> Result<Reply, Error> {
     find(context, stream).map(|_| respond::no_content())
-}
-
-/// `GET` of a session, likewise.
-pub fn session(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
-    if context.plane.has(stream, id) {
-        Ok(respond::no_content())
-    } else {
-        Err(no_session())
-    }
-}
-
-fn no_session() -> Error {
-    Error::NotFound("there is no such session".into())
 }
 
 fn created(
@@ -106,6 +79,7 @@ fn created(
     *reply.status_mut() = StatusCode::CREATED;
     let location = location(path, stream.name(), &session.id);
     respond::set(&mut reply, header::LOCATION, &location);
+    respond::set(&mut reply, header::ETAG, &format!("\"{}\"", session.tag));
     respond::set(&mut reply, ACCEPT_PATCH, FRAGMENT);
     for link in links::ice_servers(&context.whep.ice_servers) {
         // Values are checked when the configuration is read.
@@ -158,30 +132,6 @@ pub fn find<'a>(context: &'a Context, name: Option<&str>) -> Result<&'a Arc<Stre
         let names = names.join(", ");
         Error::NotFound(format!("there is no stream {name:?}; there is: {names}"))
     })
-}
-
-async fn body(request: Request<Incoming>, expected: &'static str) -> Result<String, Error> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let is_expected = content_type
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|value| value.trim().eq_ignore_ascii_case(expected));
-    if !is_expected {
-        return Err(Error::UnsupportedMediaType(expected));
-    }
-    let body = Limited::new(request.into_body(), MAX_OFFER).collect();
-    let body = tokio::time::timeout(BODY_TIMEOUT, body)
-        .await
-        .map_err(|_| Error::Timeout)?
-        .map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Error::TooLarge(MAX_OFFER)
-            } else {
-                Error::Malformed(format!("the body could not be read: {error}"))
-            }
-        })?;
-    String::from_utf8(body.to_bytes().into())
-        .map_err(|_| Error::Malformed("the body is not UTF-8".into()))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod feed;
     expect(dead_code, reason = "nobody measures round trips yet")
 )]
 mod feedback;
+mod fragment;
 mod identity;
 mod keys;
 mod offer;
@@ -26,6 +27,8 @@ mod outbox;
 mod packetize;
 mod peer;
 mod reactor;
+mod restart;
+mod sessions;
 mod silence;
 #[cfg(test)]
 mod simulation;
@@ -40,18 +43,19 @@ use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::Stream;
-use demux::ViewerId;
+pub use fragment::Fragment;
+use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
 use reactor::{Command, Reactor};
-use std::collections::HashMap;
+use sessions::{Entry, Sessions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 pub use udp::UdpSocket;
@@ -82,20 +86,37 @@ pub struct Session {
     pub id: String,
     /// The SDP answer.
     pub answer: String,
+    /// Names its ICE session.
+    pub tag: String,
 }
 
-/// Sessions by their ids: the viewer and its stream.
-type SessionMap = HashMap<String, (ViewerId, Arc<Stream>)>;
+/// An ICE session that took the place of another.
+#[derive(Debug, Clone)]
+pub struct Restarted {
+    /// Names it.
+    pub tag: String,
+    /// Our side, as an ICE fragment.
+    pub fragment: String,
+}
 
-/// Shared by HTTP and the media thread; touched when a session begins or ends, never by media.
-#[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<SessionMap>>);
-
-impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, SessionMap> {
-        // Every critical section leaves the map whole, so a panic elsewhere can't break it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Why a fragment was not taken. The session goes on as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// There is no session of that name.
+    #[error("there is no such session")]
+    NoSession,
+    /// The caller meant another ICE session.
+    #[error("the ICE session is another one by now")]
+    OtherIceSession,
+    /// RFC 8839, 4.4.1.1.1.
+    #[error("an ICE restart changes both a=ice-ufrag and a=ice-pwd, and the fragment changes one")]
+    HalfRestart,
+    /// The media thread can't take it now.
+    #[error("the server has too much to do; try again soon")]
+    Overloaded,
+    /// The daemon is ending.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 /// The handle to the media thread.
@@ -178,12 +199,7 @@ impl Plane {
         let identity = &self.identity;
         let peer = Peer::new(now, identity, &credentials, &offer, sources, playout_delay)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
-        let addresses = candidates::addresses(&candidates::Situation {
-            bound: self.bound,
-            reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external,
-            interfaces: &interfaces(),
-        });
+        let addresses = self.addresses(reached);
         let answer = answer::answer(
             &offer,
             &answer::Local {
@@ -208,8 +224,15 @@ impl Plane {
             stream.channel().clone(),
             Some(demand),
         );
+        let tag = sessions::tag();
+        let entry = Entry {
+            viewer: id,
+            stream: stream.clone(),
+            tag: tag.clone(),
+            remote: offer.video.ice.clone(),
+            frame: Frame::new(&offer),
+        };
         // Known before the media thread may end it.
-        let entry = (id, stream.clone());
         self.sessions.lock().insert(session.clone(), entry);
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
             self.sessions.lock().remove(&session);
@@ -219,16 +242,74 @@ impl Plane {
         Ok(Session {
             id: session,
             answer,
+            tag,
         })
+    }
+
+    /// Where a viewer can reach the media socket.
+    fn addresses(&self, reached: Option<IpAddr>) -> Vec<SocketAddr> {
+        candidates::addresses(&candidates::Situation {
+            bound: self.bound,
+            reached: reached.map(|ip| ip.to_canonical()),
+            external: &self.external,
+            interfaces: &interfaces(),
+        })
+    }
+
+    /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
+    /// Credentials that are new begin another ICE session (draft-ietf-wish-whep-03, 4.4.3). The one before it goes on until the
+    /// viewer has a pair in the new one, so nothing is lost if that never happens.
+    ///
+    /// # Errors
+    /// See [`PatchError`].
+    pub fn patch(
+        &self,
+        stream: &str,
+        session: &str,
+        fragment: Fragment,
+        is_meant: impl FnOnce(&str) -> bool,
+        reached: Option<IpAddr>,
+    ) -> Result<Option<Restarted>, PatchError> {
+        // Held all the while: of two restarts the later is also the one that the media thread hears of later.
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get_mut(session);
+        let entry = entry.filter(|entry| entry.stream.name() == stream);
+        let entry = entry.ok_or(PatchError::NoSession)?;
+        if !is_meant(&entry.tag) {
+            return Err(PatchError::OtherIceSession);
+        }
+        let Some(remote) = fragment.ice.filter(|ice| *ice != entry.remote) else {
+            return Ok(None);
+        };
+        if remote.0 == entry.remote.0 || remote.1 == entry.remote.1 {
+            return Err(PatchError::HalfRestart);
+        }
+        let local = Credentials::generate();
+        let command = Command::Restart {
+            viewer: entry.viewer,
+            local: local.clone(),
+            remote_ufrag: remote.0.clone(),
+        };
+        self.send(command).map_err(|error| match error {
+            AnswerError::Stopping => PatchError::Stopping,
+            _ => PatchError::Overloaded,
+        })?;
+        entry.remote = remote;
+        entry.tag = sessions::tag();
+        let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
+        drop(sessions);
+        let fragment = frame.answer(&local, &self.addresses(reached));
+        Ok(Some(Restarted { tag, fragment }))
     }
 
     /// Ends a session of a stream. `false` if there is none of that id.
     pub fn end(&self, stream: &str, session: &str) -> bool {
         let mut sessions = self.sessions.lock();
         let found = sessions.get(session);
-        let Some(&(viewer, _)) = found.filter(|(_, of)| of.name() == stream) else {
+        let Some(entry) = found.filter(|entry| entry.stream.name() == stream) else {
             return false;
         };
+        let viewer = entry.viewer;
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
         sessions.remove(session);
         drop(sessions);
@@ -242,7 +323,7 @@ impl Plane {
         let sessions = self.sessions.lock();
         sessions
             .get(session)
-            .is_some_and(|(_, of)| of.name() == stream)
+            .is_some_and(|entry| entry.stream.name() == stream)
     }
 
     /// How many sessions there are, connected or not.

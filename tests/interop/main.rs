@@ -7,6 +7,7 @@ mod daemon;
 mod http;
 mod media;
 mod offer;
+mod patch;
 #[path = "../viewing/picture.rs"]
 mod picture;
 mod refusals;
