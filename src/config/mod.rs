@@ -5,6 +5,7 @@
 //! the daemon starts. `docs/config.md` is the reference for users.
 
 mod address;
+mod limits;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -15,7 +16,8 @@ mod tests;
 mod value;
 mod whep;
 
-pub use address::listen_address;
+pub use address::{Prefix, listen_address};
+pub use limits::Limits;
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
@@ -37,6 +39,8 @@ pub struct Config {
     pub state: State,
     /// `[whep]`
     pub whep: Whep,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[[stream]]`, at least one; the first is the default stream. Names are unique.
     pub streams: Vec<Stream>,
 }
@@ -147,6 +151,7 @@ impl Default for Config {
             },
             state: State::default(),
             whep: Whep::default(),
+            limits: Limits::default(),
             streams: vec![Stream::new(
                 "camera",
                 Source::Device(PathBuf::from("/dev/video0")),

@@ -2,9 +2,9 @@
 
 use super::address;
 use super::problem::Problems;
-use super::section::{HTTP, RTC, STATE, STREAM, Section, WHEP};
+use super::section::{HTTP, LIMITS, RTC, STATE, STREAM, Section, WHEP};
 use super::value::{self, wrong_type};
-use super::{Config, ConfigErrors, Source, Stream, whep};
+use super::{Config, ConfigErrors, Source, Stream, limits, whep};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -45,6 +45,9 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     }
     if let Some(section) = root.table(&mut problems, WHEP) {
         config.whep = whep::read(&mut problems, &section);
+    }
+    if let Some(section) = root.table(&mut problems, LIMITS) {
+        config.limits = limits::read(&mut problems, &section);
     }
     if let Some(state) = root.table(&mut problems, STATE) {
         config.state.directory = state.read(&mut problems, "directory", value::directory);

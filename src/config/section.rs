@@ -13,6 +13,24 @@ pub(super) const HTTP: Table = ("http", &["listen", "cors_origins"]);
 pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
 pub(super) const STATE: Table = ("state", &["directory"]);
 pub(super) const WHEP: Table = ("whep", &["camera_down", "require_if_match", "ice_servers"]);
+pub(super) const LIMITS: Table = (
+    "limits",
+    &[
+        "viewers",
+        "viewers_per_stream",
+        "viewers_per_address",
+        "setups",
+        "connections",
+        "connections_per_address",
+        "request_rate",
+        "request_burst",
+        "request_size",
+        "header_time",
+        "idle_time",
+        "body_rate",
+        "shared_addresses",
+    ],
+);
 pub(super) const STREAM: Table = (
     "stream",
     &[
@@ -31,7 +49,7 @@ pub(super) const STREAM: Table = (
 );
 
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [Table; 5] = [HTTP, RTC, STATE, WHEP, STREAM];
+pub const KEYS: [Table; 6] = [HTTP, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [

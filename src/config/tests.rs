@@ -54,6 +54,20 @@ fn a_file_with_every_key_means_what_it_says() {
             "stun:stun.example.org",
             { url = "turn:turn.example.org?transport=tcp", username = "u", credential = "p" },
         ]
+        [limits]
+        viewers = 50
+        viewers_per_stream = 40
+        viewers_per_address = 30
+        setups = 20
+        connections = 10
+        connections_per_address = 9
+        request_rate = 8
+        request_burst = 7
+        request_size = "64k"
+        header_time = "6s"
+        idle_time = "5m"
+        body_rate = 400
+        shared_addresses = ["10.0.0.0/8", "192.168.1.5"]
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
@@ -75,6 +89,25 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
     assert_eq!(config.rtc.external_addresses.len(), 2);
+    let limits = Limits {
+        viewers: 50,
+        viewers_per_stream: 40,
+        viewers_per_address: 30,
+        setups: 20,
+        connections: 10,
+        connections_per_address: 9,
+        request_rate: 8,
+        request_burst: 7,
+        request_size: 65_536,
+        header_time: Duration::from_secs(6),
+        idle_time: Duration::from_secs(300),
+        body_rate: 400,
+        shared_addresses: vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "192.168.1.5".parse().unwrap(),
+        ],
+    };
+    assert_eq!(config.limits, limits);
     let directory = Some("/var/lib/fanlight".into());
     assert_eq!(config.state.directory, directory);
     let origins = ["https://example.org", "http://[::1]:3000"];
@@ -438,6 +471,38 @@ fn the_state_directory_is_a_path_from_the_root_on() {
             "{complaint}"
         );
     }
+}
+
+#[test]
+fn limits_have_their_ranges() {
+    for (line, message) in [
+        ("viewers = 0", "0 is not a whole number, 1 to 100000"),
+        (
+            "setups = 2.5",
+            "2.5 is a number; expected a whole number, 1 to 100000",
+        ),
+        (
+            "request_size = \"1k\"",
+            "\"1k\" is not in 4096 to 1048576 bytes",
+        ),
+        (
+            "request_size = \"big\"",
+            "\"big\" is not a number of bytes, such as \"128k\" or 131072",
+        ),
+        ("header_time = 0", "0 is not in 0.1 s to 60 s"),
+        ("idle_time = \"2h\"", "\"2h\" is not in 0.1 s to 1 h"),
+    ] {
+        let complaint = complaint(&format!("[limits]\n{line}"));
+        let key = line.split(' ').next().unwrap();
+        assert_eq!(complaint, format!("line 2: limits.{key}: {message}"));
+    }
+    let complaint = complaint("[limits]\nshared_addresses = [\"10.0.0.0/33\"]");
+    assert!(
+        complaint.contains("is not an address or a network"),
+        "{complaint}"
+    );
+    let none = Config::parse("[limits]\nshared_addresses = []").unwrap();
+    assert!(none.limits.counts("127.0.0.1".parse().unwrap()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
 
-use crate::rtc::{AnswerError, OfferError, PatchError};
+use crate::rtc::{AnswerError, Limit, OfferError, PatchError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -46,6 +46,10 @@ pub enum Error {
     PreconditionRequired,
     /// It means another one.
     PreconditionFailed(String),
+    /// The client asks too often: it is to wait that long (RFC 6585, 4).
+    TooManyRequests(Duration),
+    /// There is no place for another viewer.
+    Full(Limit),
     /// Too much to do.
     Overloaded,
     /// The daemon is ending.
@@ -58,6 +62,7 @@ impl From<AnswerError> for Error {
         match error {
             AnswerError::Offer(OfferError::Malformed(_)) => Self::Malformed(text),
             AnswerError::Offer(OfferError::Unusable(_)) => Self::Unusable(text),
+            AnswerError::Full(full) => Self::Full(full),
             AnswerError::Overloaded => Self::Overloaded,
             AnswerError::Stopping => Self::Stopping,
         }
@@ -90,8 +95,23 @@ impl Error {
             Self::CameraDown(..) => StatusCode::CONFLICT,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
-            Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests(_) | Self::Full(Limit::Address) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full(_) | Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+
+    /// The limit that was reached, as metrics name it.
+    pub const fn limit(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TooManyRequests(_) => "request_rate",
+            Self::Full(Limit::Viewers) => "viewers",
+            Self::Full(Limit::Stream) => "viewers_per_stream",
+            Self::Full(Limit::Address) => "viewers_per_address",
+            Self::Full(Limit::Setups) => "setups",
+            Self::TooLarge(_) => "request_size",
+            Self::Timeout => "body_rate",
+            _ => return None,
+        })
     }
 
     fn detail(self) -> String {
@@ -110,6 +130,8 @@ impl Error {
             }
             Self::TooLarge(limit) => format!("the body is larger than {} KiB", limit / 1024),
             Self::Timeout => "the body did not arrive in time".into(),
+            Self::TooManyRequests(_) => "too many requests from your address; slow down".into(),
+            Self::Full(full) => full.to_string(),
             Self::Overloaded => "the server has too much to do; try again soon".into(),
             Self::Stopping => "the server is stopping".into(),
         }
@@ -123,7 +145,11 @@ impl Error {
             Self::UnsupportedMediaType(FRAGMENT) => Some((ACCEPT_PATCH, FRAGMENT.to_owned())),
             Self::UnsupportedMediaType(expected) => Some((ACCEPT_POST, (*expected).to_owned())),
             Self::CameraDown(_, wait) => Some(retry_after(*wait)),
-            Self::Overloaded => Some(retry_after(Duration::from_secs(1))),
+            Self::TooManyRequests(wait) => Some(retry_after(*wait)),
+            Self::Full(Limit::Setups) | Self::Overloaded => {
+                Some(retry_after(Duration::from_secs(1)))
+            }
+            Self::Full(_) => Some(retry_after(Duration::from_secs(10))),
             Self::Stopping => Some(retry_after(Duration::from_secs(5))),
             _ => None,
         }

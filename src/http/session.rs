@@ -1,13 +1,12 @@
 //! A WHEP session's own URL: asking for it, its ICE fragments, its end.
 
-use super::Context;
 use super::body::body;
 use super::respond::{self, Error, FRAGMENT, Reply};
+use super::{Connection, Context};
 use crate::rtc::Fragment;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
-use std::net::IpAddr;
 
 /// `GET`: it has no representation (draft-ietf-wish-whep-03, 4.1).
 pub fn get(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
@@ -24,13 +23,13 @@ pub async fn patch(
     stream: &str,
     id: &str,
     request: Request<Incoming>,
-    reached: Option<IpAddr>,
+    from: Connection,
 ) -> Result<Reply, Error> {
     if !context.plane.has(stream, id) {
         return Err(no_session());
     }
     let condition = Condition::of(request.headers());
-    let text = body(request, FRAGMENT).await?;
+    let text = body(request, FRAGMENT, &context.limits).await?;
     let fragment = Fragment::parse(&text).map_err(|problem| Error::Malformed(problem.into()))?;
     // RFC 9110, 13.2.1: conditions come after everything else that could be wrong.
     if condition == Condition::None && context.whep.require_if_match {
@@ -39,7 +38,7 @@ pub async fn patch(
     let is_meant = |tag: &str| condition.holds(tag);
     let patched = context
         .plane
-        .patch(stream, id, fragment, is_meant, reached)?;
+        .patch(stream, id, fragment, is_meant, from.reached)?;
     let Some(restarted) = patched else {
         // 4.4.2: no entity tag.
         return Ok(respond::no_content());

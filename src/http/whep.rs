@@ -2,14 +2,13 @@
 
 use super::body::body;
 use super::respond::{self, ACCEPT_PATCH, Error, FRAGMENT, JSON, Reply, SDP};
-use super::{Context, links};
+use super::{Connection, Context, links};
 use crate::config::CameraDown;
 use crate::rtc::Session;
 use crate::stream::Stream;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,12 +25,12 @@ pub async fn offer(
     context: &Context,
     stream: Option<&str>,
     request: Request<Incoming>,
-    reached: Option<IpAddr>,
+    from: Connection,
 ) -> Result<Reply, Error> {
     let stream = watchable(context, stream)?;
     let path = request.uri().path().to_owned();
-    let offer = body(request, SDP).await?;
-    let session = context.plane.answer(&offer, stream, reached)?;
+    let offer = body(request, SDP, &context.limits).await?;
+    let session = answer(context, &offer, stream, from)?;
     let reply = respond::typed(SDP, session.answer.clone());
     Ok(created(context, reply, &path, stream, &session))
 }
@@ -41,11 +40,11 @@ pub async fn json_offer(
     context: &Context,
     stream: Option<&str>,
     request: Request<Incoming>,
-    reached: Option<IpAddr>,
+    from: Connection,
 ) -> Result<Reply, Error> {
     let stream = watchable(context, stream)?;
     let path = request.uri().path().to_owned();
-    let text = body(request, JSON).await?;
+    let text = body(request, JSON, &context.limits).await?;
     let offer: Description = serde_json::from_str(&text).map_err(|error| {
         Error::Malformed(format!(
             "the body must be {{\"type\":\"offer\",\"sdp\":\"…\"}}: {error}"
@@ -55,13 +54,24 @@ pub async fn json_offer(
         let detail = "the description's type must be \"offer\"";
         return Err(Error::Malformed(detail.into()));
     }
-    let session = context.plane.answer(&offer.sdp, stream, reached)?;
+    let session = answer(context, &offer.sdp, stream, from)?;
     let answer = Description {
         kind: "answer".into(),
         sdp: session.answer.clone(),
     };
     let reply = respond::json(&answer);
     Ok(created(context, reply, &path, stream, &session))
+}
+
+fn answer(
+    context: &Context,
+    offer: &str,
+    stream: &Arc<Stream>,
+    from: Connection,
+) -> Result<Session, Error> {
+    let client = context.clients.of(from.peer);
+    let session = context.plane.answer(offer, stream, from.reached, client)?;
+    Ok(session)
 }
 
 /// `GET` of an endpoint: it has no representation (4.1).

@@ -197,7 +197,9 @@ impl Audience {
                     viewer.restarted();
                     continue;
                 }
-                Event::Connected if viewer.connected(now) => {}
+                Event::Connected if viewer.connected(now) => {
+                    self.sessions.lock().connected(&viewer.session);
+                }
                 Event::Connected => return self.end(now, id, "no_media", out),
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }

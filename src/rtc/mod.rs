@@ -39,6 +39,7 @@ mod viewer;
 mod wishes;
 
 use crate::addresses::interfaces;
+use crate::config::Limits;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -50,6 +51,7 @@ use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
 use reactor::{Command, Reactor};
+pub use sessions::Limit;
 use sessions::{Entry, Sessions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -71,6 +73,9 @@ pub enum AnswerError {
     /// The offer is at fault.
     #[error(transparent)]
     Offer(#[from] OfferError),
+    /// There is no place for another viewer.
+    #[error(transparent)]
+    Full(#[from] Limit),
     /// The media thread can't take another viewer now.
     #[error("the server has too much to do; try again soon")]
     Overloaded,
@@ -141,11 +146,12 @@ impl Plane {
     pub fn start(
         socket: UdpSocket,
         external: Vec<IpAddr>,
+        limits: Limits,
         metrics: metrics::Rtc,
         state: Option<&State>,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(COMMANDS);
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(limits);
         let bound = socket.local_addr();
         let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
         let waker = reactor.waker();
@@ -179,7 +185,7 @@ impl Plane {
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
-    /// viewer's request came to. Takes a millisecond and waits for nothing.
+    /// viewer's request came to, and `client` the one that it came from, if viewers are counted by it. Takes a millisecond and waits for nothing.
     ///
     /// # Errors
     /// See [`AnswerError`].
@@ -188,8 +194,11 @@ impl Plane {
         offer: &str,
         stream: &Arc<Stream>,
         reached: Option<IpAddr>,
+        client: Option<IpAddr>,
     ) -> Result<Session, AnswerError> {
         let now = Instant::now();
+        // A refusal costs no work.
+        self.sessions.lock().admits(stream.name(), client)?;
         let offer = Offer::parse(offer)?;
         // The source opens while the viewer does its handshakes.
         let demand = stream.demand();
@@ -228,12 +237,13 @@ impl Plane {
         let entry = Entry {
             viewer: id,
             stream: stream.clone(),
+            client,
             tag: tag.clone(),
             remote: offer.video.ice.clone(),
             frame: Frame::new(&offer),
         };
         // Known before the media thread may end it.
-        self.sessions.lock().insert(session.clone(), entry);
+        self.sessions.lock().insert(session.clone(), entry)?;
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
             self.sessions.lock().remove(&session);
             return Err(error);
@@ -272,8 +282,7 @@ impl Plane {
     ) -> Result<Option<Restarted>, PatchError> {
         // Held all the while: of two restarts the later is also the one that the media thread hears of later.
         let mut sessions = self.sessions.lock();
-        let entry = sessions.get_mut(session);
-        let entry = entry.filter(|entry| entry.stream.name() == stream);
+        let entry = sessions.get_mut(stream, session);
         let entry = entry.ok_or(PatchError::NoSession)?;
         if !is_meant(&entry.tag) {
             return Err(PatchError::OtherIceSession);
@@ -305,11 +314,9 @@ impl Plane {
     /// Ends a session of a stream. `false` if there is none of that id.
     pub fn end(&self, stream: &str, session: &str) -> bool {
         let mut sessions = self.sessions.lock();
-        let found = sessions.get(session);
-        let Some(entry) = found.filter(|entry| entry.stream.name() == stream) else {
+        let Some(viewer) = sessions.get_mut(stream, session).map(|entry| entry.viewer) else {
             return false;
         };
-        let viewer = entry.viewer;
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
         sessions.remove(session);
         drop(sessions);
@@ -320,10 +327,7 @@ impl Plane {
 
     /// Whether there is a session of that id that shows that stream.
     pub fn has(&self, stream: &str, session: &str) -> bool {
-        let sessions = self.sessions.lock();
-        sessions
-            .get(session)
-            .is_some_and(|entry| entry.stream.name() == stream)
+        self.sessions.lock().get_mut(stream, session).is_some()
     }
 
     /// How many sessions there are, connected or not.

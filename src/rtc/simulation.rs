@@ -10,6 +10,7 @@ use super::packetize::nal_units;
 use super::peer::Peer;
 use super::sessions::Sessions;
 use super::viewer::Viewer;
+use crate::config::Limits;
 use crate::config::PlayoutDelay;
 use crate::media::AccessUnit;
 use crate::metrics::Metrics;
@@ -256,7 +257,7 @@ impl Simulation {
     pub fn new(seed: u64) -> Self {
         let now = Instant::now();
         let metrics = Metrics::new();
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Limits::default());
         let wake = Arc::new(|| ());
         Self {
             now,

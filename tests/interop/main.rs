@@ -5,6 +5,7 @@ mod answers;
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod daemon;
 mod http;
+mod limits;
 mod media;
 mod offer;
 mod patch;
