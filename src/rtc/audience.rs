@@ -209,7 +209,7 @@ impl Audience {
         }
         let feedback = viewer.peer.feedback();
         if feedback.heard {
-            viewer.heard(now);
+            viewer.reported(now, &feedback);
         }
         if let Some(feed) = feed.filter(|_| !feedback.lost.is_empty()) {
             self.metrics.nacks.inc_by(feedback.lost.len() as u64);

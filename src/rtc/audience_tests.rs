@@ -215,3 +215,45 @@ fn a_restart_that_its_viewer_never_hears_of_costs_nothing() {
         "{first} {last}"
     );
 }
+
+#[test]
+fn one_more_viewer_and_packet_cost_no_allocation() {
+    let allocations = |viewers| {
+        let mut network = Simulation::new(1);
+        (0..viewers).for_each(|_| {
+            network.join(Faults::NONE);
+        });
+        network.run(3 * SECOND);
+        let counts = (0..20).map(|_| network.allocations_of_a_picture());
+        counts.sum::<u64>()
+    };
+    // What remains is done once for all: packetizing.
+    assert_eq!(allocations(20), allocations(1));
+}
+
+/// Not a test but what `scripts/bench-instructions.sh` counts the instructions of: 2.5 Mbit/s to twenty viewers, of
+/// whose packets one in a hundred is lost.
+fn cost(seconds: u32) {
+    let mut network = Simulation::new(1).with_pictures_of(10_300);
+    for _ in 0..20 {
+        network.join(Faults {
+            loss: 0.01,
+            ..DISTANT
+        });
+    }
+    network.run(seconds * SECOND);
+    let packets: usize = network.clients.iter().map(|c| c.sent.len()).sum();
+    eprintln!("packets: {packets}");
+}
+
+#[test]
+#[ignore = "a benchmark"]
+fn cost_of_2_seconds() {
+    cost(2);
+}
+
+#[test]
+#[ignore = "a benchmark"]
+fn cost_of_7_seconds() {
+    cost(7);
+}

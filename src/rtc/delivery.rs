@@ -5,6 +5,7 @@
 
 use super::cache::{Cache, Picture};
 use super::egress::{Egress, Sent};
+use super::feedback::{Feedback, SentReports};
 use super::outbox::{Outbox, Path};
 use super::silence::Silence;
 use std::time::{Duration, Instant};
@@ -68,6 +69,8 @@ pub struct Delivery {
     place: Place,
     silence: Silence,
     next_report: Instant,
+    reports: SentReports,
+    round_trip: Option<Duration>,
 }
 
 impl Delivery {
@@ -79,12 +82,22 @@ impl Delivery {
             place: Place::Waiting { after: None },
             silence: Silence::default(),
             next_report: now,
+            reports: SentReports::default(),
+            round_trip: None,
         }
     }
 
     /// The viewer proved that it is there.
     pub fn heard(&mut self, now: Instant) {
         self.silence.heard(now);
+    }
+
+    /// Takes in what the viewer says of its reception.
+    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+        self.egress.arrived(now, &feedback.arrivals);
+        let reception = feedback.reception.as_ref();
+        let round_trip = reception.and_then(|reception| self.reports.round_trip(now, reception));
+        self.round_trip = round_trip.or(self.round_trip);
     }
 
     /// Sends the next portion.
@@ -164,6 +177,7 @@ impl Delivery {
             return None;
         }
         self.next_report = now + REPORT_INTERVAL;
+        self.reports.sent(now, newest.ntp);
         Some(Report {
             ntp: newest.ntp,
             timestamp: self.egress.timestamp(newest.timestamp),

@@ -4,11 +4,13 @@
 //! entry a picture, so that a NACK finds the payload in the cache.
 
 use super::cache::{Cache, Picture};
+use super::estimate::Estimator;
 use super::extensions::{Block, Details, Extensions};
 use super::outbox::{Outbox, Path};
 use super::srtp::{Header, MasterKey, Profile, Protector};
-use crate::config::PlayoutDelay;
+use crate::stream::Terms;
 use rtc::crypto::{CryptoError, RTCCrypto};
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -21,6 +23,9 @@ const MAX_REPEAT_AGE: Duration = Duration::from_secs(1);
 
 /// Capture time and playout delay are told with each keyframe, and again after so long.
 const DETAILS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// More than so many times the stream's bitrate is not estimated: it is not tested either.
+const ESTIMATE_CEILING: u32 = 4;
 
 const RTP_HEADER: usize = 12;
 
@@ -38,7 +43,7 @@ pub struct Parameters {
     /// Header extensions.
     pub extensions: Extensions,
     /// The stream's.
-    pub playout_delay: PlayoutDelay,
+    pub terms: Terms,
 }
 
 /// Counts for a sender report (RFC 3550, 6.4.1).
@@ -61,6 +66,8 @@ pub struct Egress {
     pictures: VecDeque<(u16, u64)>,
     /// Of the next packet, whatever its SSRC.
     transport_sequence: u16,
+    /// Where the viewer reports on the packets by these numbers.
+    estimator: Option<Box<Estimator>>,
     /// Number of the picture that told the details last, and when.
     details: Option<(u64, Instant)>,
     budget: Budget,
@@ -73,6 +80,7 @@ impl Egress {
     /// # Errors
     /// When the crypto library lacks the cipher.
     pub fn new(
+        now: Instant,
         crypto: &dyn RTCCrypto,
         profile: Profile,
         key: &MasterKey,
@@ -83,7 +91,10 @@ impl Egress {
         let video = Protector::new(crypto, key, parameters.ssrc, first())?;
         let rtx = parameters.rtx_payload_type;
         let rtx = rtx.map(|_| Protector::new(crypto, key, parameters.rtx_ssrc, first()));
+        let ceiling = parameters.terms.bitrate.saturating_mul(ESTIMATE_CEILING);
+        let has_feedback = parameters.extensions.transport_cc.is_some();
         Ok(Self {
+            estimator: has_feedback.then(|| Box::new(Estimator::new(now, ceiling))),
             parameters,
             tag: profile.tag_len(),
             video,
@@ -139,8 +150,7 @@ impl Egress {
             let payload = &picture.payloads[index];
             header.marker = index + 1 == picture.payloads.len();
             let len = RTP_HEADER + block.len() + payload.len() + self.tag;
-            let extensions = block.numbered(self.transport_sequence);
-            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+            let extensions = block.numbered(self.next_transport_sequence(now, len));
             let payload = [payload, &[][..]];
             out.push(path, len, |buffer| {
                 self.video.seal(buffer, &header, extensions, payload)
@@ -160,8 +170,7 @@ impl Egress {
         path: Path,
         out: &mut impl Outbox,
     ) -> bool {
-        let (Some(rtx), Some(payload_type)) = (&mut self.rtx, self.parameters.rtx_payload_type)
-        else {
+        let Some(payload_type) = self.parameters.rtx_payload_type else {
             return false;
         };
         // The picture that began last at or before the number; newer ones begin within half a cycle after it.
@@ -191,19 +200,43 @@ impl Egress {
         let original = sequence_number.to_be_bytes();
         let mut block = self.parameters.extensions.block(None);
         let len = RTP_HEADER + block.len() + original.len() + payload.len() + self.tag;
-        let extensions = block.numbered(self.transport_sequence);
-        self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        let extensions = block.numbered(self.next_transport_sequence(now, len));
+        let Some(rtx) = &mut self.rtx else {
+            return false;
+        };
         out.push(path, len, |buffer| {
             rtx.seal(buffer, &header, extensions, [&original[..], payload])
         });
         true
     }
 
+    /// The number of a packet of that length that leaves now.
+    fn next_transport_sequence(&mut self, now: Instant, len: usize) -> u16 {
+        let number = self.transport_sequence;
+        self.transport_sequence = number.wrapping_add(1);
+        if let Some(estimator) = &mut self.estimator {
+            estimator.sent(now, number, len);
+        }
+        number
+    }
+
+    /// Takes in when packets arrived.
+    pub fn arrived(&mut self, now: Instant, arrivals: &[TransportLayerCc]) {
+        if let Some(estimator) = &mut self.estimator {
+            arrivals.iter().for_each(|a| estimator.feedback(now, a));
+        }
+    }
+
+    /// What the viewer's path carries, in bits per second, where that is known.
+    pub fn estimate(&self) -> Option<u64> {
+        self.estimator.as_ref()?.bits_per_second()
+    }
+
     /// Header extensions of a picture's packets; those of `detailed` tell its details.
     fn block(&self, detailed: Option<&Picture>) -> Block {
         let details = detailed.map(|picture| Details {
             capture_ntp: picture.ntp,
-            playout_delay: self.parameters.playout_delay,
+            playout_delay: self.parameters.terms.playout_delay,
         });
         self.parameters.extensions.block(details.as_ref())
     }
@@ -240,6 +273,7 @@ impl Default for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PlayoutDelay;
     use bytes::Bytes;
     use rtc::crypto::RTCCryptoProvider;
     use rtc::crypto::providers::RingProvider;
@@ -267,9 +301,12 @@ mod tests {
             capture_time: Some(2),
             playout_delay: Some(3),
         },
-        playout_delay: PlayoutDelay {
-            min: Duration::ZERO,
-            max: Duration::ZERO,
+        terms: Terms {
+            bitrate: 1_000_000,
+            playout_delay: PlayoutDelay {
+                min: Duration::ZERO,
+                max: Duration::ZERO,
+            },
         },
     };
 
@@ -312,7 +349,13 @@ mod tests {
             let profile = ProtectionProfile::AeadAes128Gcm;
             let (master, salt) = (&material[..16], &material[32..44]);
             let context = Context::new(master, salt, profile, None, None, provider.crypto());
-            let egress = Egress::new(provider.crypto(), Profile::Gcm, &key, PARAMETERS);
+            let egress = Egress::new(
+                Instant::now(),
+                provider.crypto(),
+                Profile::Gcm,
+                &key,
+                PARAMETERS,
+            );
             Self {
                 egress: egress.unwrap(),
                 receiver: Receiver(context.unwrap(), Vec::new()),

@@ -4,6 +4,7 @@
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
+mod arrivals;
 mod audience;
 mod cache;
 mod candidates;
@@ -11,13 +12,9 @@ mod delivery;
 mod demux;
 mod early;
 mod egress;
-#[cfg_attr(not(test), expect(dead_code, reason = "packets carry none yet"))]
+mod estimate;
 mod extensions;
 mod feed;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "nobody measures round trips yet")
-)]
 mod feedback;
 mod fragment;
 mod identity;
@@ -204,9 +201,8 @@ impl Plane {
         let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
-        let playout_delay = stream.channel().playout_delay();
-        let identity = &self.identity;
-        let peer = Peer::new(now, identity, &credentials, &offer, sources, playout_delay)
+        let terms = stream.channel().terms();
+        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let addresses = self.addresses(reached);
         let answer = answer::answer(

@@ -1,10 +1,14 @@
 //! Access units to RTP payloads (RFC 6184, packetization-mode 1): once for all viewers.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
 
 /// Largest RTP payload in bytes. With the RTP header, its extensions and the SRTP tag a packet stays within
 /// 1200 bytes of UDP payload, which every path that WebRTC is used on carries unfragmented.
 pub const MAX_PAYLOAD: usize = 1150;
+
+/// A longer one has zeros before it, which count as the last unit's.
+const START_CODE: [u8; 3] = [0, 0, 1];
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -20,31 +24,17 @@ const PPS: u8 = 8;
 
 /// The NAL units of an Annex B byte stream, without start codes (ITU-T H.264, B.1.1).
 pub fn nal_units(data: &Bytes) -> impl Iterator<Item = Bytes> {
-    let mut at = next_start_code(data, 0).map(|(_, after)| after);
+    let mut start_codes = memmem::find_iter(data, &START_CODE);
+    let mut next = start_codes.next();
     std::iter::from_fn(move || {
-        let begin = at?;
-        let next = next_start_code(data, begin);
-        let end = next.map_or(data.len(), |(before, _)| before);
-        at = next.map(|(_, after)| after);
+        let begin = next? + START_CODE.len();
+        next = start_codes.next();
+        let unit = &data[begin..next.unwrap_or(data.len())];
         // Zero bytes that trail a NAL unit are not part of it.
-        let used = data[begin..end].iter().rposition(|&byte| byte != 0);
+        let used = unit.iter().rposition(|&byte| byte != 0);
         Some(data.slice(begin..used.map_or(begin, |last| begin + last + 1)))
     })
     .filter(|nal| !nal.is_empty())
-}
-
-/// Where the next start code begins and ends, at or after `from`.
-fn next_start_code(data: &[u8], from: usize) -> Option<(usize, usize)> {
-    // Steps of three as long as the third byte can't end a start code.
-    let mut at = from;
-    while let Some(&[a, b, c]) = data.get(at..at + 3) {
-        match (a, b, c) {
-            (0, 0, 1) => return Some((at, at + 3)),
-            (.., 2..) => at += 3,
-            _ => at += 1,
-        }
-    }
-    None
 }
 
 /// The payloads of one access unit, in order. The last one's packet carries the marker bit.
@@ -120,10 +110,8 @@ mod tests {
     use rtc::rtp::codec::h264::H264Packet;
     use rtc::rtp::packetizer::Depacketizer;
 
-    const START_CODE: [u8; 4] = [0, 0, 0, 1];
-
     fn annex_b(nals: &[Vec<u8>]) -> Bytes {
-        let with_start = |nal: &Vec<u8>| [&START_CODE[..], nal].concat();
+        let with_start = |nal: &Vec<u8>| [&[0], &START_CODE[..], nal].concat();
         nals.iter().flat_map(with_start).collect()
     }
 

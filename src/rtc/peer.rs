@@ -11,7 +11,7 @@ use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
 use super::restart::{self, Outcome, Restarts};
 use super::srtp::Profile;
-use crate::config::PlayoutDelay;
+use crate::stream::Terms;
 use bytes::{Bytes, BytesMut};
 use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -110,7 +110,7 @@ impl Peer {
         credentials: &Credentials,
         offer: &Offer,
         sources: Sources,
-        playout_delay: PlayoutDelay,
+        terms: Terms,
     ) -> Result<Self, CoreError> {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
@@ -137,7 +137,7 @@ impl Peer {
                 ssrc: sources.video,
                 rtx_ssrc: sources.rtx,
                 extensions: video.extensions,
-                playout_delay,
+                terms,
             },
             we_are_client: video.setup == Setup::Active,
             early: Early::default(),
@@ -257,7 +257,7 @@ impl Peer {
         };
         let key = self.keys.take(profile, self.we_are_client);
         let key = key.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
-        Egress::new(self.keys.crypto(), profile, &key, self.parameters)
+        Egress::new(now, self.keys.crypto(), profile, &key, self.parameters)
             .map_err(|error| CoreError::Crypto(error.to_string()))
     }
 

@@ -9,12 +9,12 @@ use super::outbox::{Outbox, Path};
 use super::packetize::nal_units;
 use super::peer::Peer;
 use super::sessions::Sessions;
+use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::Limits;
-use crate::config::PlayoutDelay;
 use crate::media::AccessUnit;
 use crate::metrics::Metrics;
-use crate::stream::{Channel, Keyframes};
+use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -65,7 +65,7 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         &credentials,
         &offer,
         sources,
-        PlayoutDelay::default(),
+        Terms::default(),
     )
     .unwrap();
     let local = Local {
@@ -212,7 +212,7 @@ impl Network {
 /// What the audience sends, until it is put on the wire.
 #[derive(Default)]
 struct Sent {
-    datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    batch: Batch,
     is_blocked: bool,
 }
 
@@ -223,11 +223,8 @@ impl Outbox for Sent {
         len: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) {
-        let mut datagram = Vec::new();
-        assert!(write(&mut datagram).is_ok());
-        assert_eq!(datagram.len(), len);
         assert!(len <= 1200, "{len} bytes are too long for some paths");
-        self.datagrams.push((path.remote, datagram));
+        assert!(self.batch.push(path, len, 64, write));
     }
 
     fn flush(&mut self) {}
@@ -251,6 +248,7 @@ pub struct Simulation {
     policy: Keyframes,
     next_frame: Instant,
     pictures: u32,
+    picture_len: u32,
 }
 
 impl Simulation {
@@ -267,7 +265,7 @@ impl Simulation {
             audience: Audience::new(now, sessions, metrics.rtc(), wake),
             channel: Arc::new(Channel::new(
                 "test".into(),
-                PlayoutDelay::default(),
+                Terms::default(),
                 metrics.stream("test"),
             )),
             sent: Sent::default(),
@@ -279,6 +277,16 @@ impl Simulation {
             policy: Keyframes::new(Duration::from_secs(3600)),
             next_frame: now,
             pictures: 0,
+            // Small, since the viewers' stack asks again only for what is missing from the last hundred packets.
+            picture_len: 4_000,
+        }
+    }
+
+    /// With pictures of that many bytes, but for keyframes.
+    pub fn with_pictures_of(self, picture_len: u32) -> Self {
+        Self {
+            picture_len,
+            ..self
         }
     }
 
@@ -336,9 +344,9 @@ impl Simulation {
             self.deliver();
             let now = self.now;
             let due = self.audience.deadline(!self.is_blocked);
-            if due.is_some_and(|at| at <= now) || self.pictures > 0 {
-                self.audience.fan_out(|| now, &mut self.sent);
-                self.audience.ring(now, &mut self.sent);
+            self.fan_out();
+            if due.is_some_and(|at| at <= now) {
+                self.ring();
             }
             self.carry();
             for client in &mut self.clients {
@@ -346,6 +354,38 @@ impl Simulation {
                 client.poll(now, &mut self.network);
             }
         }
+    }
+
+    /// Sends one picture more to everybody and throws it away. Returns how often memory was allocated for it.
+    pub fn allocations_of_a_picture(&mut self) -> u64 {
+        self.encode();
+        let info = allocation_counter::measure(|| self.fan_out());
+        let count = self.sent.batch.waiting().len();
+        assert!(count > 0, "somebody was sent something");
+        self.sent.batch.advance(count);
+        info.count_total
+    }
+
+    // What the daemon does is in these three, by which `scripts/bench-instructions.sh` tells it from the rest.
+
+    #[inline(never)]
+    fn fan_out(&mut self) {
+        let now = self.now;
+        self.audience.fan_out(|| now, &mut self.sent);
+    }
+
+    #[inline(never)]
+    fn receive(&mut self, remote: SocketAddr, data: &[u8]) {
+        let path = Path {
+            remote,
+            local: None,
+        };
+        self.audience.receive(self.now, path, data, &mut self.sent);
+    }
+
+    #[inline(never)]
+    fn ring(&mut self) {
+        self.audience.ring(self.now, &mut self.sent);
     }
 
     fn encode(&mut self) {
@@ -358,7 +398,7 @@ impl Simulation {
             self.keyframes.push(self.pictures);
         }
         self.channel.publish(Arc::new(AccessUnit {
-            data: write_picture(self.pictures, keyframe),
+            data: write_picture(self.pictures, keyframe, self.picture_len),
             keyframe,
             temporal_layer: 0,
             captured_at: self.now,
@@ -374,11 +414,7 @@ impl Simulation {
             }
             let (address, to_server, data) = entry.remove();
             if to_server {
-                let path = Path {
-                    remote: address,
-                    local: None,
-                };
-                self.audience.receive(self.now, path, &data, &mut self.sent);
+                self.receive(address, &data);
                 continue;
             }
             let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
@@ -400,17 +436,24 @@ impl Simulation {
 
     /// Puts what the daemon sent on the wire.
     fn carry(&mut self) {
-        for (address, data) in std::mem::take(&mut self.sent.datagrams) {
+        let batch = &mut self.sent.batch;
+        let datagrams = batch.waiting().iter().flat_map(|run| {
+            let datagrams = batch.data(run).chunks(run.segment);
+            datagrams.map(|data| (run.path.remote, data))
+        });
+        for (address, data) in datagrams {
             let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
                 continue;
             };
             let is_rtcp = (192..=223).contains(&data[1]);
             if (128..=191).contains(&data[0]) && !is_rtcp {
-                client.numbers.check(&data);
+                client.numbers.check(data);
                 client.sent.push(self.now);
             }
-            client.send(self.now, false, &data, &mut self.network);
+            client.send(self.now, false, data, &mut self.network);
         }
+        let count = batch.waiting().len();
+        batch.advance(count);
     }
 
     /// A viewer asks for an ICE restart, and the answer never reaches it.
@@ -425,21 +468,20 @@ impl Simulation {
     }
 }
 
-/// An access unit of that number; its bytes follow from it. A keyframe has 60 kB; others are small, since the viewers'
-/// stack asks again only for what is missing from the last hundred packets.
-fn write_picture(number: u32, keyframe: bool) -> Bytes {
+/// An access unit of that number; its bytes follow from it. A keyframe has 60 kB, the others `len` bytes.
+fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
     const START: [u8; 4] = [0, 0, 0, 1];
     let mut unit = Vec::new();
     let (kind, len) = if keyframe {
         (0x65, 60_000)
     } else {
-        (0x41, 4_000)
+        (0x41, len)
     };
     if keyframe {
         unit.extend([&START[..], &[0x67, 66, 192, 31, 1], &START, &[0x68, 2]].concat());
     }
     unit.extend(START);
-    unit.push(kind);
+    unit.extend([kind, b'#']);
     unit.extend(number.to_string().bytes());
     unit.push(b'.');
     // No zeros, hence no start codes.
@@ -452,9 +494,10 @@ fn read_picture(data: &[u8]) -> (u32, bool) {
     let nals: Vec<_> = nal_units(&Bytes::copy_from_slice(data)).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;
-    let digits = slice[1..].split(|byte| *byte == b'.').next().unwrap();
-    let number = std::str::from_utf8(digits).unwrap().parse().unwrap();
-    let expected = write_picture(number, keyframe);
+    let end = slice.iter().position(|byte| *byte == b'.').unwrap();
+    let number = std::str::from_utf8(&slice[2..end]).unwrap();
+    let number = number.parse().unwrap();
+    let expected = write_picture(number, keyframe, (slice.len() - end - 1) as u32);
     assert!(nal_units(&expected).eq(nals), "picture {number} is damaged");
     (number, keyframe)
 }

@@ -3,6 +3,7 @@
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind};
+use super::feedback::Feedback;
 use super::outbox::{Outbox, Path};
 use super::peer::Peer;
 use super::wishes::Wishes;
@@ -199,6 +200,14 @@ impl Viewer {
         self.heard = now;
         if let Some(delivery) = &mut self.delivery {
             delivery.heard(now);
+        }
+    }
+
+    /// The viewer reported on what it receives.
+    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+        self.heard(now);
+        if let Some(delivery) = &mut self.delivery {
+            delivery.reported(now, feedback);
         }
     }
 

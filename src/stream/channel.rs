@@ -7,24 +7,33 @@ use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// How a stream is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What the encoder aims at, in bits per second.
+    pub bitrate: u32,
+    /// How long viewers hold pictures back.
+    pub playout_delay: PlayoutDelay,
+}
+
 /// Shared by the thread that makes the pictures and those that send them on; neither waits for the other.
 pub struct Channel {
     name: String,
     hub: Hub,
     keyframe_requested: AtomicBool,
     metrics: metrics::Stream,
-    playout_delay: PlayoutDelay,
+    terms: Terms,
 }
 
 impl Channel {
     /// A channel without pictures yet.
-    pub fn new(name: String, playout_delay: PlayoutDelay, metrics: metrics::Stream) -> Self {
+    pub fn new(name: String, terms: Terms, metrics: metrics::Stream) -> Self {
         Self {
             name,
             hub: Hub::default(),
             keyframe_requested: AtomicBool::new(false),
             metrics,
-            playout_delay,
+            terms,
         }
     }
 
@@ -33,9 +42,9 @@ impl Channel {
         &self.name
     }
 
-    /// How long viewers hold pictures back.
-    pub const fn playout_delay(&self) -> PlayoutDelay {
-        self.playout_delay
+    /// How it is sent.
+    pub const fn terms(&self) -> Terms {
+        self.terms
     }
 
     /// The part of the metrics that counts this stream.

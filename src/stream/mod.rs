@@ -15,7 +15,7 @@ use crate::encode::Settings;
 use crate::media::ProfileLevelId;
 use crate::metrics;
 use crate::shutdown::Shutdown;
-pub use channel::Channel;
+pub use channel::{Channel, Terms};
 pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -114,7 +114,10 @@ impl Stream {
             source: opener.describe(),
             channel: Arc::new(Channel::new(
                 config.name.clone(),
-                config.playout_delay,
+                Terms {
+                    bitrate: config.bitrate,
+                    playout_delay: config.playout_delay,
+                },
                 metrics,
             )),
             control: Mutex::new(Control {

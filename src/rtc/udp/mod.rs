@@ -7,7 +7,8 @@ mod batch;
 mod send;
 
 use super::outbox::{Outbox, Path};
-use batch::{Batch, Run};
+pub use batch::Batch;
+use batch::Run;
 use mio::{Interest, Registry, Token, event};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use send::MESSAGES;
