@@ -10,7 +10,7 @@ use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, Config};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors};
+use crate::http::{self, Clients, Context, Cors, EventStreams};
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
@@ -170,6 +170,7 @@ impl Daemon {
             whep: self.config.whep,
             clients: Arc::new(Clients::new(self.config.limits.clone())),
             limits: self.config.limits,
+            events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });

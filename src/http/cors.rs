@@ -55,7 +55,9 @@ impl Cors {
         respond::set(&mut reply, header::ALLOW, &methods);
         match resource {
             Resource::Whep(_) => respond::set(&mut reply, ACCEPT_POST, SDP),
-            Resource::JsonOffer(_) => respond::set(&mut reply, ACCEPT_POST, JSON),
+            Resource::JsonOffer(_) | Resource::EventStreams { .. } => {
+                respond::set(&mut reply, ACCEPT_POST, JSON);
+            }
             Resource::Session { .. } => respond::set(&mut reply, ACCEPT_PATCH, FRAGMENT),
             _ => {}
         }

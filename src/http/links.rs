@@ -1,5 +1,6 @@
-//! `Link` headers of an answer: the STUN and TURN servers that viewers may use.
+//! `Link` headers of an answer: the STUN and TURN servers that viewers may use, and extensions of the protocol.
 
+use super::events;
 use crate::config::IceServer;
 use std::fmt::Write as _;
 
@@ -18,6 +19,14 @@ pub fn ice_servers(servers: &[IceServer]) -> Vec<String> {
         link
     };
     servers.iter().map(link).collect()
+}
+
+/// The value for a session's server-sent events (draft-ietf-wish-whep-02, 4.9.1).
+pub fn events(session: &str) -> String {
+    let names = events::NAMES;
+    format!(
+        "<{session}/sse>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; events=\"{names}\""
+    )
 }
 
 /// A quoted string (RFC 9110, 5.6.4).

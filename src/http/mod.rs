@@ -6,6 +6,7 @@ mod assets;
 mod body;
 mod clients;
 mod cors;
+mod events;
 mod links;
 mod pace;
 mod respond;
@@ -15,6 +16,7 @@ mod whep;
 
 pub use clients::Clients;
 pub use cors::Cors;
+pub use events::EventStreams;
 
 use crate::config;
 use crate::metrics::Metrics;
@@ -61,6 +63,8 @@ pub struct Context {
     pub limits: config::Limits,
     /// Those who are connected, by address.
     pub clients: Arc<Clients>,
+    /// Sessions' event streams.
+    pub events: Arc<EventStreams>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -235,6 +239,19 @@ async fn serve_resource(
             session::patch(context, stream, id, request, from).await
         }
         Resource::Session { stream, id } => session::delete(context, stream, id),
+        Resource::EventStreams { stream, session } => {
+            events::create(context, stream, session, request).await
+        }
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } if is_read(request.method()) => events::read(context, stream, session, id),
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } => events::delete(context, stream, session, id),
     }
 }
 

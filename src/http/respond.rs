@@ -2,10 +2,12 @@
 
 use crate::rtc::{AnswerError, Limit, OfferError, PatchError};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// Media types of bodies.
@@ -15,8 +17,8 @@ pub const JSON: &str = "application/json";
 /// ICE only (RFC 8840, 9).
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// A complete reply.
-pub type Reply = Response<Full<Bytes>>;
+/// A reply; its body may take time.
+pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Linked Data Platform 1.0, 7.1.
 pub const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
@@ -193,7 +195,7 @@ impl From<Error> for Reply {
 
 /// A reply of the given type that no cache keeps.
 pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(Full::new(body.into()).boxed_unsync());
     let headers = reply.headers_mut();
     let value = HeaderValue::from_static;
     headers.insert(header::CONTENT_TYPE, value(content_type));
@@ -203,8 +205,8 @@ pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
 }
 
 /// No body.
-pub fn empty() -> Full<Bytes> {
-    Full::default()
+pub fn empty() -> UnsyncBoxBody<Bytes, Infallible> {
+    UnsyncBoxBody::default()
 }
 
 /// Done, and nothing to say.

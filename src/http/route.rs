@@ -32,6 +32,22 @@ pub enum Resource<'a> {
         /// Its unguessable name.
         id: &'a str,
     },
+    /// The event streams of a session.
+    EventStreams {
+        /// See [`Self::Session`].
+        stream: &'a str,
+        /// See [`Self::Session`].
+        session: &'a str,
+    },
+    /// One of them.
+    EventStream {
+        /// See [`Self::Session`].
+        stream: &'a str,
+        /// See [`Self::Session`].
+        session: &'a str,
+        /// Its name.
+        id: &'a str,
+    },
 }
 
 impl<'a> Resource<'a> {
@@ -55,6 +71,16 @@ impl<'a> Resource<'a> {
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
             ["whep", stream, id] => Self::Session { stream, id },
+            [stream, "whep", session, "sse"] | ["whep", stream, session, "sse"] => {
+                Self::EventStreams { stream, session }
+            }
+            [stream, "whep", session, "sse", id] | ["whep", stream, session, "sse", id] => {
+                Self::EventStream {
+                    stream,
+                    session,
+                    id,
+                }
+            }
             ["offer"] => Self::JsonOffer(None),
             ["assets" | "api" | "offer", ..] => return None,
             [stream, "whep"] => Self::Whep(Some(stream)),
@@ -78,7 +104,8 @@ impl<'a> Resource<'a> {
             | Self::Streams
             | Self::Stream(_) => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
-            Self::JsonOffer(_) => &[Method::POST],
+            Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
+            Self::EventStream { .. } => &[Method::GET, Method::DELETE],
             Self::Session { .. } => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
         }
     }
@@ -89,6 +116,8 @@ impl<'a> Resource<'a> {
             Self::Whep(_)
             | Self::JsonOffer(_)
             | Self::Session { .. }
+            | Self::EventStreams { .. }
+            | Self::EventStream { .. }
             | Self::Streams
             | Self::Stream(_)
             | Self::Asset(_) => true,
@@ -111,6 +140,7 @@ impl<'a> Resource<'a> {
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
             Self::Session { .. } => "session",
+            Self::EventStreams { .. } | Self::EventStream { .. } => "events",
         }
     }
 }
@@ -153,6 +183,21 @@ mod tests {
             ("/api/offer", None),
             ("/assets/a/b", None),
             ("/offer/cam", None),
+            (
+                "/cam/whep/x1/sse",
+                Some(Resource::EventStreams {
+                    stream: "cam",
+                    session: "x1",
+                }),
+            ),
+            (
+                "/whep/cam/x1/sse/e",
+                Some(Resource::EventStream {
+                    stream: "cam",
+                    session: "x1",
+                    id: "e",
+                }),
+            ),
             ("/cam/whep/x1/y", None),
             ("/a/b", None),
         ] {

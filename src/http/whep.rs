@@ -91,7 +91,8 @@ fn created(
     respond::set(&mut reply, header::LOCATION, &location);
     respond::set(&mut reply, header::ETAG, &format!("\"{}\"", session.tag));
     respond::set(&mut reply, ACCEPT_PATCH, FRAGMENT);
-    for link in links::ice_servers(&context.whep.ice_servers) {
+    let links = links::ice_servers(&context.whep.ice_servers);
+    for link in links.into_iter().chain([links::events(&location)]) {
         // Values are checked when the configuration is read.
         if let Ok(link) = link.parse() {
             reply.headers_mut().append(header::LINK, link);

@@ -147,7 +147,7 @@ async fn the_configured_ice_servers_are_linked_from_an_answer() {
     let reply = post(&daemon, "/whep", &plain()).await;
     let links = reply.headers().get_all("link").iter();
     assert_eq!(
-        links.collect::<Vec<_>>(),
+        links.take(2).collect::<Vec<_>>(),
         [
             r#"<stun:stun.example.net>; rel="ice-server""#,
             r#"<turn:turn.example.net?transport=tcp>; rel="ice-server"; username="u"; credential="p"; credential-type="password""#,

@@ -2,8 +2,8 @@
 
 mod answers;
 #[path = "../viewing/daemon.rs"]
-#[expect(dead_code, reason = "these tests need less of it than others")]
 mod daemon;
+mod events;
 mod http;
 mod limits;
 mod media;
