@@ -19,11 +19,15 @@ command chromium        chromium
 command chromedriver    chromium-driver
 command ffmpeg          ffmpeg
 command ip              iproute2
+command nft             nftables
 command systemd-analyze systemd
 command python3         python3
 command curl            curl
 command xz              xz-utils
 '
+
+# Where Debian keeps some of it, and users that are not root don't look.
+PATH=$PATH:/usr/sbin:/sbin
 
 say() { echo "setup: $*" >&2; }
 

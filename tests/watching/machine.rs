@@ -5,6 +5,7 @@
 use crate::vm;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
@@ -27,6 +28,15 @@ pub struct Machine {
     child: Child,
     reader: Option<JoinHandle<()>>,
     connection: Option<BufReader<TcpStream>>,
+}
+
+/// What a machine needs, from where there is a network.
+pub fn prepare() {
+    assert!(
+        Path::new("/dev/net/tun").exists(),
+        "no camera was watched from another machine: its network needs /dev/net/tun"
+    );
+    vm::get_ready();
 }
 
 impl Machine {

@@ -1,8 +1,9 @@
-//! Cameras of the kernel's real drivers, watched in a browser from another machine: the daemon and the cameras are in a
-//! virtual machine, the browser is not, and between them is a network.
+//! The daemon watched in a browser on another machine. Cameras of the kernel's real drivers: they and the daemon are in a
+//! virtual machine, the browser is not. And a network between the two that loses datagrams.
 //!
 //! Leaves screenshots of what the browser saw in `target/screenshots`.
 
+mod loss;
 mod machine;
 mod namespace;
 #[path = "../support/mod.rs"]
@@ -62,7 +63,7 @@ fn cameras_are_watched_from_another_machine_and_survive_being_unplugged() {
     if vm::is_inside() {
         return serve(&Clips::in_folder(&folder, WEBCAM_SIZE));
     }
-    namespace::inside(test, || {
+    namespace::inside(test, machine::prepare, || {
         std::fs::create_dir_all(&folder).unwrap();
         Clips::in_folder(&folder, WEBCAM_SIZE);
         let machine = Machine::start(test, &[vm::VIVID, vm::USB[0], vm::USB[1]]);

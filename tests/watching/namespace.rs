@@ -1,31 +1,33 @@
-//! A network of the test's own, in which nothing but the test and its machine is to be reached.
+//! Networks of the test's own, in which nothing but the test and its other machines is to be reached.
 
 use crate::vm;
+use nix::sched::{CloneFlags, setns, unshare};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::Command;
+use std::process::{self, Command};
+use std::thread;
 
 /// Set inside the network.
 const INSIDE: &str = "FANLIGHT_TEST_INSIDE_NETWORK";
 
-/// Runs `inside` in a network of its own, by starting this test there once more. `test` is its name.
+/// Runs `inside` in a network of its own, by starting this test there once more. `test` is its name. What has to be
+/// done where there is another network yet, `prepare` does before.
 ///
 /// What the test starts there ends with it: it is the first of its processes, and the kernel ends the others after it.
 ///
-/// Fails where there can be no such network, since a camera that nobody watched is not known to work.
-pub fn inside(test: &str, inside: impl FnOnce()) {
+/// Fails where there can be no such network, since a stream that nobody watched is not known to work.
+pub fn inside(test: &str, prepare: impl FnOnce(), inside: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         ip(&["link", "set", "lo", "up"]);
         return inside();
     }
     assert!(
-        fs::metadata("/proc/self").unwrap().uid() == 0 && Path::new("/dev/net/tun").exists(),
-        "no camera was watched from another machine: that needs root, and /dev/net/tun, for a network of the test's own"
+        fs::metadata("/proc/self").unwrap().uid() == 0,
+        "nothing was watched from another machine: that needs root, for a network of the test's own"
     );
     let _turn = vm::turn();
-    vm::get_ready();
+    prepare();
     let mut network = Command::new("unshare");
     network.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
     let output = vm::run_test(&mut network, test).env(INSIDE, "1").output();
@@ -37,7 +39,7 @@ pub fn inside(test: &str, inside: impl FnOnce()) {
     println!("{stdout}{stderr}");
     assert!(
         stdout.contains("running 1 test"),
-        "no camera was watched from another machine: `unshare --net --pid --mount-proc` failed: {stderr}"
+        "nothing was watched from another machine: `unshare --net --pid --mount-proc` failed: {stderr}"
     );
     assert!(
         output.status.success(),
@@ -50,7 +52,41 @@ pub fn add_default_route(via: &str) {
     ip(&["route", "add", "default", "via", via]);
 }
 
-fn ip(arguments: &[&str]) {
+/// Runs `ip`, which must succeed.
+pub fn ip(arguments: &[&str]) {
     let status = Command::new("ip").args(arguments).status();
     assert!(status.unwrap().success(), "ip {arguments:?}");
+}
+
+/// Another machine, as far as networks go: the same processor and files, and a network of its own.
+pub struct Host(File);
+
+impl Host {
+    /// One whose interface `theirs` is joined by a cable to the interface `ours` of this network.
+    pub fn joined(ours: &str, theirs: &str) -> Self {
+        let made = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            File::open("/proc/thread-self/ns/net").unwrap()
+        });
+        let host = Self(made.join().unwrap());
+        let pid = process::id().to_string();
+        host.run(|| {
+            ip(&["link", "set", "lo", "up"]);
+            ip(&[
+                "link", "add", theirs, "type", "veth", "peer", "name", ours, "netns", &pid,
+            ]);
+            // What is sent as one piece travels as the datagrams that it is, and so they can be lost one by one.
+            ip(&["link", "set", theirs, "gso_max_segs", "1"]);
+        });
+        host
+    }
+
+    /// Does something there. Processes that it starts belong there too, threads that it starts as well.
+    pub fn run<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        let there = || {
+            setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
+            act()
+        };
+        thread::scope(|scope| scope.spawn(there).join().unwrap())
+    }
 }
