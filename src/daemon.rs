@@ -10,7 +10,7 @@ use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, Config};
 use crate::encode::Encoder;
-use crate::http::{self, Context};
+use crate::http::{self, Clients, Context, Cors, EventStreams};
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
@@ -158,6 +158,7 @@ impl Daemon {
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc.external_addresses,
+            self.config.limits.clone(),
             metrics.rtc(),
             state.as_ref(),
         )?);
@@ -165,6 +166,11 @@ impl Daemon {
         let context = Arc::new(Context {
             streams: streams.clone(),
             plane: plane.clone(),
+            cors: Cors::new(self.config.http.cors_origins),
+            whep: self.config.whep,
+            clients: Arc::new(Clients::new(self.config.limits.clone())),
+            limits: self.config.limits,
+            events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });

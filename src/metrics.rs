@@ -30,6 +30,11 @@ struct EndLabel {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
+}
+
 /// From a quarter of a millisecond, doubling, to half a second.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 12))
@@ -50,6 +55,7 @@ pub struct Metrics {
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
+    http: Http,
 }
 
 /// What one stream counts.
@@ -129,6 +135,19 @@ impl Rtc {
     }
 }
 
+/// What the HTTP side counts.
+#[derive(Clone)]
+pub struct Http {
+    refused: Family<LimitLabel, Counter>,
+}
+
+impl Http {
+    /// Counts a request or a connection that was refused because of that limit.
+    pub fn refused(&self, limit: &'static str) {
+        self.refused.get_or_create(&LimitLabel { limit }).inc();
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -162,6 +181,13 @@ impl Metrics {
                 "Failures of a stream's source or encoder",
             ),
             rtc: rtc(&mut registry),
+            http: Http {
+                refused: family(
+                    &mut registry,
+                    "refused",
+                    "Requests and connections refused, by the limit that was reached",
+                ),
+            },
             registry,
         }
     }
@@ -190,6 +216,11 @@ impl Metrics {
     /// The part for the media plane.
     pub fn rtc(&self) -> Rtc {
         self.rtc.clone()
+    }
+
+    /// The part for the HTTP side.
+    pub fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// The exposition, as [`CONTENT_TYPE`](Self::CONTENT_TYPE).

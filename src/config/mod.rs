@@ -5,6 +5,7 @@
 //! the daemon starts. `docs/config.md` is the reference for users.
 
 mod address;
+mod limits;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -13,11 +14,14 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod value;
+mod whep;
 
-pub use address::listen_address;
+pub use address::{Prefix, listen_address};
+pub use limits::Limits;
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
+pub use whep::{CameraDown, IceServer, Whep};
 
 use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,6 +37,10 @@ pub struct Config {
     pub rtc: Rtc,
     /// `[state]`
     pub state: State,
+    /// `[whep]`
+    pub whep: Whep,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[[stream]]`, at least one; the first is the default stream. Names are unique.
     pub streams: Vec<Stream>,
 }
@@ -42,6 +50,9 @@ pub struct Config {
 pub struct Http {
     /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// Origins whose pages may watch, in the form of an `Origin` header; `*` stands for all. None by default: the
+    /// daemon's own page needs none.
+    pub cors_origins: Vec<String>,
 }
 
 /// The media side.
@@ -132,12 +143,15 @@ impl Default for Config {
         Self {
             http: Http {
                 listen: DEFAULT_LISTEN,
+                cors_origins: Vec::new(),
             },
             rtc: Rtc {
                 listen: DEFAULT_LISTEN,
                 external_addresses: Vec::new(),
             },
             state: State::default(),
+            whep: Whep::default(),
+            limits: Limits::default(),
             streams: vec![Stream::new(
                 "camera",
                 Source::Device(PathBuf::from("/dev/video0")),

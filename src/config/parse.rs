@@ -2,11 +2,10 @@
 
 use super::address;
 use super::problem::Problems;
-use super::section::{HTTP, RTC, STATE, STREAM, Section};
+use super::section::{HTTP, LIMITS, RTC, STATE, STREAM, Section, WHEP};
 use super::value::{self, wrong_type};
-use super::{Config, ConfigErrors, Source, Stream};
+use super::{Config, ConfigErrors, Source, Stream, limits, whep};
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
@@ -25,13 +24,30 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config.http.listen = http
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.http.listen);
+        config.http.cors_origins = http.list(
+            &mut problems,
+            "cors_origins",
+            "[\"https://example.org\"]",
+            address::origin,
+        );
     }
     config.rtc.listen = config.http.listen;
     if let Some(rtc) = root.table(&mut problems, RTC) {
         config.rtc.listen = rtc
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.rtc.listen);
-        config.rtc.external_addresses = external_addresses(&mut problems, &rtc);
+        config.rtc.external_addresses = rtc.list(
+            &mut problems,
+            "external_addresses",
+            "[\"203.0.113.7\"]",
+            address::external_address,
+        );
+    }
+    if let Some(section) = root.table(&mut problems, WHEP) {
+        config.whep = whep::read(&mut problems, &section);
+    }
+    if let Some(section) = root.table(&mut problems, LIMITS) {
+        config.limits = limits::read(&mut problems, &section);
     }
     if let Some(state) = root.table(&mut problems, STATE) {
         config.state.directory = state.read(&mut problems, "directory", value::directory);
@@ -43,30 +59,6 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config
     });
     problems.settle(whole)
-}
-
-fn external_addresses(problems: &mut Problems<'_>, rtc: &Section<'_, '_>) -> Vec<IpAddr> {
-    const KEY: &str = "external_addresses";
-    let Some(list) = rtc.entry(KEY) else {
-        return Vec::new();
-    };
-    let DeValue::Array(list) = list.get_ref() else {
-        let message = wrong_type(list.get_ref(), "a list, such as [\"203.0.113.7\"]");
-        problems.add(list.span().start, &rtc.key(KEY), message);
-        return Vec::new();
-    };
-    let mut addresses = Vec::new();
-    for (index, item) in list.iter().enumerate() {
-        let key = format!("{}[{index}]", rtc.key(KEY));
-        match address::external_address(item.get_ref()) {
-            Ok(address) if addresses.contains(&address) => {
-                problems.add(item.span().start, &key, format!("{address} is there twice"));
-            }
-            Ok(address) => addresses.push(address),
-            Err(message) => problems.add(item.span().start, &key, message),
-        }
-    }
-    addresses
 }
 
 /// Every `[[stream]]`; empty when the file has none, `None` when one is wrong.

@@ -2,15 +2,35 @@
 
 use super::problem::Problems;
 use super::value::{Parsed, nearest, shown, wrong_type};
+use std::fmt::Display;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A table's name and its keys.
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
-pub(super) const HTTP: Table = ("http", &["listen"]);
+pub(super) const HTTP: Table = ("http", &["listen", "cors_origins"]);
 pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
 pub(super) const STATE: Table = ("state", &["directory"]);
+pub(super) const WHEP: Table = ("whep", &["camera_down", "require_if_match", "ice_servers"]);
+pub(super) const LIMITS: Table = (
+    "limits",
+    &[
+        "viewers",
+        "viewers_per_stream",
+        "viewers_per_address",
+        "setups",
+        "connections",
+        "connections_per_address",
+        "request_rate",
+        "request_burst",
+        "request_size",
+        "header_time",
+        "idle_time",
+        "body_rate",
+        "shared_addresses",
+    ],
+);
 pub(super) const STREAM: Table = (
     "stream",
     &[
@@ -29,7 +49,7 @@ pub(super) const STREAM: Table = (
 );
 
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [Table; 4] = [HTTP, RTC, STATE, STREAM];
+pub const KEYS: [Table; 6] = [HTTP, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [
@@ -92,6 +112,38 @@ impl<'a, 'i> Section<'a, 'i> {
         parse(value.get_ref())
             .map_err(|message| problems.add(value.span().start, &self.key(key), message))
             .ok()
+    }
+
+    /// The values of a list, without those that are wrong, which are reported. `example` is the whole list as one
+    /// could write it.
+    pub(super) fn list<T: PartialEq + Display>(
+        &self,
+        problems: &mut Problems<'_>,
+        key: &str,
+        example: &str,
+        parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
+    ) -> Vec<T> {
+        let mut items = Vec::new();
+        let Some(value) = self.entry(key) else {
+            return items;
+        };
+        let DeValue::Array(list) = value.get_ref() else {
+            let message = wrong_type(value.get_ref(), &format!("a list, such as {example}"));
+            problems.add(value.span().start, &self.key(key), message);
+            return items;
+        };
+        for (index, item) in list.iter().enumerate() {
+            let key = format!("{}[{index}]", self.key(key));
+            match parse(item.get_ref()) {
+                Ok(item_value) if items.contains(&item_value) => {
+                    let message = format!("{item_value} is there twice");
+                    problems.add(item.span().start, &key, message);
+                }
+                Ok(item_value) => items.push(item_value),
+                Err(message) => problems.add(item.span().start, &key, message),
+            }
+        }
+        items
     }
 
     /// That table, if the file has it.

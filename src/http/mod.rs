@@ -3,10 +3,22 @@
 
 mod api;
 mod assets;
+mod body;
+mod clients;
+mod cors;
+mod events;
+mod links;
+mod pace;
 mod respond;
 mod route;
+mod session;
 mod whep;
 
+pub use clients::Clients;
+pub use cors::Cors;
+pub use events::EventStreams;
+
+use crate::config;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
@@ -14,26 +26,28 @@ use crate::stream::Streams;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use pace::{Pace, Paced, Watched};
 use respond::{Error, Reply};
 use route::Resource;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A client that does not finish its request's head in that time is cut off.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connections may take to finish their last reply when the daemon ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
+/// A client that acknowledges nothing for so long is gone, whatever it is still owed.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What requests are served from.
 pub struct Context {
@@ -41,6 +55,16 @@ pub struct Context {
     pub streams: Streams,
     /// Makes and ends sessions.
     pub plane: Arc<Plane>,
+    /// Who may use the daemon from pages of other origins.
+    pub cors: Cors,
+    /// How the offer exchange behaves.
+    pub whep: config::Whep,
+    /// How much is taken on.
+    pub limits: config::Limits,
+    /// Those who are connected, by address.
+    pub clients: Arc<Clients>,
+    /// Sessions' event streams.
+    pub events: Arc<EventStreams>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -65,16 +89,27 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: IpAddr,
+    /// The address of ours that the client used: it can be reached there, by media as well.
+    pub reached: Option<IpAddr>,
+}
+
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listener: TcpListener, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
+    // Beyond that many, connections wait in the kernel until one ends.
+    let places = Arc::new(Semaphore::new(context.limits.connections as usize));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = context.shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => connection(stream, peer, &context, &graceful),
+            Ok((stream, peer, place)) => connection(stream, peer, place, &context, &graceful),
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -86,59 +121,101 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await;
+    let place = place.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    place: OwnedSemaphorePermit,
     context: &Arc<Context>,
     graceful: &GracefulShutdown,
 ) {
-    // The address of ours that the client used: it can be reached there, by media as well.
-    let reached = stream.local_addr().ok().map(|a| a.ip().to_canonical());
+    let now = Instant::now();
+    let from = Connection {
+        peer: peer.ip().to_canonical(),
+        reached: stream.local_addr().ok().map(|a| a.ip().to_canonical()),
+    };
+    let Some(of_client) = context.clients.connect(from.peer, now) else {
+        context.metrics.http().refused("connections_per_address");
+        return;
+    };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let pace = Pace::new(&context.limits, now);
+    let io = TokioIo::new(Watched::new(stream, pace.clone()));
     let context = context.clone();
+    let paced = pace.clone();
     let service = service_fn(move |request| {
-        let context = context.clone();
-        async move { Ok::<_, Infallible>(handle(&context, request, reached).await) }
+        let (context, pace) = (context.clone(), paced.clone());
+        pace.begin();
+        async move {
+            let reply = handle(&context, request, from).await;
+            Ok::<_, Infallible>(reply.map(|body| Paced::new(body, pace)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        // `Pace` sees to it.
+        .header_read_timeout(None)
+        .serve_connection(io, service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "connection");
+        match pace::keep(&pace, connection).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%peer, %error, "connection"),
+            None => tracing::debug!(%peer, "connection: too slow"),
         }
+        drop((place, of_client));
     });
 }
 
-async fn handle(context: &Context, request: Request<Incoming>, reached: Option<IpAddr>) -> Reply {
+async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         return Error::NotFound(format!("there is nothing at {path}")).into();
     };
-    let reply = if method == Method::OPTIONS {
-        respond::preflight(&resource)
-    } else if resource.methods().contains(&method) {
-        serve_resource(context, &resource, request, reached)
-            .await
-            .unwrap_or_else(Reply::from)
+    let mut reply = if method == Method::OPTIONS {
+        context.cors.preflight(&resource)
     } else {
-        Error::MethodNotAllowed(resource.methods()).into()
+        let reply = serve_resource(context, &resource, request, from).await;
+        reply.unwrap_or_else(|error| {
+            if let Some(limit) = error.limit() {
+                context.metrics.http().refused(limit);
+            }
+            error.into()
+        })
     };
     tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
-    respond::with_cors(reply, &resource)
+    context.cors.apply(&mut reply, &resource, origin.as_ref());
+    reply
 }
 
-/// The one place where resources meet the code that serves them. The method is one that the resource allows.
+/// The one place where resources meet the code that serves them.
 async fn serve_resource(
     context: &Context,
     resource: &Resource<'_>,
     request: Request<Incoming>,
-    reached: Option<IpAddr>,
+    from: Connection,
 ) -> Result<Reply, Error> {
+    if !resource.methods().contains(request.method()) {
+        return Err(Error::MethodNotAllowed(resource.methods()));
+    }
+    // draft-ietf-wish-whep-03, 5: sessions must be neither made nor guessed too fast.
+    if !is_read(request.method()) {
+        let asked = context.clients.request(from.peer, Instant::now());
+        asked.map_err(Error::TooManyRequests)?;
+    }
     match resource {
         Resource::Page(stream) => Ok(assets::page(context, *stream)),
         Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
@@ -153,8 +230,32 @@ async fn serve_resource(
         Resource::Streams => Ok(api::streams(context)),
         Resource::Stream(name) => api::stream(context, name),
         Resource::Viewers => Ok(api::viewers(context)),
-        Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
-        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
-        Resource::Session { stream, id } => whep::end(context, stream, id),
+        Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
+        Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
+        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,
+        Resource::Session { stream, id } if is_read(request.method()) => {
+            session::get(context, stream, id)
+        }
+        Resource::Session { stream, id } if *request.method() == Method::PATCH => {
+            session::patch(context, stream, id, request, from).await
+        }
+        Resource::Session { stream, id } => session::delete(context, stream, id),
+        Resource::EventStreams { stream, session } => {
+            events::create(context, stream, session, request).await
+        }
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } if is_read(request.method()) => events::read(context, stream, session, id),
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } => events::delete(context, stream, session, id),
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }

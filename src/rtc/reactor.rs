@@ -1,10 +1,11 @@
 //! The media thread's loop: commands, datagrams, access units and alarms in; datagrams out. It sleeps until something
 //! happens.
 
-use super::Sessions;
 use super::audience::Audience;
 use super::demux::ViewerId;
+use super::identity::Credentials;
 use super::outbox::{Outbox, Path};
+use super::sessions::Sessions;
 use super::udp::UdpSocket;
 use super::viewer::Viewer;
 use crate::metrics;
@@ -24,6 +25,15 @@ const MAX_BATCHES: usize = 16;
 pub enum Command {
     /// A viewer that was answered.
     Add(Box<Viewer>),
+    /// Begin a further ICE session with one.
+    Restart {
+        /// Whose.
+        viewer: ViewerId,
+        /// Our side.
+        local: Credentials,
+        /// The viewer's user name fragment. Its password signs what a lite agent does not send.
+        remote_ufrag: String,
+    },
     /// End one.
     End(ViewerId),
     /// End all, and the thread.
@@ -122,6 +132,11 @@ impl Reactor {
             let now = Instant::now();
             match command {
                 Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.socket),
+                Command::Restart {
+                    viewer,
+                    local,
+                    remote_ufrag,
+                } => self.audience.restart(viewer, local, remote_ufrag),
                 Command::End(id) => self.audience.end(now, id, "deleted", &mut self.socket),
                 Command::Stop => {
                     self.audience.end_all(now, "shutdown", &mut self.socket);

@@ -15,7 +15,7 @@
  * Why a session could not be set up, or an HTTP request failed. `message` is a sentence for people, the server's own
  * where it gave one. `kind` is one of
  * - `offline`: nobody answers over HTTP
- * - `not_found`, `busy`, `refused`: the server answered 404, 503, or another error (`status`)
+ * - `not_found`, `down`, `busy`, `refused`: the server answered 404, 409, 429 or 503, or another error (`status`)
  * - `unsupported`: this browser has no WebRTC, or lacks the codec asked for
  * - `unreachable`: the server answered, but its media port does not; `candidates` says which addresses were tried
  * - `handshake`: its media port does answer, yet encryption could not be agreed
@@ -49,7 +49,7 @@ export async function request(url, init = {}) {
   const said = await problem(response);
   const retryAfter = Number.parseFloat(response.headers.get('retry-after')) || null;
   // A gateway's 502 and 504 speak of the server behind it.
-  const kind = { 404: 'not_found', 502: 'offline', 503: 'busy', 504: 'offline' }[status] ?? 'refused';
+  const kind = { 404: 'not_found', 409: 'down', 429: 'busy', 502: 'offline', 503: 'busy', 504: 'offline' }[status] ?? 'refused';
   throw new WhepError(kind, said || `The server answered ${status} ${response.statusText}`.trim(), { status, retryAfter });
 }
 

@@ -54,6 +54,8 @@ export function explain(error) {
       );
     case 'not_found':
       return status('unknown', 'There is no such stream', sentence(error.message));
+    case 'down':
+      return status('camera-down', 'The camera is down', sentence(error.message));
     case 'busy':
       return status('busy', 'The server is busy', sentence(error.message));
     case 'unsupported':
