@@ -1,6 +1,7 @@
 //! The secrets that decide who may watch: on disk, made at the first start, and in use, where a change of the files is
 //! taken up without a restart. `auth/` decides.
 
+use crate::addresses::client;
 use crate::auth::{
     Failures, Flaw, Grant, Guard, JwtKeys, Ledger, Now, Policy, Proof, Refusal, Request, Scope,
     ShareKey, Target, Token,
@@ -226,7 +227,7 @@ impl Access {
         };
         self.metrics.failed(flaw.name());
         let peer = peer?;
-        let noted = lock(&self.failures).note(peer, now);
+        let noted = lock(&self.failures).note(client(peer), now);
         if noted.is_ok() {
             tracing::warn!(%peer, reason = flaw.name(), "a token or link was refused");
         }

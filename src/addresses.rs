@@ -23,6 +23,18 @@ pub fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
+/// What stands for a client where clients are counted by their addresses: the address, or of IPv6 the network of 64 bits,
+/// for a client has all addresses of its own (RFC 7934, 1).
+pub fn client(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let network = ip.to_bits() >> 64 << 64;
+            IpAddr::V6(network.into())
+        }
+        v4 => v4,
+    }
+}
+
 /// The URLs to open for a server that listens on `http` of a machine with these addresses, with TLS or without.
 pub fn urls(http: SocketAddr, is_secure: bool, interfaces: &[IpAddr]) -> Vec<String> {
     let port = http.port();
@@ -42,6 +54,15 @@ pub fn urls(http: SocketAddr, is_secure: bool, interfaces: &[IpAddr]) -> Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let of = |text: &str| client(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    }
 
     #[test]
     fn the_urls_are_those_that_can_be_opened() {

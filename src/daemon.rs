@@ -11,7 +11,7 @@ use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
 use crate::encode::Encoder;
-use crate::http::{self, Context, Leases};
+use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -104,7 +104,12 @@ impl Kept {
     fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
         let metrics = Arc::new(Metrics::new());
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
-        let access = Access::start(&config.auth, Vec::new(), state.clone(), metrics.auth())?;
+        let access = Access::start(
+            &config.auth,
+            config.http.cors_origins.clone(),
+            state.clone(),
+            metrics.auth(),
+        )?;
         let tls = config.tls.as_ref();
         let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
         let tls = tls.transpose()?;
@@ -219,6 +224,7 @@ impl Daemon {
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc.external_addresses,
+            self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
         )?);
@@ -231,6 +237,11 @@ impl Daemon {
             leases: Leases::default(),
             port: self.http.port(),
             frame_ancestors: self.config.http.frame_ancestors,
+            cors: Cors::new(self.config.http.cors_origins),
+            whep: self.config.whep,
+            clients: Arc::new(Clients::new(self.config.limits.clone())),
+            limits: self.config.limits,
+            events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });

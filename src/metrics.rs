@@ -30,6 +30,11 @@ struct EndLabel {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
+}
+
 /// From a quarter of a millisecond, doubling, to half a second.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 12))
@@ -51,6 +56,7 @@ pub struct Metrics {
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
     auth: Auth,
+    http: Http,
 }
 
 /// What one stream counts.
@@ -143,6 +149,19 @@ impl Auth {
     }
 }
 
+/// What the HTTP side counts.
+#[derive(Clone)]
+pub struct Http {
+    refused: Family<LimitLabel, Counter>,
+}
+
+impl Http {
+    /// Counts a request or a connection that was refused because of that limit.
+    pub fn refused(&self, limit: &'static str) {
+        self.refused.get_or_create(&LimitLabel { limit }).inc();
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -183,6 +202,13 @@ impl Metrics {
                     "Tokens and links that were refused, by reason",
                 ),
             },
+            http: Http {
+                refused: family(
+                    &mut registry,
+                    "refused",
+                    "Requests and connections refused, by the limit that was reached",
+                ),
+            },
             registry,
         }
     }
@@ -216,6 +242,11 @@ impl Metrics {
     /// The part for those who may not watch.
     pub fn auth(&self) -> Auth {
         self.auth.clone()
+    }
+
+    /// The part for the HTTP side.
+    pub fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// The exposition, as [`CONTENT_TYPE`](Self::CONTENT_TYPE).

@@ -294,7 +294,7 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
     assert_eq!(watch(&daemon, "porch", link).status, 403);
     let answer = watch(&daemon, "garden", link);
     assert_eq!(answer.status, 201, "{answer:?}");
-    let session = answer.header("location").unwrap().to_owned();
+    let session = format!("/garden/{}", answer.header("location").unwrap());
     let cookie = ask(&daemon, "GET", &format!("/garden?token={link}"), &[]);
     let cookie = cookie.header("set-cookie").unwrap();
     let age = cookie.split("Max-Age=").nth(1).unwrap().split(';').next();
@@ -321,6 +321,7 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         is_over.then_some(()).ok_or(log)
     }));
     let bearer = format!("Bearer {}", daemon.token());
+    assert!(session.starts_with("/garden/whep/"), "{session}");
     let ended = ask(&daemon, "DELETE", &session, &[("authorization", &bearer)]);
     assert_eq!(ended.status, 404, "it is over");
 }
@@ -485,13 +486,24 @@ fn tokens_of_another_issuer_are_checked_in_all_they_say() {
 }
 
 #[test]
-fn an_open_daemon_asks_for_nothing_and_a_strict_one_asks_this_machine_too() {
+fn an_open_daemon_asks_for_nothing_a_strict_one_asks_this_machine_too_and_friends_are_named() {
     let open = Daemon::configured(&format!("[auth]\nmode = \"none\"\n{TWO_STREAMS}"));
     assert_eq!(ask(&open, "GET", "/garden", &[]).status, 200);
     assert_eq!(watch(&open, "garden", "anything").status, 201);
     let evil = [("origin", "https://evil.example")];
     assert_eq!(ask(&open, "POST", "/whep", &evil).status, 403);
     assert!(!open.state_dir().join("token").exists());
+    let named = "[http]\ncors_origins = [\"*\", \"https://friend.example\"]\n";
+    let named = Daemon::configured(&format!("{named}{TWO_STREAMS}"));
+    let from = |origin| {
+        let headers = [("origin", origin)];
+        let reply = request(named.address(), "POST", "/whep", &headers, b"");
+        reply.unwrap().status
+    };
+    assert_eq!(
+        (from("https://friend.example"), from("https://evil.example")),
+        (415, 403)
+    );
 
     let strict = Daemon::configured(&format!("[auth]\nloopback = false\n{TWO_STREAMS}"));
     let local = request(strict.address(), "GET", "/garden", &[], b"").unwrap();

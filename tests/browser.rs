@@ -157,7 +157,8 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
 #[tokio::test]
 async fn a_page_of_another_site_can_use_the_client_module() {
     let browser = Browser::start().await;
-    let daemon = Daemon::start(&["--test-pattern"]);
+    let config = "[http]\ncors_origins = [\"*\"]\n[[stream]]\nname = \"camera\"\npattern = true\n";
+    let daemon = Daemon::configured(config);
     let address = daemon.address().to_string();
     let page = OTHER_SITE.replace("DAEMON", &address);
     let site = site::serve(page.replace("TOKEN", &daemon.token())).await;

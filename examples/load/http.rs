@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 /// For each step of an exchange.
 const STEP: Duration = Duration::from_secs(10);
-/// No answer is longer.
-const MAX_REPLY: usize = 256 << 10;
+/// The longest is `/metrics` of some thousand viewers.
+const MAX_REPLY: usize = 4 << 20;
 
 /// Why a viewer could not join.
 #[derive(Debug, thiserror::Error)]
@@ -93,16 +93,16 @@ impl Connection {
 
 /// RFC 9725: a location is absolute, or relative to the URL that was posted to.
 pub fn resolve(url: &Uri, location: &str) -> Option<Uri> {
+    if location.contains("://") {
+        return location.parse().ok();
+    }
     // Whoever needed a token for the one needs it for the other.
     let mut parameters = url.query().unwrap_or_default().split('&');
     let token = parameters.find(|parameter| parameter.starts_with("token="));
     let location = match token {
-        Some(token) if location.starts_with('/') => &format!("{location}?{token}"),
+        Some(token) if !location.contains('?') => &format!("{location}?{token}"),
         _ => location,
     };
-    if location.contains("://") {
-        return location.parse().ok();
-    }
     let origin = format!("{}://{}", url.scheme_str()?, url.authority()?);
     if location.starts_with('/') {
         return format!("{origin}{location}").parse().ok();
@@ -127,5 +127,12 @@ mod tests {
         }
         let url = "http://host/whep?x=1&token=T".parse().unwrap();
         assert_eq!(resolve(&url, "/s/1").unwrap(), "http://host/s/1?token=T");
+        assert_eq!(resolve(&url, "s/1").unwrap(), "http://host/s/1?token=T");
+        let other = "http://other/s/1";
+        assert_eq!(
+            resolve(&url, other).unwrap(),
+            other,
+            "whose token it is not"
+        );
     }
 }

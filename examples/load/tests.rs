@@ -2,7 +2,7 @@
 
 use crate::{Options, run};
 use clap::{CommandFactory, Parser};
-use fanlight::config::{Config, Http, Rtc, Source, Stream};
+use fanlight::config::{Config, Source, Stream};
 use fanlight::daemon::Daemon;
 use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
@@ -17,18 +17,12 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
         fps: FrameRate::whole(30),
         ..Stream::new("camera", Source::Pattern(TestPicture::Bars))
     };
-    let config = Config {
-        http: Http {
-            listen,
-            ..Config::default().http
-        },
-        rtc: Rtc {
-            listen,
-            external_addresses: vec![],
-        },
+    let mut config = Config {
         streams: vec![stream],
         ..Config::default()
     };
+    config.http.listen = listen;
+    config.rtc.listen = listen;
     let end = Shutdown::new();
     let (ready, address) = std::sync::mpsc::sync_channel(1);
     let signal = end.clone();

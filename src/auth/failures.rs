@@ -14,7 +14,7 @@ const REFILL: Duration = Duration::from_secs(6);
 /// Addresses that are remembered. When there are more, the one that failed longest ago is forgotten.
 const MOST: usize = 4096;
 
-/// Failures by address: of IPv4 each, of IPv6 each network of 64 bits, which is what one customer has.
+/// Failures by the addresses that stand for clients.
 #[derive(Debug, Default)]
 pub struct Failures(HashMap<IpAddr, Bucket>);
 
@@ -27,16 +27,15 @@ struct Bucket {
 }
 
 impl Failures {
-    /// Notes a failure. `Err` with the time to wait if there were too many.
+    /// Notes a failure of the client that `address` stands for. `Err` with the time to wait if there were too many.
     ///
     /// # Errors
     /// How long until the next failure is told as such.
     pub fn note(&mut self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let key = network(address);
-        if !self.0.contains_key(&key) && self.0.len() >= MOST {
+        if !self.0.contains_key(&address) && self.0.len() >= MOST {
             self.forget_one(now);
         }
-        let bucket = self.0.entry(key).or_insert(Bucket {
+        let bucket = self.0.entry(address).or_insert(Bucket {
             count: 0,
             at: now,
             last: now,
@@ -80,16 +79,6 @@ impl Bucket {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = u128::from(address) >> 64 << 64;
-            IpAddr::V6(bits.into())
-        }
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +96,6 @@ mod tests {
         let later = start + Duration::from_secs(2);
         let wait = Err(Duration::from_secs(4));
         assert_eq!(failures.note(ip("192.0.2.1"), later), wait);
-        assert_eq!(failures.note(ip("::ffff:192.0.2.1"), later), wait);
         assert_eq!(failures.note(ip("192.0.2.2"), later), Ok(()));
         assert_eq!(failures.note(ip("192.0.2.1"), start + REFILL), Ok(()));
         assert!(failures.note(ip("192.0.2.1"), start + REFILL).is_err());
@@ -116,17 +104,6 @@ mod tests {
             assert_eq!(failures.note(ip("192.0.2.1"), forgiven), Ok(()));
         }
         assert!(failures.note(ip("192.0.2.1"), forgiven).is_err());
-    }
-
-    #[test]
-    fn a_network_of_64_bits_is_one_address() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
-        for host in 1..=BURST {
-            let address = ip(&format!("2001:db8::{host:x}"));
-            assert_eq!(failures.note(address, now), Ok(()));
-        }
-        assert!(failures.note(ip("2001:db8::ffff:1"), now).is_err());
-        assert_eq!(failures.note(ip("2001:db8:0:1::1"), now), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Addresses in the configuration: where the daemon listens, under which it is reached, and who may use it.
+//! Addresses in the configuration: where the daemon listens, under which it is reached, whose they are, and who may use it.
 
 use super::value::{Parsed, shown, wrong_type};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 use toml::de::DeValue;
 
 pub(super) fn external_address(value: &DeValue<'_>) -> Parsed<IpAddr> {
@@ -73,5 +75,60 @@ pub(super) fn origin(value: &DeValue<'_>) -> Parsed<String> {
         Some(host) if !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()) => Ok(text),
         None if text == "*" => Ok(text),
         _ => Err(format!("{} is not {EXPECTED}", shown(value))),
+    }
+}
+
+pub(super) fn prefix(value: &DeValue<'_>) -> Parsed<Prefix> {
+    const EXPECTED: &str = "an address or a network, such as \"192.168.1.5\" or \"10.0.0.0/8\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    text.parse()
+        .map_err(|()| format!("{} is not {EXPECTED}", shown(value)))
+}
+
+/// A network: all addresses that begin alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix {
+    address: IpAddr,
+    /// How many leading bits are compared.
+    length: u8,
+}
+
+impl Prefix {
+    /// Whether an address lies in it. An IPv4 address mapped into IPv6 is the IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(ip)) => {
+                let differs = own.to_bits() ^ ip.to_bits();
+                differs.leading_zeros() >= u32::from(self.length)
+            }
+            (IpAddr::V6(own), IpAddr::V6(ip)) => {
+                let differs = own.to_bits() ^ ip.to_bits();
+                differs.leading_zeros() >= u32::from(self.length)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| ())?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| ())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let length = length.unwrap_or(most);
+        (length <= most)
+            .then_some(Self { address, length })
+            .ok_or(())
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
     }
 }

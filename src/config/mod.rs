@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod limits;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -14,11 +15,14 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod value;
+mod whep;
 
-pub use address::listen_address;
+pub use address::{Prefix, listen_address};
+pub use limits::Limits;
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
+pub use whep::{CameraDown, IceServer, Whep};
 
 use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -38,6 +42,10 @@ pub struct Config {
     pub rtc: Rtc,
     /// `[state]`
     pub state: State,
+    /// `[whep]`
+    pub whep: Whep,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[[stream]]`, at least one; the first is the default stream. Names are unique.
     pub streams: Vec<Stream>,
 }
@@ -47,6 +55,9 @@ pub struct Config {
 pub struct Http {
     /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// Origins whose pages may watch, in the form of an `Origin` header; `*` stands for all. None by default: the
+    /// daemon's own page needs none.
+    pub cors_origins: Vec<String>,
     /// Origins whose pages may show ours in a frame; `*` stands for all. None but our own by default.
     pub frame_ancestors: Vec<String>,
 }
@@ -200,6 +211,7 @@ impl Default for Config {
             http: Http {
                 listen: DEFAULT_LISTEN,
                 frame_ancestors: Vec::new(),
+                cors_origins: Vec::new(),
             },
             tls: None,
             auth: Auth::default(),
@@ -208,6 +220,8 @@ impl Default for Config {
                 external_addresses: Vec::new(),
             },
             state: State::default(),
+            whep: Whep::default(),
+            limits: Limits::default(),
             streams: vec![Stream::new(
                 "camera",
                 Source::Device(PathBuf::from("/dev/video0")),

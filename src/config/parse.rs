@@ -1,10 +1,10 @@
 //! The walk through the configuration file: every table becomes its part of the [`Config`], every problem is reported.
 
 use super::problem::Problems;
-use super::section::{AUTH, HTTP, RTC, STATE, STREAM, Section, TLS};
+use super::section::{AUTH, HTTP, LIMITS, RTC, STATE, STREAM, Section, TLS, WHEP};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
-use super::{access, address};
+use super::{access, address, limits, whep};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -24,6 +24,12 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config.http.listen = http
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.http.listen);
+        config.http.cors_origins = http.list(
+            &mut problems,
+            "cors_origins",
+            "[\"https://example.org\"]",
+            address::origin,
+        );
         config.http.frame_ancestors = http.list(
             &mut problems,
             "frame_ancestors",
@@ -49,6 +55,12 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"203.0.113.7\"]",
             address::external_address,
         );
+    }
+    if let Some(section) = root.table(&mut problems, WHEP) {
+        config.whep = whep::read(&mut problems, &section);
+    }
+    if let Some(section) = root.table(&mut problems, LIMITS) {
+        config.limits = limits::read(&mut problems, &section);
     }
     if let Some(state) = root.table(&mut problems, STATE) {
         config.state.directory = state.read(&mut problems, "directory", value::directory);

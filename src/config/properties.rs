@@ -7,8 +7,9 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
+        config.http.cors_origins,
         config.http.frame_ancestors,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
@@ -22,6 +23,21 @@ fn written(config: &Config, terse: bool) -> String {
                 format!("[state]\ndirectory = {:?}\n", path.to_str().unwrap())
             }),
     );
+    text += &format!(
+        "[whep]\ncamera_down = \"{}\"\nrequire_if_match = {}\nice_servers = [",
+        config.whep.camera_down.name(),
+        config.whep.require_if_match,
+    );
+    for IceServer { url, login } in &config.whep.ice_servers {
+        text += &match login {
+            Some((name, word)) => {
+                format!("{{ url = {url:?}, username = {name:?}, credential = {word:?} }},")
+            }
+            None => format!("{url:?},"),
+        };
+    }
+    text += "]\n";
+    text += &written_limits(&config.limits);
     for stream in &config.streams {
         let source = match &stream.source {
             Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
@@ -164,9 +180,81 @@ prop_compose! {
     }
 }
 
+fn written_limits(limits: &Limits) -> String {
+    let shared = limits.shared_addresses.iter().map(Prefix::to_string);
+    format!(
+        "[limits]\nviewers = {}\nviewers_per_stream = {}\nviewers_per_address = {}\nsetups = {}\nconnections = {}\n\
+         connections_per_address = {}\nrequest_rate = {}\nrequest_burst = {}\nrequest_size = {}\n\
+         header_time = \"{}ms\"\nidle_time = \"{}ms\"\nbody_rate = {}\nshared_addresses = {:?}\n",
+        limits.viewers,
+        limits.viewers_per_stream,
+        limits.viewers_per_address,
+        limits.setups,
+        limits.connections,
+        limits.connections_per_address,
+        limits.request_rate,
+        limits.request_burst,
+        limits.request_size,
+        limits.header_time.as_millis(),
+        limits.idle_time.as_millis(),
+        limits.body_rate,
+        shared.collect::<Vec<_>>(),
+    )
+}
+
+prop_compose! {
+    fn any_limits()(
+        [viewers, viewers_per_stream, viewers_per_address] in [1..=100_000u32, 1..=100_000, 1..=100_000],
+        [setups, connections, connections_per_address] in [1..=100_000u32, 1..=100_000, 1..=100_000],
+        [request_rate, request_burst] in [1..=10_000u32, 1..=10_000],
+        request_size in 4096..=1_048_576u32,
+        header_ms in 100..=60_000u64,
+        idle_ms in 100..=3_600_000u64,
+        body_rate in 1..=1_048_576u32,
+        shared in proptest::collection::hash_set((any::<IpAddr>(), 0..=32u8), 0..3),
+    ) -> Limits {
+        let shared = shared.into_iter();
+        Limits {
+            viewers,
+            viewers_per_stream,
+            viewers_per_address,
+            setups,
+            connections,
+            connections_per_address,
+            request_rate,
+            request_burst,
+            request_size,
+            header_time: Duration::from_millis(header_ms),
+            idle_time: Duration::from_millis(idle_ms),
+            body_rate,
+            shared_addresses: shared.map(|(ip, length)| format!("{ip}/{length}").parse().unwrap()).collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_whep()(
+        refuse: bool,
+        require_if_match: bool,
+        hosts in proptest::collection::hash_set("[a-z0-9.-]{1,20}", 0..3),
+        login in proptest::option::of(("[ -~]{1,20}", "[ -~]{1,20}")),
+    ) -> Whep {
+        let scheme = if login.is_some() { "turn" } else { "stun" };
+        let server = |host| IceServer { url: format!("{scheme}:{host}"), login: login.clone() };
+        Whep {
+            camera_down: if refuse { CameraDown::Refuse } else { CameraDown::Wait },
+            require_if_match,
+            ice_servers: hosts.into_iter().map(server).collect(),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
+        origins in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        whep in any_whep(),
+        limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
@@ -185,7 +273,11 @@ prop_compose! {
         let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
         let external = external.into_iter();
         Config {
-            http: Http { listen: plain(http), frame_ancestors: frames.into_iter().collect() },
+            http: Http {
+                listen: plain(http),
+                cors_origins: origins.into_iter().collect(),
+                frame_ancestors: frames.into_iter().collect(),
+            },
             tls,
             auth,
             rtc: Rtc {
@@ -193,6 +285,8 @@ prop_compose! {
                 external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
             },
             state: State { directory: state.map(PathBuf::from) },
+            whep,
+            limits,
             streams,
         }
     }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 /// A table's name and its keys.
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
-pub(super) const HTTP: Table = ("http", &["listen", "frame_ancestors"]);
+pub(super) const HTTP: Table = ("http", &["listen", "cors_origins", "frame_ancestors"]);
 pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
 pub(super) const AUTH: Table = (
     "auth",
@@ -17,6 +17,25 @@ pub(super) const AUTH: Table = (
 );
 pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
 pub(super) const STATE: Table = ("state", &["directory"]);
+pub(super) const WHEP: Table = ("whep", &["camera_down", "require_if_match", "ice_servers"]);
+pub(super) const LIMITS: Table = (
+    "limits",
+    &[
+        "viewers",
+        "viewers_per_stream",
+        "viewers_per_address",
+        "setups",
+        "connections",
+        "connections_per_address",
+        "request_rate",
+        "request_burst",
+        "request_size",
+        "header_time",
+        "idle_time",
+        "body_rate",
+        "shared_addresses",
+    ],
+);
 pub(super) const STREAM: Table = (
     "stream",
     &[
@@ -35,7 +54,7 @@ pub(super) const STREAM: Table = (
 );
 
 /// Every key there is, by its table. Reference, sample file and suggestions are checked against this list.
-pub const KEYS: [Table; 6] = [HTTP, TLS, AUTH, RTC, STATE, STREAM];
+pub const KEYS: [Table; 8] = [HTTP, TLS, AUTH, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
 const SYNONYMS: [(&str, &str); 6] = [

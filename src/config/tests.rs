@@ -41,6 +41,7 @@ fn a_file_with_every_key_means_what_it_says() {
         r#"
         [http]
         listen = "127.0.0.1:80"
+        cors_origins = ["https://Example.org", "http://[::1]:3000"]
         frame_ancestors = ["https://Example.org", "*"]
         [tls]
         certificate = "/etc/a.pem"
@@ -57,6 +58,27 @@ fn a_file_with_every_key_means_what_it_says() {
         external_addresses = ["203.0.113.7", "2001:db8::7"]
         [state]
         directory = "/var/lib/fanlight"
+        [whep]
+        camera_down = "refuse"
+        require_if_match = false
+        ice_servers = [
+            "stun:stun.example.org",
+            { url = "turn:turn.example.org?transport=tcp", username = "u", credential = "p" },
+        ]
+        [limits]
+        viewers = 50
+        viewers_per_stream = 40
+        viewers_per_address = 30
+        setups = 20
+        connections = 10
+        connections_per_address = 9
+        request_rate = 8
+        request_burst = 7
+        request_size = "64k"
+        header_time = "6s"
+        idle_time = "5m"
+        body_rate = 400
+        shared_addresses = ["10.0.0.0/8", "192.168.1.5"]
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
@@ -96,8 +118,33 @@ fn a_file_with_every_key_means_what_it_says() {
     };
     let loopback = false;
     assert_eq!(config.auth, Auth { mode, loopback });
+    let limits = Limits {
+        viewers: 50,
+        viewers_per_stream: 40,
+        viewers_per_address: 30,
+        setups: 20,
+        connections: 10,
+        connections_per_address: 9,
+        request_rate: 8,
+        request_burst: 7,
+        request_size: 65_536,
+        header_time: Duration::from_secs(6),
+        idle_time: Duration::from_secs(300),
+        body_rate: 400,
+        shared_addresses: vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "192.168.1.5".parse().unwrap(),
+        ],
+    };
+    assert_eq!(config.limits, limits);
     let directory = Some("/var/lib/fanlight".into());
     assert_eq!(config.state.directory, directory);
+    let origins = ["https://example.org", "http://[::1]:3000"];
+    assert_eq!(config.http.cors_origins, origins);
+    assert_eq!(config.whep.camera_down, CameraDown::Refuse);
+    assert!(!config.whep.require_if_match);
+    let login = config.whep.ice_servers[1].login.as_ref().unwrap();
+    assert_eq!((login.0.as_str(), login.1.as_str()), ("u", "p"));
     let door = Stream {
         name: "door".to_owned(),
         source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
@@ -509,6 +556,82 @@ fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
     ] {
         assert_eq!(complaint(text), told);
     }
+}
+
+#[test]
+fn limits_have_their_ranges() {
+    for (line, message) in [
+        ("viewers = 0", "0 is not a whole number, 1 to 100000"),
+        (
+            "setups = 2.5",
+            "2.5 is a number; expected a whole number, 1 to 100000",
+        ),
+        (
+            "request_size = \"1k\"",
+            "\"1k\" is not in 4096 to 1048576 bytes",
+        ),
+        (
+            "request_size = \"big\"",
+            "\"big\" is not a number of bytes, such as \"128k\" or 131072",
+        ),
+        ("header_time = 0", "0 is not in 0.1 s to 60 s"),
+        ("idle_time = \"2h\"", "\"2h\" is not in 0.1 s to 1 h"),
+    ] {
+        let complaint = complaint(&format!("[limits]\n{line}"));
+        let key = line.split(' ').next().unwrap();
+        assert_eq!(complaint, format!("line 2: limits.{key}: {message}"));
+    }
+    let complaint = complaint("[limits]\nshared_addresses = [\"10.0.0.0/33\"]");
+    assert!(
+        complaint.contains("is not an address or a network"),
+        "{complaint}"
+    );
+    let none = Config::parse("[limits]\nshared_addresses = []").unwrap();
+    assert!(none.limits.counts("127.0.0.1".parse().unwrap()));
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    let told = |origin: &str| complaint(&format!("[http]\ncors_origins = [\"{origin}\"]"));
+    for (origin, part) in [
+        ("https://example.org/", "without a slash at the end"),
+        ("https://example.org/page", "more than an origin"),
+        ("example.org", "is not an origin"),
+        ("https://", "is not an origin"),
+        ("null", "is not an origin"),
+        ("ftp://example.org", "is not an origin"),
+    ] {
+        let complaint = told(origin);
+        assert!(complaint.contains(part), "{complaint}");
+    }
+}
+
+#[test]
+fn ice_servers_are_whole_or_refused() {
+    let told = |server: &str| complaint(&format!("[whep]\nice_servers = [{server}]"));
+    for (server, part) in [
+        ("1", "is a number; expected \"stun:HOST\""),
+        ("\"http:a\"", "is not the URL of a STUN or TURN server"),
+        ("\"turn:a\"", "wants a user name and a password"),
+        ("{ url = \"turn:a\", username = \"u\" }", "go together"),
+        ("{ url = \"turn:a\", user = \"u\" }", "unknown key \"user\""),
+        ("{ username = \"u\", credential = \"p\" }", "has no url"),
+        (
+            "{ url = \"stun:a\", username = \"u\", credential = \"p\" }",
+            "knows no users",
+        ),
+        (
+            "{ url = \"turn:a\", username = \"ü\", credential = \"p\" }",
+            "username must be printable ASCII",
+        ),
+        ("\"stun:a\", \"stun:a\"", "stun:a is there twice"),
+    ] {
+        let complaint = told(server);
+        assert!(complaint.contains(part), "{server}: {complaint}");
+        assert!(complaint.contains("whep.ice_servers["), "{complaint}");
+    }
+    let complaint = complaint("[whep]\ncamera_down = \"slate\"");
+    assert!(complaint.contains("is not \"wait\" or \"refuse\""));
 }
 
 #[test]

@@ -128,6 +128,40 @@ pub(super) fn bitrate(value: &DeValue<'_>) -> Parsed<u32> {
     Ok(rate.round() as u32)
 }
 
+/// A whole number in that range.
+pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Parsed<u32> {
+    let expected = format!("a whole number, {} to {}", range.start(), range.end());
+    let DeValue::Integer(_) = value else {
+        return Err(wrong_type(value, &expected));
+    };
+    let number = number(value).unwrap_or(f64::NAN);
+    let in_range = (f64::from(*range.start())..=f64::from(*range.end())).contains(&number);
+    in_range
+        .then_some(number as u32)
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
+}
+
+/// Bytes: a whole number, or a string with a unit such as `128k`; a k is 1024.
+pub(super) fn bytes(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Parsed<u32> {
+    const EXPECTED: &str = "a number of bytes, such as \"128k\" or 131072";
+    const UNITS: [(&str, f64); 4] = [("", 1.0), ("k", 1024.0), ("K", 1024.0), ("M", 1_048_576.0)];
+    let bytes = match value {
+        DeValue::String(text) => {
+            with_unit(text, &UNITS).ok_or_else(|| format!("{} is not {EXPECTED}", shown(value)))?
+        }
+        DeValue::Integer(_) => number(value).unwrap_or(f64::NAN),
+        _ => return Err(wrong_type(value, EXPECTED)),
+    };
+    let (least, most) = (*range.start(), *range.end());
+    if !(f64::from(least)..=f64::from(most)).contains(&bytes) {
+        return Err(format!(
+            "{} is not in {least} to {most} bytes",
+            shown(value)
+        ));
+    }
+    Ok(bytes.round() as u32)
+}
+
 pub(super) fn keyframe_interval(value: &DeValue<'_>) -> Parsed<Duration> {
     duration(value, 0.5..=60.0, "0.5 s to 60 s")
 }
@@ -163,7 +197,7 @@ pub(super) fn playout_delay(value: &DeValue<'_>) -> Parsed<PlayoutDelay> {
 }
 
 /// Seconds as a number, or a string with a unit; kept to the millisecond.
-fn duration(
+pub(super) fn duration(
     value: &DeValue<'_>,
     range: RangeInclusive<f64>,
     shown_range: &str,

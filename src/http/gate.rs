@@ -3,27 +3,15 @@
 
 use super::respond::{self, Reply};
 use super::route::Resource;
-use super::{Context, assets};
+use super::{Connection, Context, assets};
 use crate::access::Denial;
 use crate::auth::{self, Grant, Now, Refusal, Scope, Target, cookie_name};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// The longest that browsers keep a cookie (draft-ietf-httpbis-rfc6265bis, 5.5).
 const FOR_EVER: u64 = 400 * 24 * 3600;
-
-/// The connection that a request came by.
-#[derive(Debug, Clone, Copy)]
-pub struct Connection {
-    /// Its other end.
-    pub peer: IpAddr,
-    /// Our end, which the client can reach: by media as well.
-    pub reached: Option<IpAddr>,
-    /// Whether it is TLS.
-    pub is_secure: bool,
-}
 
 /// What has to be allowed for a resource; `None` if there is nothing to protect.
 fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Target<'a>)> {
@@ -39,7 +27,9 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
         Resource::Page(Some(name))
         | Resource::PageWithSlash(name)
         | Resource::Stream(name)
-        | Resource::Session { stream: name, .. } => Some((Scope::View, Target::Stream(name))),
+        | Resource::Session { stream: name, .. }
+        | Resource::EventStreams { stream: name, .. }
+        | Resource::EventStream { stream: name, .. } => Some((Scope::View, Target::Stream(name))),
         Resource::Whep(name) | Resource::JsonOffer(name) => Some((Scope::View, stream(name))),
     }
 }
@@ -158,8 +148,8 @@ fn refuse(
         Refusal::Foreign => (
             StatusCode::FORBIDDEN,
             None,
-            "a page of another site asks, and only with a token in the Authorization header may it: cookies and being on \
-             this machine don't count for it"
+            "a page of another site asks, for which neither a cookie nor being on this machine counts; it \
+             needs a token of its own, or name its origin in [http] cors_origins"
                 .to_owned(),
         ),
     };

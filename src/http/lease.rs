@@ -1,6 +1,6 @@
 //! Sessions of those who may watch for a time only: they end with the permission, not when the viewer leaves.
 
-use super::route::Resource;
+use super::whep::Made;
 use crate::access::Access;
 use crate::auth::{Grant, Now};
 use crate::rtc::Plane;
@@ -15,8 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const MOST: usize = 16_384;
 
 struct Lease {
-    stream: String,
-    session: String,
+    made: Made,
     grant: Grant,
 }
 
@@ -28,32 +27,25 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Remembers the session at that path, if the permission for it ends.
-    pub fn add(&self, location: &str, grant: Grant, plane: &Plane) {
-        let Some(Resource::Session { stream, id }) = Resource::decode(location) else {
-            return;
-        };
+    /// Remembers a session, if the permission for it ends.
+    pub fn add(&self, made: Made, grant: Grant, plane: &Plane) {
         if grant.expires.is_none() {
             return;
         }
         let mut list = self.lock();
         if list.len() >= MOST
-            && let Some(oldest) = list.pop_front()
+            && let Some(Lease { made, .. }) = list.pop_front()
         {
-            plane.end(&oldest.stream, &oldest.session);
+            plane.end(&made.stream, &made.session);
         }
-        list.push_back(Lease {
-            stream: stream.to_owned(),
-            session: id.to_owned(),
-            grant,
-        });
+        list.push_back(Lease { made, grant });
         drop(list);
         self.added.notify_one();
     }
 
     /// Forgets a session that was ended.
     pub fn remove(&self, session: &str) {
-        self.lock().retain(|lease| lease.session != session);
+        self.lock().retain(|lease| lease.made.session != session);
     }
 
     /// Ends sessions as their permissions end; never completes.
@@ -70,8 +62,9 @@ impl Leases {
     fn sweep(&self, plane: &Plane, still_holds: impl Fn(&Grant) -> bool) {
         self.lock().retain(|lease| {
             let holds = still_holds(&lease.grant);
-            if !holds && plane.end(&lease.stream, &lease.session) {
-                tracing::info!(stream = lease.stream, "a session ends with its permission");
+            let Made { stream, session } = &lease.made;
+            if !holds && plane.end(stream, session) {
+                tracing::info!(stream, "a session ends with its permission");
             }
             holds
         });

@@ -3,50 +3,62 @@
 
 mod api;
 mod assets;
+mod body;
+mod clients;
+mod cors;
+mod events;
 mod gate;
 mod lease;
+mod links;
+mod pace;
 mod plain;
 mod respond;
 mod route;
+mod session;
 mod whep;
+
+pub use clients::Clients;
+pub use cors::Cors;
+pub use events::EventStreams;
+pub use lease::Leases;
 
 use crate::access::Access;
 use crate::auth::Grant;
+use crate::config;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
 use crate::stream::Streams;
 use crate::tls::{self, Tls};
 use bytes::Bytes;
-use gate::Connection;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-pub use lease::Leases;
+use pace::{Pace, Paced, Watched};
 use respond::Reply;
 use route::Resource;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A client that does not finish its request's head in that time is cut off.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connections may take to finish their last reply when the daemon ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
+/// A client that acknowledges nothing for so long is gone, whatever it is still owed.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What requests are served from.
 pub struct Context {
@@ -64,6 +76,16 @@ pub struct Context {
     pub port: u16,
     /// Origins that may show the page in a frame, besides our own.
     pub frame_ancestors: Vec<String>,
+    /// Who may use the daemon from pages of other origins.
+    pub cors: Cors,
+    /// How the offer exchange behaves.
+    pub whep: config::Whep,
+    /// How much is taken on.
+    pub limits: config::Limits,
+    /// Those who are connected, by address.
+    pub clients: Arc<Clients>,
+    /// Sessions' event streams.
+    pub events: Arc<EventStreams>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -88,116 +110,186 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: IpAddr,
+    /// The address of ours that the client used: it can be reached there, by media as well.
+    pub reached: Option<IpAddr>,
+    /// Whether it is TLS.
+    pub is_secure: bool,
+}
+
+/// A connection that was taken in.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// Whether it came to the listener for all, not to the one for plain HTTP beside HTTPS.
+    is_main: bool,
+    place: OwnedSemaphorePermit,
+}
+
 /// Serves until the context's shutdown, then lets connections finish their replies. `redirect` is a second listener, for
 /// plain HTTP beside HTTPS.
 pub async fn serve(listener: TcpListener, redirect: Option<TcpListener>, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
+    // Beyond that many, connections wait in the kernel until one ends.
+    let places = Arc::new(Semaphore::new(context.limits.connections as usize));
     let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, peer, true)),
-            accepted = accept(redirect.as_ref()) => accepted.map(|(stream, peer)| (stream, peer, false)),
+            accepted = accept(&listener, redirect.as_ref(), &places) => accepted,
             () = &mut leases => break,
             () = context.shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer, is_main)) => {
-                let context = context.clone();
-                let watcher = graceful.watcher();
-                tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, is_main, context, watcher).await {
-                        tracing::debug!(%peer, %error, "connection");
-                    }
-                });
-            }
+            Ok(accepted) => connection(accepted, &context, &graceful),
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-    drop(listener);
+    drop((listener, redirect));
     // What does not finish is cut off with the runtime.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
-async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
-    }
+async fn accept(
+    listener: &TcpListener,
+    redirect: Option<&TcpListener>,
+    places: &Arc<Semaphore>,
+) -> io::Result<Accepted> {
+    let place = places.clone().acquire_owned().await;
+    let place = place.map_err(io::Error::other)?;
+    let second = async {
+        match redirect {
+            Some(listener) => listener.accept().await,
+            None => std::future::pending().await,
+        }
+    };
+    let (is_main, accepted) = tokio::select! {
+        accepted = listener.accept() => (true, accepted),
+        accepted = second => (false, accepted),
+    };
+    let (stream, peer) = accepted?;
+    Ok(Accepted {
+        stream,
+        peer,
+        is_main,
+        place,
+    })
 }
 
-/// One connection from its first byte to its end. The errors are the client's.
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    is_main: bool,
-    context: Arc<Context>,
-    watcher: Watcher,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut from = Connection {
+fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShutdown) {
+    let Accepted {
+        stream,
+        peer,
+        is_main,
+        place,
+    } = accepted;
+    let now = Instant::now();
+    let from = Connection {
         peer: peer.ip().to_canonical(),
         reached: stream.local_addr().ok().map(|a| a.ip().to_canonical()),
         is_secure: false,
     };
+    let Some(of_client) = context.clients.connect(from.peer, now) else {
+        context.metrics.http().refused("connections_per_address");
+        return;
+    };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let pace = Pace::new(&context.limits, now);
+    let (context, watcher) = (context.clone(), graceful.watcher());
+    tokio::spawn(async move {
+        // The handshake of TLS is part of the first request's head: it has no time of its own.
+        let conversation = converse(stream, from, is_main, context, pace.clone(), watcher);
+        match pace::keep(&pace, conversation).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%peer, %error, "connection"),
+            None => tracing::debug!(%peer, "connection: too slow"),
+        }
+        drop((place, of_client));
+    });
+}
+
+/// What a client of ours may do wrong.
+type ClientError = Box<dyn Error + Send + Sync>;
+
+/// One connection from its first byte to its end.
+async fn converse(
+    stream: TcpStream,
+    mut from: Connection,
+    is_main: bool,
+    context: Arc<Context>,
+    pace: Arc<Pace>,
+    watcher: Watcher,
+) -> Result<(), ClientError> {
     let Some(tls) = &context.tls else {
-        return exchange(stream, context, from, watcher).await;
+        return exchange(stream, from, context, pace, watcher).await;
     };
-    let first = timeout(HEADER_TIMEOUT, tls::begins_with_tls(&stream)).await??;
-    if first && is_main {
-        let stream = timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
+    if is_main && tls::begins_with_tls(&stream).await? {
+        let stream = tls.accept(stream).await?;
         from.is_secure = true;
-        return exchange(stream, context, from, watcher).await;
+        return exchange(stream, from, context, pace, watcher).await;
     }
+    let authority = tls.authority();
     let to = plain::Target {
         port: (!is_main).then_some(context.port),
-        authority: tls
-            .authority()
-            .map(|authority| Bytes::copy_from_slice(authority.der())),
+        authority: authority.map(|authority| Bytes::copy_from_slice(authority.der())),
     };
-    let service = service_fn(move |request| {
-        let reply = plain::redirect(&request, &to);
-        async move { Ok::<_, Infallible>(reply) }
-    });
-    let connection = server().serve_connection(TokioIo::new(stream), service);
-    Ok(watcher.watch(connection).await?)
+    let answer = move |request| std::future::ready(plain::redirect(&request, &to));
+    serve_requests(stream, pace, watcher, answer).await
 }
 
-/// Requests and their replies.
+/// Requests to the daemon's resources.
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    context: Arc<Context>,
     from: Connection,
+    context: Arc<Context>,
+    pace: Arc<Pace>,
     watcher: Watcher,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let service = service_fn(move |request| {
+) -> Result<(), ClientError> {
+    let answer = move |request| {
         let context = context.clone();
-        async move { Ok::<_, Infallible>(handle(&context, request, from).await) }
-    });
-    let connection = server().serve_connection(TokioIo::new(stream), service);
-    Ok(watcher.watch(connection).await?)
+        async move { handle(&context, request, from).await }
+    };
+    serve_requests(stream, pace, watcher, answer).await
 }
 
-fn server() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
+async fn serve_requests<F: Future<Output = Reply> + Send>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    pace: Arc<Pace>,
+    watcher: Watcher,
+    answer: impl Fn(Request<Incoming>) -> F + Send,
+) -> Result<(), ClientError> {
+    let io = TokioIo::new(Watched::new(stream, pace.clone()));
+    let service = service_fn(move |request| {
+        pace.begin();
+        let (reply, pace) = (answer(request), pace.clone());
+        async move { Ok::<_, Infallible>(reply.await.map(|body| Paced::new(body, pace))) }
+    });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    builder
+        // `Pace` sees to it.
+        .header_read_timeout(None)
+        .serve_connection(io, service);
+    Ok(watcher.watch(connection).await?)
 }
 
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         let detail = format!("there is nothing at {path}");
         return gate::harden(respond::Error::NotFound(detail).into());
     };
-    let reply = if method == Method::OPTIONS {
-        respond::preflight(&resource)
+    let mut reply = if method == Method::OPTIONS {
+        context.cors.preflight(&resource)
     } else {
         match gate::admit(context, &resource, &request, from) {
             Ok(grant) => serve_granted(context, &resource, request, from, grant).await,
@@ -205,7 +297,8 @@ async fn handle(context: &Context, request: Request<Incoming>, from: Connection)
         }
     };
     tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
-    gate::harden(respond::with_cors(reply, &resource))
+    context.cors.apply(&mut reply, &resource, origin.as_ref());
+    gate::harden(reply)
 }
 
 async fn serve_granted(
@@ -215,28 +308,27 @@ async fn serve_granted(
     from: Connection,
     grant: Grant,
 ) -> Reply {
-    if !resource.methods().contains(request.method()) {
-        return respond::Error::MethodNotAllowed(resource.methods()).into();
-    }
     let ends = request.method() == Method::DELETE;
-    let reply = serve_resource(context, resource, request, from, &grant)
-        .await
-        .unwrap_or_else(Reply::from);
-    // A session that was made, or ended.
-    let location = reply.headers().get(header::LOCATION);
-    match (resource, location.and_then(|value| value.to_str().ok())) {
-        (Resource::Whep(_) | Resource::JsonOffer(_), Some(session)) => {
-            context.leases.add(session, grant, &context.plane);
+    let reply = serve_resource(context, resource, request, from, &grant).await;
+    let mut reply = reply.unwrap_or_else(|error| {
+        if let Some(limit) = error.limit() {
+            context.metrics.http().refused(limit);
         }
-        (Resource::Session { id, .. }, _) if ends && reply.status().is_success() => {
-            context.leases.remove(id);
-        }
-        _ => {}
+        error.into()
+    });
+    if let Some(made) = reply.extensions_mut().remove() {
+        context.leases.add(made, grant, &context.plane);
+    }
+    if let Resource::Session { id, .. } = resource
+        && ends
+        && reply.status().is_success()
+    {
+        context.leases.remove(id);
     }
     reply
 }
 
-/// The one place where resources meet the code that serves them. The method is one that the resource allows.
+/// The one place where resources meet the code that serves them.
 async fn serve_resource(
     context: &Context,
     resource: &Resource<'_>,
@@ -244,7 +336,14 @@ async fn serve_resource(
     from: Connection,
     grant: &Grant,
 ) -> Result<Reply, respond::Error> {
-    let reached = from.reached;
+    if !resource.methods().contains(request.method()) {
+        return Err(respond::Error::MethodNotAllowed(resource.methods()));
+    }
+    // draft-ietf-wish-whep-03, 5: sessions must be neither made nor guessed too fast.
+    if !is_read(request.method()) {
+        let asked = context.clients.request(from.peer, Instant::now());
+        asked.map_err(respond::Error::TooManyRequests)?;
+    }
     match resource {
         Resource::Page(stream) => Ok(assets::page(context, *stream)),
         Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
@@ -265,8 +364,32 @@ async fn serve_resource(
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
         Resource::Viewers => Ok(api::viewers(context)),
-        Resource::Whep(stream) => whep::offer(context, *stream, request, reached).await,
-        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, reached).await,
-        Resource::Session { stream, id } => whep::end(context, stream, id),
+        Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
+        Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
+        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,
+        Resource::Session { stream, id } if is_read(request.method()) => {
+            session::get(context, stream, id)
+        }
+        Resource::Session { stream, id } if *request.method() == Method::PATCH => {
+            session::patch(context, stream, id, request, from).await
+        }
+        Resource::Session { stream, id } => session::delete(context, stream, id),
+        Resource::EventStreams { stream, session } => {
+            events::create(context, stream, session, request).await
+        }
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } if is_read(request.method()) => events::read(context, stream, session, id),
+        Resource::EventStream {
+            stream,
+            session,
+            id,
+        } => events::delete(context, stream, session, id),
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }

@@ -1,17 +1,29 @@
 //! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
 
-use super::route::Resource;
-use crate::rtc::{AnswerError, OfferError};
+use crate::rtc::{AnswerError, Limit, OfferError, PatchError};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+use std::convert::Infallible;
+use std::time::Duration;
 
-/// A complete reply.
-pub type Reply = Response<Full<Bytes>>;
+/// Media types of bodies.
+pub const SDP: &str = "application/sdp";
+/// See [`SDP`].
+pub const JSON: &str = "application/json";
+/// ICE only (RFC 8840, 9).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+/// A reply; its body may take time.
+pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// Linked Data Platform 1.0, 7.1.
+pub const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+/// RFC 5789, 3.1.
+pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// What can be wrong with a request, or with us.
 #[derive(Debug)]
@@ -30,6 +42,16 @@ pub enum Error {
     Malformed(String),
     /// The body is well-formed and of no use.
     Unusable(String),
+    /// The camera is down, as the sentence says; it is tried again after that time.
+    CameraDown(String, Duration),
+    /// The request must say which ICE session it means (RFC 6585, 3).
+    PreconditionRequired,
+    /// It means another one.
+    PreconditionFailed(String),
+    /// The client asks too often: it is to wait that long (RFC 6585, 4).
+    TooManyRequests(Duration),
+    /// There is no place for another viewer.
+    Full(Limit),
     /// Too much to do.
     Overloaded,
     /// The daemon is ending.
@@ -42,8 +64,22 @@ impl From<AnswerError> for Error {
         match error {
             AnswerError::Offer(OfferError::Malformed(_)) => Self::Malformed(text),
             AnswerError::Offer(OfferError::Unusable(_)) => Self::Unusable(text),
+            AnswerError::Full(full) => Self::Full(full),
             AnswerError::Overloaded => Self::Overloaded,
             AnswerError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<PatchError> for Error {
+    fn from(error: PatchError) -> Self {
+        let text = error.to_string();
+        match error {
+            PatchError::NoSession => Self::NotFound(text),
+            PatchError::OtherIceSession => Self::PreconditionFailed(text),
+            PatchError::HalfRestart => Self::Unusable(text),
+            PatchError::Overloaded => Self::Overloaded,
+            PatchError::Stopping => Self::Stopping,
         }
     }
 }
@@ -58,19 +94,46 @@ impl Error {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CameraDown(..) => StatusCode::CONFLICT,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::TooManyRequests(_) | Self::Full(Limit::Address) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full(_) | Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+
+    /// The limit that was reached, as metrics name it.
+    pub const fn limit(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TooManyRequests(_) => "request_rate",
+            Self::Full(Limit::Viewers) => "viewers",
+            Self::Full(Limit::Stream) => "viewers_per_stream",
+            Self::Full(Limit::Address) => "viewers_per_address",
+            Self::Full(Limit::Setups) => "setups",
+            Self::TooLarge(_) => "request_size",
+            Self::Timeout => "body_rate",
+            _ => return None,
+        })
     }
 
     fn detail(self) -> String {
         match self {
-            Self::NotFound(detail) | Self::Malformed(detail) | Self::Unusable(detail) => detail,
-            Self::MethodNotAllowed(methods) => format!("this URL takes {}", text_of(methods)),
+            Self::NotFound(detail)
+            | Self::Malformed(detail)
+            | Self::Unusable(detail)
+            | Self::PreconditionFailed(detail)
+            | Self::CameraDown(detail, _) => detail,
+            Self::PreconditionRequired => {
+                "say with If-Match which ICE session is meant: its ETag, or * for a restart".into()
+            }
+            Self::MethodNotAllowed(methods) => format!("this URL takes {}", names_of(methods)),
             Self::UnsupportedMediaType(expected) => {
                 format!("the body must be sent with content-type: {expected}")
             }
             Self::TooLarge(limit) => format!("the body is larger than {} KiB", limit / 1024),
             Self::Timeout => "the body did not arrive in time".into(),
+            Self::TooManyRequests(_) => "too many requests from your address; slow down".into(),
+            Self::Full(full) => full.to_string(),
             Self::Overloaded => "the server has too much to do; try again soon".into(),
             Self::Stopping => "the server is stopping".into(),
         }
@@ -79,13 +142,26 @@ impl Error {
     /// The header that tells a client what to do instead.
     fn header(&self) -> Option<(HeaderName, String)> {
         match self {
-            Self::MethodNotAllowed(methods) => Some((header::ALLOW, text_of(methods))),
+            Self::MethodNotAllowed(methods) => Some((header::ALLOW, names_of(methods))),
+            // RFC 5789, 2.2, for a patch.
+            Self::UnsupportedMediaType(FRAGMENT) => Some((ACCEPT_PATCH, FRAGMENT.to_owned())),
             Self::UnsupportedMediaType(expected) => Some((ACCEPT_POST, (*expected).to_owned())),
-            Self::Overloaded => Some((header::RETRY_AFTER, "1".into())),
-            Self::Stopping => Some((header::RETRY_AFTER, "5".into())),
+            Self::CameraDown(_, wait) => Some(retry_after(*wait)),
+            Self::TooManyRequests(wait) => Some(retry_after(*wait)),
+            Self::Full(Limit::Setups) | Self::Overloaded => {
+                Some(retry_after(Duration::from_secs(1)))
+            }
+            Self::Full(_) => Some(retry_after(Duration::from_secs(10))),
+            Self::Stopping => Some(retry_after(Duration::from_secs(5))),
             _ => None,
         }
     }
+}
+
+/// Whole seconds, one at least: 0 would invite to ask at once (RFC 9110, 10.2.3).
+fn retry_after(wait: Duration) -> (HeaderName, String) {
+    let seconds = wait.as_secs_f64().ceil().max(1.0);
+    (header::RETRY_AFTER, seconds.to_string())
 }
 
 /// RFC 9457.
@@ -119,12 +195,25 @@ impl From<Error> for Reply {
 
 /// A reply of the given type that no cache keeps.
 pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(Full::new(body.into()).boxed_unsync());
     let headers = reply.headers_mut();
     let value = HeaderValue::from_static;
     headers.insert(header::CONTENT_TYPE, value(content_type));
     headers.insert(header::CACHE_CONTROL, value("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, value("nosniff"));
+    reply
+}
+
+/// No body.
+pub fn empty() -> UnsyncBoxBody<Bytes, Infallible> {
+    UnsyncBoxBody::default()
+}
+
+/// Done, and nothing to say.
+pub fn no_content() -> Reply {
+    let mut reply = Response::new(empty());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut reply, header::CACHE_CONTROL, "no-store");
     reply
 }
 
@@ -155,35 +244,8 @@ pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
     }
 }
 
-fn text_of(methods: &[Method]) -> String {
+/// What `Allow` says.
+pub fn names_of(methods: &[Method]) -> String {
     let names = methods.iter().map(Method::as_str);
     names.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
-}
-
-/// The reply to OPTIONS, a browser's preflight request for one.
-pub fn preflight(resource: &Resource<'_>) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    let methods = text_of(resource.methods());
-    set(&mut reply, header::ALLOW, &methods);
-    if let Resource::Whep(_) = resource {
-        set(&mut reply, ACCEPT_POST, "application/sdp");
-    }
-    if resource.is_shared() {
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_METHODS, &methods);
-        let headers = "authorization, content-type, if-match";
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
-        set(&mut reply, header::ACCESS_CONTROL_MAX_AGE, "86400");
-    }
-    reply
-}
-
-/// Lets pages of other origins read the reply, where the resource is meant for them.
-pub fn with_cors(mut reply: Reply, resource: &Resource<'_>) -> Reply {
-    if resource.is_shared() {
-        set(&mut reply, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-        let exposed = "location, retry-after";
-        set(&mut reply, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
-    reply
 }

@@ -36,6 +36,22 @@ pub enum Resource<'a> {
         /// Its unguessable name.
         id: &'a str,
     },
+    /// The event streams of a session.
+    EventStreams {
+        /// See [`Self::Session`].
+        stream: &'a str,
+        /// See [`Self::Session`].
+        session: &'a str,
+    },
+    /// One of them.
+    EventStream {
+        /// See [`Self::Session`].
+        stream: &'a str,
+        /// See [`Self::Session`].
+        session: &'a str,
+        /// Its name.
+        id: &'a str,
+    },
 }
 
 impl<'a> Resource<'a> {
@@ -43,7 +59,12 @@ impl<'a> Resource<'a> {
     pub fn decode(path: &'a str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
         let segments: Vec<&str> = path.split('/').collect();
-        Some(match segments[..] {
+        let segments = match &segments[..] {
+            // A slash too many at the end of a URL that programs use costs nobody anything.
+            [rest @ .., ""] if rest.iter().any(|word| matches!(*word, "whep" | "offer")) => rest,
+            all => all,
+        };
+        Some(match *segments {
             [""] => Self::Page(None),
             ["ca.crt"] => Self::Authority,
             ["healthz"] => Self::Health,
@@ -55,6 +76,17 @@ impl<'a> Resource<'a> {
             ["api", "streams", name] => Self::Stream(name),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
+            ["whep", stream, id] => Self::Session { stream, id },
+            [stream, "whep", session, "sse"] | ["whep", stream, session, "sse"] => {
+                Self::EventStreams { stream, session }
+            }
+            [stream, "whep", session, "sse", id] | ["whep", stream, session, "sse", id] => {
+                Self::EventStream {
+                    stream,
+                    session,
+                    id,
+                }
+            }
             ["offer"] => Self::JsonOffer(None),
             ["assets" | "api" | "offer", ..] => return None,
             [stream, "whep"] => Self::Whep(Some(stream)),
@@ -79,8 +111,10 @@ impl<'a> Resource<'a> {
             | Self::Streams
             | Self::Stream(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
-            Self::Whep(_) | Self::JsonOffer(_) => &[Method::POST],
-            Self::Session { .. } => &[Method::DELETE],
+            Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
+            Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
+            Self::EventStream { .. } => &[Method::GET, Method::DELETE],
+            Self::Session { .. } => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
         }
     }
 
@@ -90,6 +124,8 @@ impl<'a> Resource<'a> {
             Self::Whep(_)
             | Self::JsonOffer(_)
             | Self::Session { .. }
+            | Self::EventStreams { .. }
+            | Self::EventStream { .. }
             | Self::Streams
             | Self::Stream(_)
             | Self::Asset(_) => true,
@@ -118,6 +154,7 @@ impl<'a> Resource<'a> {
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
             Self::Session { .. } => "session",
+            Self::EventStreams { .. } | Self::EventStream { .. } => "events",
         }
     }
 }
@@ -136,7 +173,12 @@ mod tests {
             ("/", Some(Resource::Page(None))),
             ("/cam", Some(Resource::Page(Some("cam")))),
             ("/cam/", Some(Resource::PageWithSlash("cam"))),
-            ("/whep/", Some(Resource::Whep(Some("")))),
+            ("/whep/", Some(Resource::Whep(None))),
+            ("/cam/whep/", Some(Resource::Whep(Some("cam")))),
+            ("/whep/cam/", Some(Resource::Whep(Some("cam")))),
+            ("/cam/whep/x1/", Some(session)),
+            ("/offer/", Some(Resource::JsonOffer(None))),
+            ("/cam/offer/", Some(Resource::JsonOffer(Some("cam")))),
             ("/ca.crt", Some(Resource::Authority)),
             ("/healthz", Some(Resource::Health)),
             ("/readyz", Some(Resource::Ready)),
@@ -149,6 +191,7 @@ mod tests {
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep/x1", Some(session)),
+            ("/whep/cam/x1", Some(session)),
             ("/offer", Some(Resource::JsonOffer(None))),
             ("/cam/offer", Some(Resource::JsonOffer(Some("cam")))),
             ("", None),
@@ -156,6 +199,21 @@ mod tests {
             ("/api/offer", None),
             ("/assets/a/b", None),
             ("/offer/cam", None),
+            (
+                "/cam/whep/x1/sse",
+                Some(Resource::EventStreams {
+                    stream: "cam",
+                    session: "x1",
+                }),
+            ),
+            (
+                "/whep/cam/x1/sse/e",
+                Some(Resource::EventStream {
+                    stream: "cam",
+                    session: "x1",
+                    id: "e",
+                }),
+            ),
             ("/cam/whep/x1/y", None),
             ("/a/b", None),
         ] {

@@ -269,9 +269,16 @@ pub struct ProfileLevelId {
 }
 
 impl ProfileLevelId {
-    /// Baseline with `constraint_set1_flag` (RFC 6184, table 5).
+    /// Constrained Baseline in any of its three spellings (RFC 6184, table 5): Baseline, Main and Extended with the
+    /// constraint flags that each other's decoders want.
     pub const fn is_constrained_baseline(self) -> bool {
-        self.profile == 66 && self.constraints & 0x40 != 0
+        let wanted = match self.profile {
+            66 => 0x40,
+            77 => 0x80,
+            88 => 0xc0,
+            _ => return false,
+        };
+        self.constraints & wanted == wanted
     }
 }
 
@@ -354,6 +361,20 @@ mod tests {
         let id: ProfileLevelId = "42e01f".parse().unwrap();
         assert_eq!((id.profile, id.constraints, id.level), (0x42, 0xe0, 0x1f));
         assert_eq!(id.to_string(), "42e01f");
+        for (text, expected) in [
+            ("42e01f", true),
+            ("42401f", true),
+            ("4d801f", true),
+            ("58c01f", true),
+            ("42001f", false),
+            ("42801f", false),
+            ("4d401f", false),
+            ("58801f", false),
+            ("640c1f", false),
+        ] {
+            let id: ProfileLevelId = text.parse().unwrap();
+            assert_eq!(id.is_constrained_baseline(), expected, "{text}");
+        }
         assert!("42e01".parse::<ProfileLevelId>().is_err());
         assert!("42e01g".parse::<ProfileLevelId>().is_err());
         assert!("4é01f".parse::<ProfileLevelId>().is_err());

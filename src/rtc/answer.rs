@@ -48,7 +48,7 @@ pub fn answer(offer: &Offer, local: &Local<'_>) -> String {
     if !mids.is_empty() {
         sdp.line(format_args!("a=group:BUNDLE {}", mids.join(" ")));
     }
-    sdp.line(format_args!("a=ice-lite"));
+    ice(&mut sdp);
     let tagged = offer.bundle.first().copied().unwrap_or(offer.video.index);
     for (index, section) in offer.sections.iter().enumerate() {
         if index == offer.video.index {
@@ -59,10 +59,17 @@ pub fn answer(offer: &Offer, local: &Local<'_>) -> String {
         }
         transport(&mut sdp, offer.video.setup, local);
         if index == tagged {
-            candidates(&mut sdp, local);
+            candidates(&mut sdp, local.addresses);
         }
     }
     sdp.0
+}
+
+/// What our ICE agent is: lite (RFC 8445, 2.5), of today's version (RFC 8445, 10), and one that takes candidates later
+/// (RFC 8838, 4.1). It ignores them: a lite agent learns addresses from checks.
+pub fn ice(sdp: &mut Lines) {
+    sdp.line(format_args!("a=ice-lite"));
+    sdp.line(format_args!("a=ice-options:trickle ice2"));
 }
 
 /// What a section's media is sent over. Every section says it, even if it is rejected: GStreamer (1.22) takes no
@@ -78,8 +85,9 @@ fn transport(sdp: &mut Lines, setup: Setup, local: &Local<'_>) {
     sdp.line(format_args!("a=setup:{setup}"));
 }
 
-fn candidates(sdp: &mut Lines, local: &Local<'_>) {
-    for (n, address) in local.addresses.iter().enumerate() {
+/// Every address as a candidate, and that these are all: there is no trickling from our side (4.4.2).
+pub fn candidates(sdp: &mut Lines, addresses: &[SocketAddr]) {
+    for (n, address) in addresses.iter().enumerate() {
         let (ip, port) = (address.ip(), address.port());
         let priority = priority(n);
         let foundation = n + 1;
@@ -115,7 +123,7 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     head(sdp, section, true, &formats(codec), local);
     sdp.line(format_args!("a=mid:{}", video.mid));
     sdp.line(format_args!("a=sendonly"));
-    sdp.line(format_args!("a=rtcp-mux"));
+    mux(sdp);
     if video.reduced_size_rtcp {
         sdp.line(format_args!("a=rtcp-rsize"));
     }
@@ -161,6 +169,12 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     }
 }
 
+/// One port for RTP and RTCP, and no other way (draft-ietf-wish-whep-03, 4.5.1; RFC 8858, 3).
+fn mux(sdp: &mut Lines) {
+    sdp.line(format_args!("a=rtcp-mux"));
+    sdp.line(format_args!("a=rtcp-mux-only"));
+}
+
 /// The payload types of the video section.
 fn formats(codec: &Codec) -> String {
     let rtx = codec.retransmission.map(|rtx| format!(" {rtx}"));
@@ -180,7 +194,7 @@ fn idle(sdp: &mut Lines, section: &Section, is_kept: bool, local: &Local<'_>) {
     }
     sdp.line(format_args!("a=inactive"));
     if section.rtcp_mux {
-        sdp.line(format_args!("a=rtcp-mux"));
+        mux(sdp);
     }
     if let Some(mapping) = &section.mapping {
         sdp.line(format_args!("a=rtpmap:{mapping}"));
@@ -230,10 +244,11 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
 
 /// SDP lines end with CRLF (RFC 8866, 5).
 #[derive(Default)]
-struct Lines(String);
+pub struct Lines(pub String);
 
 impl Lines {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    /// Adds a line.
+    pub fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing to a `String` can't fail.
         let _ = write!(self.0, "{line}\r\n");
     }

@@ -1,13 +1,14 @@
 //! Every viewer of the daemon and the rules by which they are served, without sockets, threads or a clock: datagrams,
 //! pictures and alarms come in with their time, and what is to be sent goes to an [`Outbox`].
 
-use super::Sessions;
 use super::cache::Picture;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
 use super::feed::Feed;
+use super::identity::Credentials;
 use super::outbox::{Outbox, Path};
 use super::peer::Event;
+use super::sessions::Sessions;
 use super::timers::Timers;
 use super::viewer::Viewer;
 use crate::metrics::{self, Histogram};
@@ -85,7 +86,7 @@ impl Audience {
             viewer.transmit(out, |_| ());
             out.flush();
         }
-        self.demux.remove(id, &viewer.ufrag);
+        self.demux.remove(id);
         self.timers.remove(id);
         self.sessions.lock().remove(&viewer.session);
         let name = viewer.channel().name();
@@ -105,6 +106,15 @@ impl Audience {
             tracing::info!(parent: span, reason, ?after, "left");
         } else {
             tracing::debug!(parent: span, reason, ?after, "left before it connected");
+        }
+    }
+
+    /// Begins a further ICE session of a viewer, who goes over to it when it nominates a pair there.
+    pub fn restart(&mut self, id: ViewerId, local: Credentials, remote_ufrag: String) {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            tracing::debug!(parent: &viewer.span, "ICE restart");
+            self.demux.begin(id, &local.ufrag);
+            viewer.peer.restart(local, remote_ufrag);
         }
     }
 
@@ -209,7 +219,14 @@ impl Audience {
         let mut feed = self.feeds.get_mut(viewer.channel().name());
         while let Some(event) = viewer.peer.poll_event() {
             match event {
-                Event::Connected if viewer.connected(now, &self.metrics.viewers) => {}
+                Event::Restarted => {
+                    self.demux.take_over(id);
+                    viewer.restarted();
+                    continue;
+                }
+                Event::Connected if viewer.connected(now, &self.metrics.viewers) => {
+                    self.sessions.lock().connected(&viewer.session);
+                }
                 Event::Connected => return self.end(now, id, "no_media", out),
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }

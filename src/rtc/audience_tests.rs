@@ -197,6 +197,25 @@ fn a_viewer_who_is_not_heard_is_sent_nothing_until_it_is_back() {
     gapless(&network.clients[other].frames);
 }
 
+/// draft-ietf-wish-whep-03, 4.4.3.
+#[test]
+fn a_restart_that_its_viewer_never_hears_of_costs_nothing() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.run(SECOND);
+    for _ in 0..6 {
+        network.restart_in_vain(client);
+        network.run(10 * SECOND);
+    }
+    let client = &network.clients[client];
+    assert!(!client.lost_ice, "its checks were not answered");
+    let (first, last) = gapless(&client.frames);
+    assert!(
+        first < 10 && last + 8 > network.pictures(),
+        "{first} {last}"
+    );
+}
+
 #[test]
 fn one_more_viewer_and_packet_cost_no_allocation() {
     let allocations = |viewers| {

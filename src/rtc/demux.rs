@@ -16,6 +16,8 @@ const MAX_ADDRESSES: usize = 16;
 pub struct Demux {
     by_address: HashMap<SocketAddr, ViewerId>,
     by_ufrag: HashMap<Box<str>, ViewerId>,
+    /// Of each viewer: that of the ICE session that it uses, and that of the one that it has begun.
+    ufrags: HashMap<ViewerId, (Box<str>, Option<Box<str>>)>,
     addresses: HashMap<ViewerId, Vec<SocketAddr>>,
 }
 
@@ -23,12 +25,38 @@ impl Demux {
     /// Makes a viewer known by the user name fragment that its STUN requests will name.
     pub fn insert(&mut self, id: ViewerId, ufrag: &str) {
         self.by_ufrag.insert(ufrag.into(), id);
+        self.ufrags.insert(id, (ufrag.into(), None));
         self.addresses.insert(id, Vec::new());
     }
 
+    /// Makes a viewer known by a second fragment, that of an ICE session it begins. One that it had begun before is
+    /// forgotten: there are two at the most.
+    pub fn begin(&mut self, id: ViewerId, ufrag: &str) {
+        let Some((_, next)) = self.ufrags.get_mut(&id) else {
+            return;
+        };
+        if let Some(given_up) = next.replace(ufrag.into()) {
+            self.by_ufrag.remove(&given_up);
+        }
+        self.by_ufrag.insert(ufrag.into(), id);
+    }
+
+    /// The ICE session that a viewer had begun takes the place of the one before.
+    pub fn take_over(&mut self, id: ViewerId) {
+        if let Some((current, next)) = self.ufrags.get_mut(&id)
+            && let Some(next) = next.take()
+        {
+            self.by_ufrag.remove(current);
+            *current = next;
+        }
+    }
+
     /// Forgets a viewer.
-    pub fn remove(&mut self, id: ViewerId, ufrag: &str) {
-        self.by_ufrag.remove(ufrag);
+    pub fn remove(&mut self, id: ViewerId) {
+        if let Some((current, next)) = self.ufrags.remove(&id) {
+            self.by_ufrag.remove(&current);
+            next.map(|next| self.by_ufrag.remove(&next));
+        }
         for address in self.addresses.remove(&id).into_iter().flatten() {
             if self.by_address.get(&address) == Some(&id) {
                 self.by_address.remove(&address);
@@ -109,7 +137,7 @@ fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (
 }
 
 /// The receiver's fragment of a binding request's user name (RFC 8445, 7.2.2).
-fn request_ufrag(datagram: &[u8]) -> Option<&str> {
+pub fn request_ufrag(datagram: &[u8]) -> Option<&str> {
     let mut attributes = stun(datagram, BINDING_REQUEST)?;
     let (_, name) = attributes.find(|(kind, _)| *kind == USERNAME)?;
     Some(std::str::from_utf8(name).ok()?.split_once(':')?.0)
@@ -154,7 +182,7 @@ mod tests {
         assert_eq!(demux.find(address(9), &[22]), None, "not learned yet");
         demux.learn(2, address(9));
         assert_eq!(demux.find(address(9), &[22]), Some(2));
-        demux.remove(2, "beta");
+        demux.remove(2);
         assert_eq!(demux.find(address(9), &[22]), None);
         assert_eq!(demux.find(address(9), &request("beta:x")), None);
     }
@@ -167,8 +195,28 @@ mod tests {
         demux.learn(1, address(9));
         assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
         demux.learn(2, address(9));
-        demux.remove(1, "alpha");
+        demux.remove(1);
         assert_eq!(demux.find(address(9), &[22]), Some(2));
+    }
+
+    #[test]
+    fn a_viewer_that_restarts_is_known_by_the_session_it_uses_and_the_newest_one() {
+        let mut demux = Demux::default();
+        demux.insert(1, "first");
+        let found = |demux: &Demux, name: &str| demux.find(address(9), &request(name)).is_some();
+        for ufrag in ["second", "third"] {
+            demux.begin(1, ufrag);
+        }
+        let known = ["first:x", "second:x", "third:x"].map(|name| found(&demux, name));
+        assert_eq!(known, [true, false, true]);
+        demux.take_over(1);
+        demux.take_over(1);
+        let known = ["first:x", "second:x", "third:x"].map(|name| found(&demux, name));
+        assert_eq!(known, [false, false, true]);
+        demux.begin(1, "fourth");
+        demux.remove(1);
+        demux.begin(1, "late");
+        assert!(demux.by_ufrag.is_empty() && demux.ufrags.is_empty());
     }
 
     #[test]
@@ -180,7 +228,7 @@ mod tests {
         }
         assert_eq!(demux.by_address.len(), MAX_ADDRESSES);
         assert_eq!(demux.find(address(100), &[22]), Some(1));
-        demux.remove(1, "alpha");
+        demux.remove(1);
         assert!(demux.by_address.is_empty());
     }
 

@@ -20,6 +20,11 @@ impl Early {
     /// A client's first flight is one datagram, with a large certificate a few. More than these are dropped.
     const MAX_DTLS: usize = 4;
 
+    /// Whether a pair is selected.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Takes in a datagram and returns it if the core is to have it now.
     pub fn filter(&mut self, datagram: TaggedBytesMut) -> Option<TaggedBytesMut> {
         if self.is_over {

@@ -16,6 +16,7 @@ mod estimate;
 mod extensions;
 mod feed;
 mod feedback;
+mod fragment;
 mod identity;
 mod keys;
 mod offer;
@@ -23,6 +24,8 @@ mod outbox;
 mod packetize;
 mod peer;
 mod reactor;
+mod restart;
+mod sessions;
 mod silence;
 #[cfg(test)]
 mod simulation;
@@ -34,22 +37,25 @@ mod viewer;
 mod wishes;
 
 use crate::addresses::interfaces;
+use crate::config::Limits;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::Stream;
-use demux::ViewerId;
+pub use fragment::Fragment;
+use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
 use reactor::{Command, Reactor};
-use std::collections::HashMap;
+pub use sessions::Limit;
+use sessions::{Entry, Sessions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 pub use udp::UdpSocket;
@@ -65,6 +71,9 @@ pub enum AnswerError {
     /// The offer is at fault.
     #[error(transparent)]
     Offer(#[from] OfferError),
+    /// There is no place for another viewer.
+    #[error(transparent)]
+    Full(#[from] Limit),
     /// The media thread can't take another viewer now.
     #[error("the server has too much to do; try again soon")]
     Overloaded,
@@ -80,20 +89,37 @@ pub struct Session {
     pub id: String,
     /// The SDP answer.
     pub answer: String,
+    /// Names its ICE session.
+    pub tag: String,
 }
 
-/// Sessions by their ids: the viewer and its stream.
-type SessionMap = HashMap<String, (ViewerId, Arc<Stream>)>;
+/// An ICE session that took the place of another.
+#[derive(Debug, Clone)]
+pub struct Restarted {
+    /// Names it.
+    pub tag: String,
+    /// Our side, as an ICE fragment.
+    pub fragment: String,
+}
 
-/// Shared by HTTP and the media thread; touched when a session begins or ends, never by media.
-#[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<SessionMap>>);
-
-impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, SessionMap> {
-        // Every critical section leaves the map whole, so a panic elsewhere can't break it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Why a fragment was not taken. The session goes on as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// There is no session of that name.
+    #[error("there is no such session")]
+    NoSession,
+    /// The caller meant another ICE session.
+    #[error("the ICE session is another one by now")]
+    OtherIceSession,
+    /// RFC 8839, 4.4.1.1.1.
+    #[error("an ICE restart changes both a=ice-ufrag and a=ice-pwd, and the fragment changes one")]
+    HalfRestart,
+    /// The media thread can't take it now.
+    #[error("the server has too much to do; try again soon")]
+    Overloaded,
+    /// The daemon is ending.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 /// The handle to the media thread.
@@ -118,11 +144,12 @@ impl Plane {
     pub fn start(
         socket: UdpSocket,
         external: Vec<IpAddr>,
+        limits: Limits,
         metrics: metrics::Rtc,
         state: Option<&State>,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(COMMANDS);
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(limits);
         let bound = socket.local_addr();
         let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
         let waker = reactor.waker();
@@ -156,7 +183,7 @@ impl Plane {
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
-    /// viewer's request came to. Takes a millisecond and waits for nothing.
+    /// viewer's request came to, and `client` the one that it came from, if viewers are counted by it. Takes a millisecond and waits for nothing.
     ///
     /// # Errors
     /// See [`AnswerError`].
@@ -165,8 +192,11 @@ impl Plane {
         offer: &str,
         stream: &Arc<Stream>,
         reached: Option<IpAddr>,
+        client: Option<IpAddr>,
     ) -> Result<Session, AnswerError> {
         let now = Instant::now();
+        // A refusal costs no work.
+        self.sessions.lock().admits(stream.name(), client)?;
         let offer = Offer::parse(offer)?;
         // The source opens while the viewer does its handshakes.
         let demand = stream.demand();
@@ -175,12 +205,7 @@ impl Plane {
         let terms = stream.channel().terms();
         let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
-        let addresses = candidates::addresses(&candidates::Situation {
-            bound: self.bound,
-            reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external,
-            interfaces: &interfaces(),
-        });
+        let addresses = self.addresses(reached);
         let answer = answer::answer(
             &offer,
             &answer::Local {
@@ -205,9 +230,17 @@ impl Plane {
             stream.channel().clone(),
             Some(demand),
         );
+        let tag = sessions::tag();
+        let entry = Entry {
+            viewer: id,
+            stream: stream.clone(),
+            client,
+            tag: tag.clone(),
+            remote: offer.video.ice.clone(),
+            frame: Frame::new(&offer),
+        };
         // Known before the media thread may end it.
-        let entry = (id, stream.clone());
-        self.sessions.lock().insert(session.clone(), entry);
+        self.sessions.lock().insert(session.clone(), entry)?;
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
             self.sessions.lock().remove(&session);
             return Err(error);
@@ -216,14 +249,69 @@ impl Plane {
         Ok(Session {
             id: session,
             answer,
+            tag,
         })
+    }
+
+    /// Where a viewer can reach the media socket.
+    fn addresses(&self, reached: Option<IpAddr>) -> Vec<SocketAddr> {
+        candidates::addresses(&candidates::Situation {
+            bound: self.bound,
+            reached: reached.map(|ip| ip.to_canonical()),
+            external: &self.external,
+            interfaces: &interfaces(),
+        })
+    }
+
+    /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
+    /// Credentials that are new begin another ICE session (draft-ietf-wish-whep-03, 4.4.3). The one before it goes on until the
+    /// viewer has a pair in the new one, so nothing is lost if that never happens.
+    ///
+    /// # Errors
+    /// See [`PatchError`].
+    pub fn patch(
+        &self,
+        stream: &str,
+        session: &str,
+        fragment: Fragment,
+        is_meant: impl FnOnce(&str) -> bool,
+        reached: Option<IpAddr>,
+    ) -> Result<Option<Restarted>, PatchError> {
+        // Held all the while: of two restarts the later is also the one that the media thread hears of later.
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get_mut(stream, session);
+        let entry = entry.ok_or(PatchError::NoSession)?;
+        if !is_meant(&entry.tag) {
+            return Err(PatchError::OtherIceSession);
+        }
+        let Some(remote) = fragment.ice.filter(|ice| *ice != entry.remote) else {
+            return Ok(None);
+        };
+        if remote.0 == entry.remote.0 || remote.1 == entry.remote.1 {
+            return Err(PatchError::HalfRestart);
+        }
+        let local = Credentials::generate();
+        let command = Command::Restart {
+            viewer: entry.viewer,
+            local: local.clone(),
+            remote_ufrag: remote.0.clone(),
+        };
+        self.send(command).map_err(|error| match error {
+            AnswerError::Stopping => PatchError::Stopping,
+            _ => PatchError::Overloaded,
+        })?;
+        entry.remote = remote;
+        entry.tag = sessions::tag();
+        let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
+        drop(sessions);
+        let fragment = frame.answer(&local, &self.addresses(reached));
+        Ok(Some(Restarted { tag, fragment }))
     }
 
     /// Ends a session of a stream. `false` if there is none of that id.
     pub fn end(&self, stream: &str, session: &str) -> bool {
         let mut sessions = self.sessions.lock();
-        let found = sessions.get(session);
-        let Some(&(viewer, _)) = found.filter(|(_, of)| of.name() == stream) else {
+        let Some(viewer) = sessions.get_mut(stream, session).map(|entry| entry.viewer) else {
             return false;
         };
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
@@ -232,6 +320,11 @@ impl Plane {
         // An overloaded media thread ends it when the viewer stops checking the connection.
         let _ = self.send(Command::End(viewer));
         true
+    }
+
+    /// Whether there is a session of that id that shows that stream.
+    pub fn has(&self, stream: &str, session: &str) -> bool {
+        self.sessions.lock().get_mut(stream, session).is_some()
     }
 
     /// How many sessions there are, connected or not.

@@ -310,7 +310,7 @@ fn retransmission(media: &MediaDescription, payload_type: &str) -> Option<u8> {
 /// (ITU-T H.264, A.2; RFC 6184, table 5).
 fn rank(profile: ProfileLevelId) -> Option<u8> {
     match profile.profile {
-        66 if profile.is_constrained_baseline() => Some(0),
+        _ if profile.is_constrained_baseline() => Some(0),
         66 => Some(1),
         // Main and High decoders take Constrained Baseline, a subset of both.
         77 => Some(2),

@@ -9,6 +9,7 @@ use super::feedback::Ingress;
 use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
+use super::restart::{self, Outcome, Restarts};
 use super::srtcp::Opener;
 use super::srtp::Profile;
 use crate::stream::Terms;
@@ -41,6 +42,8 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error as CoreError;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use rtc::statistics::StatsSelector;
+use rtc::stun::message::{BINDING_REQUEST, Message};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,6 +74,8 @@ const ICE_INTERVAL: Duration = Duration::from_secs(2);
 pub enum Event {
     /// The keys are there: media can be sent.
     Connected,
+    /// The viewer nominated a pair of its newest ICE session: the one before is over.
+    Restarted,
     /// The session is over, and why.
     Ended(&'static str),
 }
@@ -83,6 +88,11 @@ pub struct Peer {
     parameters: Parameters,
     we_are_client: bool,
     early: Early,
+    /// Of the ICE session that the core knows: our side, and the viewer's user name fragment and password.
+    first: (Credentials, (String, String)),
+    restarts: Restarts,
+    /// What is sent without the core.
+    own: VecDeque<(SocketAddr, BytesMut)>,
     events: Vec<Event>,
 }
 
@@ -126,23 +136,33 @@ impl Peer {
             },
             we_are_client: video.setup == Setup::Active,
             early: Early::default(),
+            first: (credentials.clone(), video.ice.clone()),
+            restarts: Restarts::default(),
+            own: VecDeque::new(),
             events: Vec::new(),
         })
     }
 
     /// Takes in a datagram of the viewer's.
     pub fn receive(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) {
+        let crypto = self.keys.crypto();
+        match self.restarts.answer(datagram, remote, crypto) {
+            Outcome::NotOurs => {}
+            Outcome::Refused => return,
+            Outcome::Reply {
+                message,
+                takes_over,
+            } => {
+                self.own.push_back((remote, message));
+                if takes_over {
+                    self.events.push(Event::Restarted);
+                    self.connect_core(now, remote);
+                }
+                return;
+            }
+        }
         let is_dtls = kind(datagram) == Some(Kind::Dtls);
-        let datagram = TaggedBytesMut {
-            now,
-            transport: TransportContext {
-                local_addr: if remote.is_ipv4() { LOCAL_V4 } else { LOCAL_V6 },
-                peer_addr: remote,
-                ecn: None,
-                transport_protocol: TransportProtocol::UDP,
-            },
-            message: BytesMut::from(datagram),
-        };
+        let datagram = from(remote, now, BytesMut::from(datagram));
         if let Some(datagram) = self.early.filter(datagram) {
             self.read(datagram);
         }
@@ -153,6 +173,47 @@ impl Peer {
         if is_dtls && self.is_closed_by_viewer() {
             self.events.push(Event::Ended("closed"));
         }
+    }
+
+    /// Begins a further ICE session.
+    pub fn restart(&mut self, local: Credentials, remote_ufrag: String) {
+        self.restarts.begin(local, remote_ufrag);
+    }
+
+    /// A viewer may restart ICE before its first session got anywhere, say to use a relay. The core passes DTLS on only
+    /// when its own, the first session has a pair: it is given one, by the checks that the viewer would have made.
+    fn connect_core(&mut self, now: Instant, remote: SocketAddr) {
+        if self.early.is_over() {
+            return;
+        }
+        for _ in 0..2 {
+            let (local, (remote_ufrag, remote_password)) = &self.first;
+            let check = restart::nomination(local, remote_ufrag, self.keys.crypto());
+            let Ok(check) = check else { return };
+            let password = remote_password.clone();
+            self.read(from(remote, now, check));
+            while let Some(transmit) = self.core.poll_write() {
+                let (to, message) = (transmit.transport.peer_addr, transmit.message);
+                if kind(&message) != Some(Kind::Stun) {
+                    self.own.push_back((to, message));
+                } else if let Some(reply) = self.reply_for(&message, &password) {
+                    self.read(from(remote, now, reply));
+                }
+            }
+        }
+        self.collect();
+    }
+
+    /// The viewer's answer to a check of the core's.
+    fn reply_for(&self, check: &[u8], password: &str) -> Option<BytesMut> {
+        let mut request = Message {
+            raw: check.to_vec(),
+            ..Message::default()
+        };
+        request.decode().ok()?;
+        let is_request = request.typ == BINDING_REQUEST;
+        let crypto = self.keys.crypto();
+        is_request.then(|| restart::success(&request, LOCAL_V4, password, crypto).ok())?
     }
 
     /// Whether the viewer said goodbye: the core's connection state does not tell.
@@ -238,6 +299,9 @@ impl Peer {
 
     /// The next datagram to send, and where to.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, BytesMut)> {
+        if let Some(own) = self.own.pop_front() {
+            return Some(own);
+        }
         let transmit = self.core.poll_write()?;
         Some((transmit.transport.peer_addr, transmit.message))
     }
@@ -279,6 +343,20 @@ impl Peer {
             }
             _ => {}
         }
+    }
+}
+
+/// A datagram of the viewer's, as the core takes it.
+fn from(remote: SocketAddr, now: Instant, message: BytesMut) -> TaggedBytesMut {
+    TaggedBytesMut {
+        now,
+        transport: TransportContext {
+            local_addr: if remote.is_ipv4() { LOCAL_V4 } else { LOCAL_V6 },
+            peer_addr: remote,
+            ecn: None,
+            transport_protocol: TransportProtocol::UDP,
+        },
+        message,
     }
 }
 

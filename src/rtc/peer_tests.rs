@@ -97,6 +97,7 @@ impl Network {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Connected => self.connected = Some(self.now - self.start),
+                Event::Restarted => {}
                 Event::Ended(reason) => self.ended = Some(reason),
             }
         }

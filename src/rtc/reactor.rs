@@ -1,15 +1,17 @@
 //! The media thread's loop: commands, datagrams, access units and alarms in; datagrams out. It sleeps until something
 //! happens.
 
-use super::Sessions;
 use super::audience::Audience;
 use super::demux::ViewerId;
+use super::identity::Credentials;
 use super::outbox::{Outbox, Path};
+use super::sessions::Sessions;
 use super::udp::UdpSocket;
 use super::viewer::Viewer;
 use crate::metrics;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -24,6 +26,15 @@ const MAX_BATCHES: usize = 16;
 pub enum Command {
     /// A viewer that was answered.
     Add(Box<Viewer>),
+    /// Begin a further ICE session with one.
+    Restart {
+        /// Whose.
+        viewer: ViewerId,
+        /// Our side.
+        local: Credentials,
+        /// The viewer's user name fragment. Its password signs what a lite agent does not send.
+        remote_ufrag: String,
+    },
     /// End one.
     End(ViewerId),
     /// End all, and the thread.
@@ -100,14 +111,14 @@ impl Reactor {
             {
                 return Err(error);
             }
-            if !self.obey() {
-                return Ok(());
-            }
             if self.socket.is_blocked() {
                 self.socket.flush();
             }
             self.audience.fan_out(Instant::now, &mut self.socket);
-            has_more = self.receive()?;
+            match self.receive()? {
+                ControlFlow::Continue(more) => has_more = more,
+                ControlFlow::Break(()) => return Ok(()),
+            }
             self.audience.ring(Instant::now(), &mut self.socket);
             self.socket.flush();
             self.await_room()?;
@@ -122,6 +133,11 @@ impl Reactor {
             let now = Instant::now();
             match command {
                 Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.socket),
+                Command::Restart {
+                    viewer,
+                    local,
+                    remote_ufrag,
+                } => self.audience.restart(viewer, local, remote_ufrag),
                 Command::End(id) => self.audience.end(now, id, "deleted", &mut self.socket),
                 Command::Stop => {
                     self.audience.end_all(now, "shutdown", &mut self.socket);
@@ -132,8 +148,8 @@ impl Reactor {
         true
     }
 
-    /// Reads what came in. Whether more may wait.
-    fn receive(&mut self) -> io::Result<bool> {
+    /// Reads what came in, and carries out the commands. Whether more may wait, unless it is to end.
+    fn receive(&mut self) -> io::Result<ControlFlow<(), bool>> {
         for _ in 0..MAX_BATCHES {
             let batch = &mut self.batch;
             let mut count = 0;
@@ -148,6 +164,10 @@ impl Reactor {
                 slot.1.extend_from_slice(data);
                 count += 1;
             })?;
+            // A viewer may have been answered since the last look, and its first datagram be here already.
+            if !self.obey() {
+                return Ok(ControlFlow::Break(()));
+            }
             let now = Instant::now();
             for (path, datagram) in &self.batch[..count] {
                 self.audience
@@ -155,10 +175,10 @@ impl Reactor {
             }
             self.socket.flush();
             if !has_more {
-                return Ok(false);
+                return Ok(ControlFlow::Continue(false));
             }
         }
-        Ok(true)
+        Ok(ControlFlow::Continue(true))
     }
 
     /// Has the poller tell of room in the socket only while there is none: each datagram that leaves makes some.

@@ -1,7 +1,6 @@
 //! A stream, the audience, and viewers on an independent WebRTC stack, joined by a simulated network: virtual time, no
 //! sockets, faults out of a seeded generator. For tests.
 
-use super::Sessions;
 use super::answer::{Local, answer};
 use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
@@ -9,9 +8,10 @@ use super::offer::Offer;
 use super::outbox::{Outbox, Path};
 use super::packetize::nal_units;
 use super::peer::Peer;
+use super::sessions::Sessions;
 use super::udp::Batch;
 use super::viewer::Viewer;
-use crate::config::PlayoutDelay;
+use crate::config::{Limits, PlayoutDelay};
 use crate::media::AccessUnit;
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 const SERVER: &str = "10.0.0.1:8080";
 const STEP: Duration = Duration::from_millis(1);
@@ -105,6 +105,8 @@ pub struct Client {
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
     pub keyframe_requests: usize,
+    /// Its checks went without an answer.
+    pub lost_ice: bool,
     last_request: Option<Instant>,
     numbers: Numbers,
 }
@@ -146,6 +148,9 @@ impl Client {
                     self.send(now, true, &data, network);
                 }
                 Output::Event(Event::MediaData(data)) => self.received(now, &data),
+                Output::Event(Event::IceConnectionStateChange(state)) => {
+                    self.lost_ice |= state == IceConnectionState::Disconnected;
+                }
                 Output::Event(_) => {}
             }
         }
@@ -252,7 +257,7 @@ impl Simulation {
     pub fn new(seed: u64) -> Self {
         let now = Instant::now();
         let metrics = Metrics::new();
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Limits::default());
         let wake = Arc::new(|| ());
         Self {
             now,
@@ -318,6 +323,7 @@ impl Simulation {
             shown: Vec::new(),
             sent: Vec::new(),
             keyframe_requests: 0,
+            lost_ice: false,
             last_request: None,
             numbers: Numbers::default(),
         });
@@ -447,6 +453,12 @@ impl Simulation {
         }
         let count = batch.waiting().len();
         batch.advance(count);
+    }
+
+    /// A viewer asks for an ICE restart, and the answer never reaches it.
+    pub fn restart_in_vain(&mut self, index: usize) {
+        let local = Credentials::generate();
+        self.audience.restart(index as u64, local, "away".into());
     }
 
     /// How many pictures the encoder made.

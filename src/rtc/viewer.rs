@@ -254,6 +254,13 @@ impl Viewer {
         }
     }
 
+    /// The viewer goes on in a new ICE session: its addresses in the last one are no longer its own.
+    pub fn restarted(&mut self) {
+        tracing::info!(parent: &self.span, "goes on after an ICE restart");
+        let selected = self.selected.map(|path| path.remote);
+        self.paths.retain(|path| Some(path.remote) == selected);
+    }
+
     fn select(&mut self, path: Path) {
         self.selected = Some(path);
         if let Some(delivery) = &mut self.delivery {

@@ -16,7 +16,7 @@
  * where it gave one. `kind` is one of
  * - `offline`: nobody answers over HTTP
  * - `locked`, `forbidden`: the server answered 401 or 403: it wants a token, or another one
- * - `not_found`, `busy`, `refused`: the server answered 404, 503, or another error (`status`)
+ * - `not_found`, `down`, `busy`, `refused`: the server answered 404, 409, 429 or 503, or another error (`status`)
  * - `unsupported`: this browser has no WebRTC, or lacks the codec asked for
  * - `unreachable`: the server answered, but its media port does not; `candidates` says which addresses were tried
  * - `handshake`: its media port does answer, yet encryption could not be agreed
@@ -50,7 +50,7 @@ export async function request(url, init = {}) {
   const said = await problem(response);
   const retryAfter = Number.parseFloat(response.headers.get('retry-after')) || null;
   // A gateway's 502 and 504 speak of the server behind it.
-  const kind = { 401: 'locked', 403: 'forbidden', 404: 'not_found', 429: 'busy', 502: 'offline', 503: 'busy', 504: 'offline' }[status] ?? 'refused';
+  const kind = { 401: 'locked', 403: 'forbidden', 404: 'not_found', 409: 'down', 429: 'busy', 502: 'offline', 503: 'busy', 504: 'offline' }[status] ?? 'refused';
   throw new WhepError(kind, said || `The server answered ${status} ${response.statusText}`.trim(), { status, retryAfter });
 }
 

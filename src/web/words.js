@@ -60,6 +60,8 @@ export function explain(error) {
       return status('locked', 'Your link does not open this', sentence(error.message), PASTE);
     case 'not_found':
       return status('unknown', 'There is no such stream', sentence(error.message));
+    case 'down':
+      return status('camera-down', 'The camera is down', sentence(error.message));
     case 'busy':
       return status('busy', 'The server is busy', sentence(error.message));
     case 'unsupported':

@@ -2,11 +2,13 @@
 
 mod answers;
 #[path = "../viewing/daemon.rs"]
-#[expect(dead_code, reason = "these tests need less of it than others")]
 mod daemon;
+mod events;
 mod http;
+mod limits;
 mod media;
 mod offer;
+mod patch;
 #[path = "../viewing/picture.rs"]
 mod picture;
 mod refusals;
@@ -51,6 +53,11 @@ async fn post(daemon: &Running, path: &str, offer: &str) -> Response<Bytes> {
 fn header<'a>(reply: &'a Response<Bytes>, name: &str) -> &'a str {
     let value = reply.headers().get(name);
     value.map_or("", |value| value.to_str().unwrap())
+}
+
+/// The path of the session that was made at `path`.
+fn session(path: &str, reply: &Response<Bytes>) -> String {
+    daemon::resolve(path, header(reply, "location"))
 }
 
 /// The body as text.

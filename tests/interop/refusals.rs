@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::{Method, Response};
 
 /// Checks the form of an error and returns what it says.
-fn detail(reply: &Response<Bytes>, status: u16) -> String {
+pub fn detail(reply: &Response<Bytes>, status: u16) -> String {
     assert_eq!(reply.status().as_u16(), status, "{}", text(reply));
     assert_eq!(header(reply, "content-type"), "application/problem+json");
     let problem: serde_json::Value = serde_json::from_slice(reply.body()).unwrap();

@@ -1,7 +1,7 @@
 //! A daemon within the test's process, on ports of its own, and requests to it.
 
 use bytes::Bytes;
-use fanlight::config::{Config, Http, Rtc, Source, Stream};
+use fanlight::config::{Config, Source, Stream};
 use fanlight::daemon::{Daemon, Fault};
 use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
@@ -33,20 +33,21 @@ pub fn pattern(name: &str) -> Stream {
 
 /// Starts a daemon with these streams on an address with a free port.
 pub fn start(ip: &str, streams: Vec<Stream>) -> Running {
+    let streams = |config: &mut Config| config.streams = streams;
+    start_with(ip, streams)
+}
+
+/// Starts a daemon with a configuration that differs from the default in this.
+pub fn start_with(ip: &str, change: impl FnOnce(&mut Config)) -> Running {
     let listen = SocketAddr::new(ip.parse().unwrap(), 0);
-    let daemon = Daemon::bind(Config {
-        http: Http {
-            listen,
-            ..Config::default().http
-        },
-        rtc: Rtc {
-            listen,
-            external_addresses: vec![],
-        },
-        streams,
+    let mut config = Config {
+        streams: vec![pattern("camera")],
         ..Config::default()
-    })
-    .unwrap();
+    };
+    config.http.listen = listen;
+    config.rtc.listen = listen;
+    change(&mut config);
+    let daemon = Daemon::bind(config).unwrap();
     let address = daemon.http_addr();
     let end = Shutdown::new();
     let signal = end.clone();
@@ -114,4 +115,11 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
         assert!(now < deadline, "not within 20 s: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The path of a reference such as `Location` has it, as seen from another path (RFC 3986, 5.2.2).
+pub fn resolve(base: &str, reference: &str) -> String {
+    assert!(!reference.starts_with('/') && !reference.contains("..") && !reference.contains(':'));
+    let folder = base.rsplit_once('/').unwrap().0;
+    format!("{folder}/{reference}")
 }

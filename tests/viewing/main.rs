@@ -192,3 +192,34 @@ async fn many_viewers_at_once_cost_few_keyframes() {
     assert!(keyframes < 20.0, "{keyframes}");
     daemon.stop().await.unwrap();
 }
+
+/// draft-ietf-wish-whep-03, 4.4.3: the viewer has moved, and goes on in the same DTLS session.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_ice_restart_the_pictures_go_on_at_the_viewers_new_address() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    let mut counters = watching(|| viewer.counters(20));
+    for _ in 0..2 {
+        viewer.restart().await;
+        counters.extend(watching(|| viewer.counters(20)));
+    }
+    assert_in_order(&counters);
+    assert!(!viewer.is_closed);
+    let sessions = daemon.metric("fanlight_sessions_total").await;
+    let active = daemon.metric("fanlight_sessions_active").await;
+    assert_eq!((sessions, active), (1.0, 1.0));
+    daemon.stop().await.unwrap();
+}
+
+/// As a viewer does that learns of a relay by the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ice_restart_before_the_first_connection_is_as_good() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    viewer.restart().await;
+    viewer.restart().await;
+    assert_in_order(&watching(|| viewer.counters(20)));
+    viewer.restart().await;
+    assert_in_order(&watching(|| viewer.counters(20)));
+    daemon.stop().await.unwrap();
+}

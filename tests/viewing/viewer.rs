@@ -1,11 +1,12 @@
 //! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
 
-use crate::daemon::request;
+use crate::daemon::{request, resolve};
 use crate::picture::counter;
 use hyper::{Request, StatusCode};
 use openh264::decoder::Decoder;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+use str0m::change::SdpAnswer;
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -19,8 +20,11 @@ pub struct Viewer {
     mid: Mid,
     socket: UdpSocket,
     local: SocketAddr,
+    to: SocketAddr,
     /// The session's URL path.
     pub location: String,
+    /// The answer, as if it were given anew in the present ICE session.
+    answer: String,
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
@@ -66,21 +70,55 @@ impl Viewer {
         let offer = (habits.edit)(offer.to_sdp_string());
         let reply = request(to, post.body(offer).unwrap()).await;
         assert_eq!(reply.status(), StatusCode::CREATED, "{:?}", reply.body());
-        let location = reply.headers()["location"].to_str().unwrap().to_owned();
-        let answer = std::str::from_utf8(reply.body()).unwrap();
-        let answer = str0m::change::SdpAnswer::from_sdp_string(answer).unwrap();
-        rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        let location = resolve(path, reply.headers()["location"].to_str().unwrap());
+        let answer = std::str::from_utf8(reply.body()).unwrap().to_owned();
+        let accepted = SdpAnswer::from_sdp_string(&answer).unwrap();
+        rtc.sdp_api().accept_answer(pending, accepted).unwrap();
         Self {
             rtc,
             mid,
             socket,
             local,
+            to,
             location,
+            answer,
             lose: |_| false,
             is_closed: false,
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
+    }
+
+    /// Goes to another network: a new socket in place of the old one, and an ICE restart by PATCH.
+    pub async fn restart(&mut self) {
+        let mut change = self.rtc.sdp_api();
+        let ours = change.ice_restart(false);
+        let (_, pending) = change.apply().unwrap();
+        let (ufrag, password) = (ours.ufrag, ours.pass);
+        let fragment = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n");
+        let patch = Request::patch(&self.location)
+            .header("host", "localhost")
+            .header("if-match", "*")
+            .header("content-type", "application/trickle-ice-sdpfrag");
+        let reply = request(self.to, patch.body(fragment).unwrap()).await;
+        assert_eq!(reply.status(), StatusCode::OK, "{:?}", reply.body());
+        let theirs = std::str::from_utf8(reply.body()).unwrap();
+        // A whole answer, for a stack that knows no fragments: the first with new credentials.
+        for key in ["a=ice-ufrag:", "a=ice-pwd:"] {
+            let line = |text: &str| {
+                let mut lines = text.lines().filter(|line| line.starts_with(key));
+                lines.next().unwrap().to_owned()
+            };
+            let (old, new) = (line(&self.answer), line(theirs));
+            assert_ne!(old, new);
+            self.answer = self.answer.replace(&old, &new);
+        }
+        let answer = SdpAnswer::from_sdp_string(&self.answer).unwrap();
+        self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        self.socket = UdpSocket::bind(SocketAddr::new(self.to.ip(), 0)).unwrap();
+        self.local = self.socket.local_addr().unwrap();
+        let candidate = Candidate::host(self.local, "udp").unwrap();
+        self.rtc.add_local_candidate(candidate);
     }
 
     /// Ends the connection, as a browser does that leaves the page.

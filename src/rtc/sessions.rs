@@ -1,0 +1,169 @@
+//! The sessions there are, by the names that URLs have for them, and how many there may be. Shared by HTTP and the media
+//! thread; touched when a session begins, connects, restarts or ends, never by media.
+
+use super::demux::ViewerId;
+use super::fragment::Frame;
+use crate::config::Limits;
+use crate::stream::Stream;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A session, as HTTP knows it.
+pub struct Entry {
+    /// Its viewer on the media thread.
+    pub viewer: ViewerId,
+    /// What it shows.
+    pub stream: Arc<Stream>,
+    /// Who watches, as [`crate::addresses::client`] tells; none if that address is shared by many.
+    pub client: Option<IpAddr>,
+    /// Names its ICE session (draft-ietf-wish-whep-03, 4.4.1): a strong entity tag without its quotes.
+    pub tag: String,
+    /// The viewer's user name fragment and password in that ICE session.
+    pub remote: (String, String),
+    /// For the answer to a restart.
+    pub frame: Frame,
+}
+
+/// Which limit leaves no place for another session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// Of all sessions.
+    #[error("there are as many viewers as the server takes")]
+    Viewers,
+    /// Of those of the stream.
+    #[error("the stream has as many viewers as the server takes")]
+    Stream,
+    /// Of those from the client's address.
+    #[error("there are as many viewers from your address as the server takes")]
+    Address,
+    /// Of those that are not connected yet.
+    #[error("too many viewers are joining; try again soon")]
+    Setups,
+}
+
+/// By the sessions' names.
+pub struct Table {
+    entries: HashMap<String, (Entry, Stage)>,
+    limits: Limits,
+    setups: u32,
+    by_stream: HashMap<String, u32>,
+    by_client: HashMap<IpAddr, u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    SettingUp,
+    Connected,
+}
+
+impl Table {
+    /// Whether there is a place for another one.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn admits(&self, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
+        let limits = &self.limits;
+        let of_stream = self.by_stream.get(stream).copied().unwrap_or_default();
+        let of_client = client.and_then(|client| self.by_client.get(&client).copied());
+        if of_client.is_some_and(|count| count >= limits.viewers_per_address) {
+            Err(Limit::Address)
+        } else if self.entries.len() >= limits.viewers as usize {
+            Err(Limit::Viewers)
+        } else if of_stream >= limits.viewers_per_stream {
+            Err(Limit::Stream)
+        } else if self.setups >= limits.setups {
+            Err(Limit::Setups)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Adds a session that is about to connect.
+    ///
+    /// # Errors
+    /// The limit that leaves no place for it.
+    pub fn insert(&mut self, session: String, entry: Entry) -> Result<(), Limit> {
+        self.admits(entry.stream.name(), entry.client)?;
+        let stream = entry.stream.name().to_owned();
+        *self.by_stream.entry(stream).or_default() += 1;
+        if let Some(client) = entry.client {
+            *self.by_client.entry(client).or_default() += 1;
+        }
+        self.setups += 1;
+        self.entries.insert(session, (entry, Stage::SettingUp));
+        Ok(())
+    }
+
+    /// A session's handshake is done.
+    pub fn connected(&mut self, session: &str) {
+        if let Some((_, stage)) = self.entries.get_mut(session)
+            && *stage == Stage::SettingUp
+        {
+            *stage = Stage::Connected;
+            self.setups -= 1;
+        }
+    }
+
+    /// The session of that name that shows that stream.
+    pub fn get_mut(&mut self, stream: &str, session: &str) -> Option<&mut Entry> {
+        let (entry, _) = self.entries.get_mut(session)?;
+        (entry.stream.name() == stream).then_some(entry)
+    }
+
+    /// Forgets a session.
+    pub fn remove(&mut self, session: &str) {
+        let Some((entry, stage)) = self.entries.remove(session) else {
+            return;
+        };
+        self.setups -= u32::from(stage == Stage::SettingUp);
+        less(&mut self.by_stream, entry.stream.name().to_owned());
+        if let Some(client) = entry.client {
+            less(&mut self.by_client, client);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Counts one less, and does not keep nothing.
+fn less<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+/// The handle to the table.
+#[derive(Clone)]
+pub struct Sessions(Arc<Mutex<Table>>);
+
+impl Sessions {
+    /// No sessions yet.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(Table {
+            entries: HashMap::new(),
+            limits,
+            setups: 0,
+            by_stream: HashMap::new(),
+            by_client: HashMap::new(),
+        })))
+    }
+
+    /// For as short as can be.
+    pub fn lock(&self) -> MutexGuard<'_, Table> {
+        // Every critical section leaves the table whole, so a panic elsewhere can't break it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A tag that no other ICE session has.
+pub fn tag() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}

@@ -1,0 +1,171 @@
+//! Server-sent events of a session (draft-ietf-wish-whep-02, 4.9.1).
+
+use crate::daemon::{Running, pattern, resolve, start, until};
+use crate::offer::plain;
+use crate::refusals::detail;
+use crate::viewer::Viewer;
+use crate::{ask, header, post, send, session, text};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::handshake;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const JSON: &str = "application/json";
+
+/// Where the session's events are, by the answer's `Link`.
+fn linked(path: &str, reply: &Response<Bytes>) -> String {
+    let link = header(reply, "link");
+    let (url, rest) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+    assert_eq!(
+        rest,
+        "; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
+         events=\"active,inactive,viewercount\""
+    );
+    resolve(path, url)
+}
+
+/// Makes an event stream.
+async fn made(daemon: &Running, events: &str, names: &str) -> String {
+    let reply = send(daemon, Method::POST, events, JSON, names.to_owned()).await;
+    assert_eq!(reply.status(), 201, "{}", text(&reply));
+    resolve(events, header(&reply, "location"))
+}
+
+/// What is read of an event stream.
+struct Reader {
+    body: Incoming,
+    text: String,
+}
+
+impl Reader {
+    async fn open(daemon: &Running, path: &str) -> Self {
+        let stream = TcpStream::connect(daemon.address).await.unwrap();
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let get = Request::get(path).header("host", "localhost");
+        let get = get.body(Empty::<Bytes>::new()).unwrap();
+        let reply = sender.send_request(get).await.unwrap();
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["content-type"], "text/event-stream");
+        assert_eq!(reply.headers()["cache-control"], "no-store");
+        Self {
+            body: reply.into_body(),
+            text: String::new(),
+        }
+    }
+
+    /// Reads on. `false` at the end.
+    async fn more(&mut self) -> bool {
+        let frame = timeout(Duration::from_secs(20), self.body.frame()).await;
+        let Some(frame) = frame.expect("something happens") else {
+            return false;
+        };
+        let data = frame.unwrap().into_data().unwrap();
+        self.text += std::str::from_utf8(&data).unwrap();
+        true
+    }
+
+    /// Reads until that was there.
+    async fn until(&mut self, part: &str) {
+        while !self.text.contains(part) {
+            assert!(self.more().await, "{part:?} never came: {:?}", self.text);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_is_told_that_pictures_flow_and_how_many_watch() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let first = post(&daemon, "/whep", &plain()).await;
+    let events = made(&daemon, &linked("/whep", &first), "").await;
+    let mut reader = Reader::open(&daemon, &events).await;
+    reader.until("event: active\ndata: {}\n\n").await;
+    reader
+        .until("event: viewercount\ndata: {\"viewercount\":0}\n\n")
+        .await;
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    tokio::task::block_in_place(|| viewer.counters(3));
+    reader
+        .until("event: viewercount\ndata: {\"viewercount\":1}\n\n")
+        .await;
+    assert!(!reader.text.contains("inactive"), "{}", reader.text);
+
+    // The events end with the session.
+    let session = session("/whep", &first);
+    assert_eq!(ask(&daemon, Method::DELETE, &session).await.status(), 200);
+    while reader.more().await {}
+    detail(&ask(&daemon, Method::GET, &events).await, 404);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_stream_tells_what_was_asked_for_until_it_is_deleted() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let reply = post(&daemon, "/camera/whep", &plain()).await;
+    let linked = linked("/camera/whep", &reply);
+    let active = made(&daemon, &linked, "[\"active\",\"layers\"]").await;
+    let mut reader = Reader::open(&daemon, &active).await;
+    reader.until("event: active").await;
+    // A second reader takes the first one's place, and is told where things stand.
+    let mut second = Reader::open(&daemon, &active).await;
+    second.until("event: active").await;
+    while reader.more().await {}
+    assert_eq!(ask(&daemon, Method::DELETE, &active).await.status(), 200);
+    while second.more().await {}
+    assert!(!(reader.text + &second.text).contains("viewercount"));
+    for method in [Method::DELETE, Method::GET] {
+        detail(&ask(&daemon, method, &active).await, 404);
+    }
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_streams_are_few_and_asked_for_in_json() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let reply = post(&daemon, "/whep", &plain()).await;
+    let linked = linked("/whep", &reply);
+    for (body, part) in [
+        ("{}", "list of event names"),
+        ("[1]", "list of event names"),
+    ] {
+        let reply = send(&daemon, Method::POST, &linked, JSON, body).await;
+        assert!(detail(&reply, 400).contains(part));
+    }
+    let reply = send(&daemon, Method::POST, &linked, "text/plain", "[]").await;
+    detail(&reply, 415);
+    let nowhere = "/camera/whep/0/sse";
+    detail(&send(&daemon, Method::POST, nowhere, JSON, "[]").await, 404);
+    let get = ask(&daemon, Method::GET, &linked).await;
+    assert_eq!(header(&get, "allow"), "POST, OPTIONS");
+    let options = ask(&daemon, Method::OPTIONS, &linked).await;
+    assert_eq!(header(&options, "accept-post"), JSON);
+
+    let oldest = made(&daemon, &linked, "[]").await;
+    for _ in 0..2 {
+        made(&daemon, &linked, "[\"viewercount\"]").await;
+    }
+    detail(&ask(&daemon, Method::GET, &oldest).await, 404);
+    daemon.stop().await.unwrap();
+}
+
+/// Readers do not hold up the daemon's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_end_with_the_daemon() {
+    let daemon = start("127.0.0.1", vec![pattern("camera")]);
+    let reply = post(&daemon, "/whep", &plain()).await;
+    let events = made(&daemon, &linked("/whep", &reply), "").await;
+    let mut reader = Reader::open(&daemon, &events).await;
+    reader.until("viewercount").await;
+    until("the pictures flow", async || {
+        daemon.stream("camera").await["state"] == "live"
+    })
+    .await;
+    daemon.signal();
+    while reader.more().await {}
+    daemon.stop().await.unwrap();
+}
