@@ -31,4 +31,4 @@ step scripts/deny.sh
 step cargo test --locked --doc
 # A test runs the example viewer.
 step cargo build --locked --examples
-tests --lib --bins --tests --example load
+tests --lib --bins --tests --example load --example floor

@@ -2,6 +2,8 @@
 //!
 //! No globals: [`Metrics`] is made once and parts of it are handed to those who count.
 
+mod viewers;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,6 +12,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -116,6 +119,8 @@ pub struct Rtc {
     pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
     pub latency: Histogram,
+    /// Figures of single viewers.
+    pub viewers: Viewers,
     /// Seconds from the encoder to the last packet of the viewer who was served first.
     pub fan_out_first: Histogram,
     /// Seconds from the encoder to the last packet of the last viewer.
@@ -263,6 +268,8 @@ fn rtc(registry: &mut Registry) -> Rtc {
         Unit::Seconds,
         latency.clone(),
     );
+    let viewers = Viewers::default();
+    registry.register_collector(Box::new(viewers.clone()));
     let mut fan_out = |name, which| {
         // By halves, from 50 µs to a tenth of a second.
         let histogram = Histogram::new(exponential_buckets(0.000_05, 1.5, 20));
@@ -301,6 +308,7 @@ fn rtc(registry: &mut Registry) -> Rtc {
         ),
         ends: family(registry, "sessions_ended", "Sessions ended, by reason"),
         latency,
+        viewers,
         fan_out_first,
         fan_out_last,
     }

@@ -49,13 +49,13 @@ pub struct Joiner {
     crypto: Arc<CryptoProvider>,
     /// One for all viewers: a load test pays for handshakes, not for the making of certificates.
     certificate: DtlsCert,
-    eager: bool,
+    offload: bool,
     verify: bool,
 }
 
 impl Joiner {
     /// `None` if the URL is not one of plain HTTP.
-    pub fn new(url: Uri, eager: bool, verify: bool) -> Option<Self> {
+    pub fn new(url: Uri, offload: bool, verify: bool) -> Option<Self> {
         if url.scheme_str() != Some("http") || url.host().is_none() {
             return None;
         }
@@ -64,7 +64,7 @@ impl Joiner {
             url,
             certificate: crypto.dtls_provider.generate_certificate()?,
             crypto,
-            eager,
+            offload,
             verify,
         })
     }
@@ -73,7 +73,7 @@ impl Joiner {
     pub async fn join(&self) -> Result<Session, JoinError> {
         let mut connection = Connection::open(&self.url).await?;
         // The address that leads to the server's HTTP leads to its media too.
-        let socket = Socket::bind(connection.local, !self.eager).map_err(JoinError::Socket)?;
+        let socket = Socket::bind(connection.local, self.offload).map_err(JoinError::Socket)?;
         let mut rtc = self.rtc();
         let candidate = Candidate::host(socket.local(), "udp");
         rtc.add_local_candidate(candidate.map_err(|e| JoinError::Answer(e.to_string()))?);

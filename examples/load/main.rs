@@ -19,6 +19,7 @@ mod histogram;
 mod http;
 mod join;
 mod keys;
+mod metrics;
 mod packet;
 mod peer;
 mod process;
@@ -31,6 +32,7 @@ mod spread;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transport;
 mod verify;
 mod viewer;
@@ -38,6 +40,8 @@ mod worker;
 
 use clap::Parser;
 use hyper::Uri;
+use socket::Receive;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -68,10 +72,15 @@ struct Options {
     /// Threads that receive
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
-    /// Receive each packet alone and at once, as the machines of many viewers would; if they are all this one, and the
-    /// server's too, it costs both
-    #[arg(long)]
-    eager: bool,
+    /// How packets are received
+    #[arg(long, value_enum, default_value_t)]
+    receive: Receive,
+    /// Where the server tells its counters as Prometheus text, http://HOST:PORT/metrics: show by how much they grow
+    #[arg(long, value_name = "URL")]
+    metrics: Option<Uri>,
+    /// Write the lengths of one viewer's packets to this file: a line a frame, behind its time in ticks of 90 kHz
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// Up to an hour.

@@ -11,6 +11,7 @@ use crate::keys::Keys;
 use crate::packet::{Header, Kind, begins_keyframe};
 use crate::reports::Reports;
 use crate::socket::{self, Datagram, Socket};
+use crate::trace::Trace;
 use crate::verify::{Checks, Verifier};
 use std::time::{Duration, Instant};
 use str0m::media::{KeyframeRequestKind, Mid};
@@ -20,9 +21,10 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc, RtcError};
 /// A viewer who gets packets but no keyframe asks for one this often.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Since the request was sent.
+/// When it asked, and what happened how long after.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Milestones {
+    pub offered: Arrived,
     pub answered: Duration,
     pub connected: Option<Duration>,
     pub first_packet: Option<Duration>,
@@ -34,7 +36,6 @@ pub struct Milestones {
 pub struct Peer {
     rtc: Rtc,
     mid: Mid,
-    offered: Arrived,
     milestones: Milestones,
     counter: Counter,
     profile: Option<&'static str>,
@@ -43,6 +44,7 @@ pub struct Peer {
     /// Set when the stack needs no more media.
     reports: Option<Reports>,
     verifier: Option<Verifier>,
+    trace: Option<Trace>,
     /// When the next keyframe is asked for.
     ask: Arrived,
     fault: Option<String>,
@@ -55,8 +57,8 @@ impl Peer {
             verifier: agreed.verify.then(Verifier::new).transpose()?,
             rtc: agreed.rtc,
             mid: agreed.mid,
-            offered: agreed.offered,
             milestones: Milestones {
+                offered: agreed.offered,
                 answered: agreed.answered,
                 ..Milestones::default()
             },
@@ -65,6 +67,7 @@ impl Peer {
             transport_id: agreed.answer.transport_id,
             keys: None,
             reports: None,
+            trace: None,
             ask: Arrived::MAX,
             fault: None,
             deadline: Instant::now(),
@@ -99,6 +102,16 @@ impl Peer {
     pub fn clock_error(&self) -> Duration {
         let reports = self.reports.as_ref();
         reports.map_or(Duration::ZERO, |reports| reports.clock_error)
+    }
+
+    /// Begins to note what it is sent.
+    pub fn begin_trace(&mut self) {
+        self.trace = Some(Trace::default());
+    }
+
+    /// What was noted.
+    pub const fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.take()
     }
 
     /// What it decoded, if it verifies.
@@ -155,7 +168,7 @@ impl Peer {
     fn count(&mut self, socket: &Socket, datagram: &Datagram<'_>) -> Option<Ended> {
         let arrived = datagram.arrived;
         let header = Header::parse(datagram.data)?;
-        let since = arrived.saturating_sub(self.offered);
+        let since = arrived.saturating_sub(self.milestones.offered);
         if self.milestones.first_packet.is_none() {
             self.milestones.first_packet = Some(since);
             self.ask = arrived + PATIENCE;
@@ -174,9 +187,13 @@ impl Peer {
         } else if self.milestones.first_keyframe.is_none() && arrived >= self.ask {
             self.ask_for_keyframe(arrived);
         }
-        let Counted::Video(Some(ended)) = counted else {
+        let Counted::Video(ended) = counted else {
             return None;
         };
+        if let Some(trace) = &mut self.trace {
+            trace.packet(header.timestamp, datagram.data.len());
+        }
+        let ended = ended?;
         let reports = self.reports.as_ref();
         Some(Ended {
             captured: reports.and_then(|reports| reports.captured(header.timestamp)),
@@ -209,7 +226,7 @@ impl Peer {
     fn event(&mut self, event: Event, arrived: Arrived) {
         match event {
             Event::Connected => {
-                let since = arrived.saturating_sub(self.offered);
+                let since = arrived.saturating_sub(self.milestones.offered);
                 self.milestones.connected.get_or_insert(since);
                 self.keys = Keys::take();
                 self.profile = self.keys.as_ref().map(Keys::profile);
@@ -234,7 +251,7 @@ impl Peer {
     }
 
     fn keyframe(&mut self, at: Arrived) {
-        let since = at.saturating_sub(self.offered);
+        let since = at.saturating_sub(self.milestones.offered);
         self.milestones.first_keyframe.get_or_insert(since);
     }
 

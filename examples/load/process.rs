@@ -1,13 +1,13 @@
 //! What the kernel says of processes and sockets: processor time, memory, datagrams it had to drop.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// Linux counts processor time for user space in hundredths of a second, whatever its own clock.
-const TICK: Duration = Duration::from_millis(10);
 /// Files that are open besides the viewers' sockets.
 const OTHER_FILES: u64 = 64;
 
@@ -41,21 +41,17 @@ pub fn threads(pid: u32) -> BTreeMap<String, Duration> {
 /// The process with that number, or this one.
 pub fn usage(pid: Option<u32>) -> io::Result<Usage> {
     let folder = pid.map_or_else(|| "/proc/self".to_owned(), |pid| format!("/proc/{pid}"));
-    let stat = fs::read_to_string(format!("{folder}/stat"))?;
+    let clock = match pid {
+        // Of all its threads, those that have ended too.
+        Some(pid) => ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed()))?,
+        None => ClockId::CLOCK_PROCESS_CPUTIME_ID,
+    };
     let status = fs::read_to_string(format!("{folder}/status"))?;
     let strange = || io::Error::other(format!("{folder} is not as proc(5) describes it"));
     Ok(Usage {
-        cpu: cpu(&stat).ok_or_else(strange)?,
+        cpu: clock_gettime(clock)?.into(),
         memory: memory(&status).ok_or_else(strange)?,
     })
-}
-
-fn cpu(stat: &str) -> Option<Duration> {
-    // The second field is a name in parentheses, which may hold spaces and parentheses.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let user: u32 = fields.nth(11)?.parse().ok()?;
-    let kernel: u32 = fields.next()?.parse().ok()?;
-    Some(TICK * user + TICK * kernel)
 }
 
 fn memory(status: &str) -> Option<u64> {
@@ -105,17 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_behind_any_name() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 250 130 0 0 20 0 4 0 100 1 2";
-        assert_eq!(cpu(stat), Some(Duration::from_millis(3800)));
-        assert_eq!(cpu("7 (a) S 1"), None);
+    fn this_process_is_seen_alike_from_within_and_without_and_an_unknown_one_is_an_error() {
+        let (within, without) = (usage(None), usage(Some(std::process::id())));
+        let (within, without) = (within.unwrap(), without.unwrap());
+        assert!(within.memory > 1 << 20 && without.memory > 1 << 20);
+        assert!(Duration::ZERO < within.cpu && within.cpu <= without.cpu);
+        assert!(usage(Some(i32::MAX as u32)).is_err());
         assert_eq!(memory("Name:\ta\nVmRSS:\t   2048 kB\n"), Some(2 << 20));
-    }
-
-    #[test]
-    fn this_process_has_memory_and_an_unknown_one_is_an_error() {
-        assert!(usage(None).unwrap().memory > 1 << 20);
-        assert!(usage(Some(u32::MAX)).is_err());
         assert!(!threads(std::process::id()).is_empty());
     }
 

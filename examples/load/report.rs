@@ -2,8 +2,10 @@
 
 use crate::counts::Counts;
 use crate::histogram::Summary;
+use crate::metrics::Counters;
 use crate::peer::Milestones;
 use crate::process::Usage;
+use crate::socket::Receive;
 use crate::verify::Checks;
 use crate::viewer::Outcome;
 use crate::worker::Results;
@@ -23,7 +25,7 @@ pub struct Conditions {
     /// As it came to pass.
     pub measured_s: f64,
     pub threads: usize,
-    pub eager: bool,
+    pub receive: Receive,
     pub verify: bool,
 }
 
@@ -66,8 +68,35 @@ pub struct Report {
     pub checks: Option<Checks>,
     pub generator: Option<Load>,
     pub server: Option<Load>,
-    /// The server's threads by name: what each spends, in percent of a core.
-    pub server_threads: BTreeMap<String, f64>,
+    /// The server's threads by name, while it was measured.
+    pub server_threads: BTreeMap<String, ThreadLoad>,
+    /// By how much the server's counters grew while it was measured; those that did not are left out.
+    pub server_counters: Option<Counters>,
+    pub joining: Joining,
+}
+
+/// What a thread of the server spends.
+#[derive(Debug, Serialize)]
+pub struct ThreadLoad {
+    /// Of one core.
+    pub cpu_percent: f64,
+    /// For each packet that viewers received.
+    pub cpu_us_per_packet: Option<f64>,
+}
+
+/// The time before the measurement, in which all joined.
+#[derive(Debug, Serialize)]
+pub struct Joining {
+    /// From the first POST until the last of those who play had its first keyframe.
+    pub until_all_play_s: f64,
+    /// All of that time, some milliseconds longer.
+    pub seconds: f64,
+    /// What the server spent in that time, with the media that it sent, in seconds.
+    pub server_cpu_s: Option<f64>,
+    /// Its threads by name, of that.
+    pub server_threads_cpu_s: BTreeMap<String, f64>,
+    /// By how much its counters grew.
+    pub server_counters: Option<Counters>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +144,16 @@ pub struct Usages {
     pub end: Usage,
 }
 
+/// What the server did between two moments.
+#[derive(Debug, Clone)]
+pub struct Since {
+    pub time: Duration,
+    /// Processor time of all threads, those that have ended too.
+    pub server: Option<Duration>,
+    pub threads: BTreeMap<String, Duration>,
+    pub counters: Option<Counters>,
+}
+
 /// What the report is made of.
 pub struct Findings {
     pub conditions: Conditions,
@@ -123,8 +162,8 @@ pub struct Findings {
     pub dropped_here: u64,
     pub generator: Option<Usages>,
     pub server: Option<Usages>,
-    /// What its threads spent while it was measured.
-    pub server_threads: BTreeMap<String, Duration>,
+    pub joining: Since,
+    pub measuring: Since,
 }
 
 impl Report {
@@ -136,11 +175,9 @@ impl Report {
             dropped_here,
             generator,
             server,
-            server_threads,
+            joining,
+            measuring,
         } = findings;
-        let percent = |(name, time): (String, Duration)| {
-            (name, time.as_secs_f64() / conditions.measured_s * 100.0)
-        };
         let all = |of: fn(&Milestones) -> Option<Duration>| {
             let times = outcomes.iter().filter_map(|o| of(&o.milestones));
             Summary::of(times.map(|time| time.as_secs_f64() * 1000.0).collect())
@@ -160,6 +197,14 @@ impl Report {
         let measured = sums(|o| o.marked);
         let playing = outcomes.iter().filter(is_playing).count();
         let load = |usages| Load::new(usages, seconds, measured.counts.packets, playing);
+        let thread = |(name, time): (String, Duration)| {
+            let cpu_s = time.as_secs_f64();
+            let load = ThreadLoad {
+                cpu_percent: cpu_s / seconds * 100.0,
+                cpu_us_per_packet: per_packet(cpu_s, measured.counts.packets),
+            };
+            (name, load)
+        };
         let checks = outcomes.iter().filter_map(|o| o.checks);
         let clock_error = outcomes.iter().map(|o| o.clock_error).max();
         let clock_error = clock_error.unwrap_or_default();
@@ -197,7 +242,9 @@ impl Report {
             checks: checks.reduce(|all, checks| all + checks),
             generator: generator.map(load),
             server: server.map(load),
-            server_threads: server_threads.into_iter().map(percent).collect(),
+            server_threads: measuring.threads.into_iter().map(thread).collect(),
+            server_counters: measuring.counters,
+            joining: Joining::new(joining, &outcomes),
             measured,
             conditions,
         }
@@ -211,6 +258,29 @@ impl Report {
     }
 }
 
+impl Joining {
+    fn new(since: Since, outcomes: &[Outcome]) -> Self {
+        let all = outcomes.iter().map(|o| o.milestones);
+        let first = all.clone().map(|m| m.offered).min().unwrap_or_default();
+        let played = all.filter_map(|m| Some(m.offered + m.first_keyframe?));
+        let last = played.max().unwrap_or(first);
+        let threads = since.threads.into_iter();
+        Self {
+            until_all_play_s: last.saturating_sub(first).as_secs_f64(),
+            seconds: since.time.as_secs_f64(),
+            server_cpu_s: since.server.map(|cpu| cpu.as_secs_f64()),
+            server_threads_cpu_s: threads
+                .map(|(name, cpu)| (name, cpu.as_secs_f64()))
+                .collect(),
+            server_counters: since.counters,
+        }
+    }
+}
+
+fn per_packet(cpu_s: f64, packets: u64) -> Option<f64> {
+    (packets > 0).then(|| cpu_s * 1e6 / packets as f64)
+}
+
 impl Load {
     fn new(usages: Usages, seconds: f64, packets: u64, playing: usize) -> Self {
         let Usages { idle, begin, end } = usages;
@@ -219,7 +289,7 @@ impl Load {
         Self {
             cpu_s,
             cpu_percent: cpu_s / seconds * 100.0,
-            cpu_us_per_packet: (packets > 0).then(|| cpu_s * 1e6 / packets as f64),
+            cpu_us_per_packet: per_packet(cpu_s, packets),
             memory_bytes: end.memory,
             memory_bytes_per_viewer: (playing > 0).then(|| grown / playing as f64),
         }

@@ -3,8 +3,10 @@
 use crate::Options;
 use crate::http::JoinError;
 use crate::join::{Joiner, Session};
+use crate::metrics::{self, Counters};
 use crate::process::{self, Usage};
-use crate::report::{Conditions, Findings, Report, Usages};
+use crate::report::{Conditions, Findings, Report, Since, Usages};
+use crate::trace::Trace;
 use crate::worker::{Results, Worker};
 use hyper::Uri;
 use std::collections::{BTreeMap, HashSet};
@@ -40,9 +42,10 @@ struct Test {
 impl Test {
     fn new(options: &Options) -> io::Result<Self> {
         process::allow_sockets(options.viewers.into())?;
-        let joiner = Joiner::new(options.url.clone(), options.eager, options.verify);
+        let offload = options.receive.has_offload();
+        let joiner = Joiner::new(options.url.clone(), offload, options.verify);
         // A viewer that verifies has retransmissions to ask for in time.
-        let gather = !options.eager && !options.verify;
+        let gather = options.receive.gathers() && !options.verify;
         let workers = (0..options.threads).map(|n| Worker::start(format!("load-{n}"), gather));
         Ok(Self {
             joiner: joiner.ok_or_else(|| io::Error::other("the URL must begin with http://"))?,
@@ -55,7 +58,7 @@ impl Test {
 
     async fn run(options: &Options) -> io::Result<Report> {
         let mut test = Self::new(options)?;
-        let idle = Sample::take(options)?;
+        let idle = Sample::take(options).await?;
         // An interrupted test tells what it has seen so far.
         let mut interrupt = Box::pin(tokio::signal::ctrl_c());
         let interrupted = tokio::select! {
@@ -64,7 +67,7 @@ impl Test {
         };
         test.workers.iter().for_each(Worker::mark);
         let begun = Instant::now();
-        let begin = Sample::take(options)?;
+        let begin = Sample::take(options).await?;
         if !interrupted {
             tokio::select! {
                 _ = interrupt => {}
@@ -72,8 +75,9 @@ impl Test {
             }
         }
         // A server that has ended has no figures, but its viewers have.
-        let end = Sample::take(options).unwrap_or_else(|_| begin.clone());
         let measured = begun.elapsed();
+        let end = Sample::take(options).await;
+        let end = end.unwrap_or_else(|_| begin.clone());
         let usages = |of: fn(&Sample) -> Option<Usage>| {
             Some(Usages {
                 idle: of(&idle)?,
@@ -81,22 +85,33 @@ impl Test {
                 end: of(&end)?,
             })
         };
+        let joining = begin.since(&idle);
+        let measuring = end.since(&begin);
+        let refused = std::mem::take(&mut test.refused);
+        let dropped_here = process::drops(&test.ports);
+        let results = test.leave().await?;
+        if let Some(file) = &options.trace {
+            let mut traces = results.outcomes.iter().filter_map(|o| o.trace.as_ref());
+            let trace = traces.next().map(Trace::write).unwrap_or_default();
+            std::fs::write(file, trace)?;
+        }
         Ok(Report::new(Findings {
             conditions: Conditions {
                 url: options.url.to_string(),
                 viewers: options.viewers.into(),
                 ramp_s: options.ramp.as_secs_f64(),
                 measured_s: measured.as_secs_f64(),
-                threads: test.workers.len(),
-                eager: options.eager,
+                threads: options.threads.into(),
+                receive: options.receive,
                 verify: options.verify,
             },
-            dropped_here: process::drops(&test.ports),
+            dropped_here,
             generator: usages(|sample| Some(sample.ours)),
             server: usages(|sample| sample.server),
-            server_threads: end.threads_since(&begin),
-            refused: std::mem::take(&mut test.refused),
-            results: test.leave().await?,
+            joining,
+            measuring,
+            refused,
+            results,
         }))
     }
 
@@ -178,23 +193,45 @@ struct Sample {
     ours: Usage,
     server: Option<Usage>,
     threads: BTreeMap<String, Duration>,
+    counters: Option<Counters>,
+    at: Instant,
 }
 
 impl Sample {
-    fn take(options: &Options) -> io::Result<Self> {
+    async fn take(options: &Options) -> io::Result<Self> {
+        let counters = match &options.metrics {
+            Some(url) => {
+                let fetched = metrics::fetch(url).await;
+                Some(fetched.map_err(|error| io::Error::other(format!("{url}: {error}")))?)
+            }
+            None => None,
+        };
         let server = options.pid.map(|pid| process::usage(Some(pid)));
         Ok(Self {
+            counters,
+            at: Instant::now(),
             ours: process::usage(None)?,
             server: server.transpose()?,
             threads: options.pid.map(process::threads).unwrap_or_default(),
         })
     }
 
-    fn threads_since(self, before: &Self) -> BTreeMap<String, Duration> {
-        let since = |(name, time): (String, Duration)| {
-            let before = before.threads.get(&name).copied().unwrap_or_default();
-            (name, time.saturating_sub(before))
+    fn since(&self, before: &Self) -> Since {
+        let thread = |(name, time): (&String, &Duration)| {
+            let before = before.threads.get(name).copied().unwrap_or_default();
+            (name.clone(), time.saturating_sub(before))
         };
-        self.threads.into_iter().map(since).collect()
+        let counters = self.counters.iter().zip(&before.counters);
+        Since {
+            time: self.at - before.at,
+            server: self
+                .server
+                .zip(before.server)
+                .map(|(now, before)| now.cpu.saturating_sub(before.cpu)),
+            threads: self.threads.iter().map(thread).collect(),
+            counters: counters
+                .map(|(now, before)| metrics::growth(before, now))
+                .next(),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! A viewer's own UDP socket, read in batches that many viewers share.
 
+use clap::ValueEnum;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use serde::Serialize;
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +15,36 @@ const BATCH: usize = 16;
 const BUFFER: usize = 64 << 10;
 /// Asked of the kernel, in bytes: what a viewer gets while its thread serves the others.
 const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// How long arrivals gather.
+pub const GATHER: Duration = Duration::from_millis(5);
+
+/// How packets are received, which on the server's own machine is part of what sending costs: there the kernel delivers
+/// them within the server's system call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Receive {
+    /// What was sent in one segmented call in one piece, every few milliseconds: the cheapest for both
+    #[default]
+    Offload,
+    /// Each packet alone, as most viewers' sockets do it, but every few milliseconds
+    Single,
+    /// Each packet alone and at once, as the machines of many viewers would
+    Eager,
+}
+
+impl Receive {
+    /// Whether the kernel hands over in one piece what was sent in one segmented call.
+    pub const fn has_offload(self) -> bool {
+        matches!(self, Self::Offload)
+    }
+
+    /// Whether arrivals gather for [`GATHER`] before they are read. They are timed by the kernel, so that nothing is lost by
+    /// waiting for more of them, but wake-ups that would cost this program and, on the same machine, the server.
+    pub const fn gathers(self) -> bool {
+        !matches!(self, Self::Eager)
+    }
+}
 
 /// Buffers to receive into, one set for all sockets of a thread.
 pub struct Inbox {

@@ -1,7 +1,9 @@
 //! The report for people.
 
 use crate::histogram::Summary;
+use crate::metrics::Counters;
 use crate::report::{Load, Report};
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 /// Shows a report.
@@ -97,7 +99,8 @@ impl Display for Table<'_> {
                 checks.missing
             )?;
         }
-        writeln!(f)?;
+        let playing = self.0.joining.until_all_play_s;
+        writeln!(f, "\nall played {playing:.2} s after the first POST")?;
         if let Some(server) = &self.0.server {
             load(f, "server", server)?;
         }
@@ -106,13 +109,45 @@ impl Display for Table<'_> {
             .0
             .server_threads
             .iter()
-            .filter(|(_, part)| **part >= 0.1);
-        for (name, part) in threads {
-            writeln!(f, "  {name:16}{part:>6.1} %")?;
+            .filter(|(_, thread)| thread.cpu_percent >= 0.1);
+        for (name, thread) in threads {
+            write!(f, "  {name:16}{:>6.1} %", thread.cpu_percent)?;
+            match thread.cpu_us_per_packet {
+                Some(micros) => writeln!(f, "          {micros:>8.2} µs a packet")?,
+                None => writeln!(f)?,
+            }
         }
-        let mut generator = self.0.generator.iter();
-        generator.try_for_each(|ours| load(f, "this program", ours))
+        if let Some(ours) = &self.0.generator {
+            load(f, "this program", ours)?;
+        }
+        counters(f, self.0)
     }
+}
+
+/// The server's counters, without the buckets of histograms.
+fn counters(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    let (Some(joining), Some(measured)) =
+        (&report.joining.server_counters, &report.server_counters)
+    else {
+        return Ok(());
+    };
+    let names: BTreeSet<_> = joining.keys().chain(measured.keys()).collect();
+    writeln!(
+        f,
+        "\n{:54}{:>12}{:>12}",
+        "server's counters", "joining", "measured"
+    )?;
+    for name in names.into_iter().filter(|name| !name.contains("_bucket{")) {
+        let of = |counters: &Counters| counters.get(name).copied().unwrap_or_default();
+        let digits = if name.contains("_seconds") { 3 } else { 0 };
+        writeln!(
+            f,
+            "{name:54}{:>12.digits$}{:>12.digits$}",
+            of(joining),
+            of(measured)
+        )?;
+    }
+    Ok(())
 }
 
 fn head(f: &mut Formatter<'_>, name: &str) -> fmt::Result {

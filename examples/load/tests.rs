@@ -75,7 +75,15 @@ fn every_viewer_gets_every_packet_and_all_get_the_same_frames() {
 
 #[test]
 fn viewers_that_verify_decode_what_was_drawn() {
-    let report = against_a_daemon(&["--viewers", "2", "--seconds", "1.5", "--verify", "--eager"]);
+    let report = against_a_daemon(&[
+        "--viewers",
+        "2",
+        "--seconds",
+        "1.5",
+        "--verify",
+        "--receive",
+        "eager",
+    ]);
     assert!(report.is_good(), "{report:?}");
     let checks = report.checks.unwrap();
     assert!(checks.decoded > 20 && checks.is_clean(), "{checks:?}");

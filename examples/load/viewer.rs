@@ -5,6 +5,7 @@ use crate::frames::Ended;
 use crate::join::Session;
 use crate::peer::{Milestones, Peer};
 use crate::socket::{self, Inbox, Socket};
+use crate::trace::Trace;
 use crate::verify::Checks;
 use mio::{Registry, Token};
 use std::io;
@@ -17,6 +18,7 @@ pub struct Outcome {
     pub marked: Counts,
     pub total: Counts,
     pub checks: Option<Checks>,
+    pub trace: Option<Trace>,
     /// The SRTP profile.
     pub profile: Option<&'static str>,
     /// How much the server's sender reports disagreed.
@@ -62,9 +64,12 @@ impl Viewer {
         self.peer.deadline()
     }
 
-    /// From here on it is measured.
-    pub fn mark(&mut self) {
+    /// From here on it is measured, and noted what it is sent.
+    pub fn mark(&mut self, trace: bool) {
         self.mark = self.peer.counts();
+        if trace {
+            self.peer.begin_trace();
+        }
     }
 
     /// Reads one batch. `false` when the socket is empty.
@@ -97,6 +102,7 @@ impl Viewer {
             marked: total - self.mark,
             total,
             checks: self.peer.checks(),
+            trace: self.peer.take_trace(),
             profile: self.peer.profile(),
             clock_error: self.peer.clock_error(),
             fault,

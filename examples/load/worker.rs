@@ -2,7 +2,7 @@
 
 use crate::frames::Times;
 use crate::join::Session;
-use crate::socket::Inbox;
+use crate::socket::{GATHER, Inbox};
 use crate::viewer::{Outcome, Viewer};
 use mio::{Events, Poll, Token, Waker};
 use std::cmp::Reverse;
@@ -19,8 +19,6 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
 /// Sessions that were answered and not taken yet; when it is full, joining waits.
 const COMMANDS: usize = 256;
-/// While it is measured, how long arrivals gather.
-const GATHER: Duration = Duration::from_millis(5);
 /// Between two publications of the sums.
 const PUBLISH: Duration = Duration::from_millis(20);
 
@@ -188,8 +186,6 @@ impl State {
     /// Does what was told. `true` at the end.
     fn obey(&mut self) -> io::Result<bool> {
         if self.is_marked && self.gather {
-            // Arrivals are timed by the kernel, so that nothing is lost by waiting for more of them, but wake-ups
-            // that would cost this thread and, on the same machine, the server.
             match self.commands.recv_timeout(GATHER) {
                 Err(RecvTimeoutError::Timeout) => return Ok(false),
                 Err(RecvTimeoutError::Disconnected) => return Ok(true),
@@ -214,7 +210,9 @@ impl State {
             Command::Add(session) => self.add(*session)?,
             Command::Mark => {
                 self.is_marked = true;
-                self.viewers.iter_mut().for_each(Viewer::mark);
+                for (n, viewer) in self.viewers.iter_mut().enumerate() {
+                    viewer.mark(n == 0);
+                }
             }
             Command::End => return Ok(true),
         }

@@ -1,8 +1,9 @@
-//! `/api/streams`: what the streams are doing, as JSON.
+//! `/api/streams` and `/api/viewers`: what the streams are doing, and how their viewers fare, as JSON.
 
 use super::Context;
 use super::respond::{self, Error, Reply};
 use super::whep;
+use crate::metrics::{MOST_SHOWN, ViewerStats};
 use crate::stream::{Status, Stream};
 use serde::Serialize;
 use std::time::Instant;
@@ -71,6 +72,59 @@ impl<'a> StreamView<'a> {
     }
 }
 
+#[derive(Serialize)]
+struct ViewerList<'a> {
+    /// How many there are; the first [`MOST_SHOWN`] are listed.
+    total: usize,
+    viewers: Vec<ViewerView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ViewerView<'a> {
+    /// As in logs and metrics.
+    id: u64,
+    stream: &'a str,
+    connected_seconds: f64,
+    /// This and the next two: null until the viewer reported.
+    estimate_bits_per_second: Option<u64>,
+    round_trip_seconds: Option<f64>,
+    loss: Option<f64>,
+    packets_sent: u64,
+    retransmissions: u64,
+    pictures_skipped: u64,
+    nacks: u64,
+    keyframe_requests: u64,
+}
+
+impl<'a> ViewerView<'a> {
+    fn new(viewer: &'a ViewerStats, now: Instant) -> Self {
+        Self {
+            id: viewer.id(),
+            stream: viewer.stream(),
+            connected_seconds: now.saturating_duration_since(viewer.since()).as_secs_f64(),
+            estimate_bits_per_second: viewer.estimate(),
+            round_trip_seconds: viewer.round_trip().map(|time| time.as_secs_f64()),
+            loss: viewer.loss(),
+            packets_sent: viewer.packets.get(),
+            retransmissions: viewer.retransmissions.get(),
+            pictures_skipped: viewer.pictures_skipped.get(),
+            nacks: viewer.nacks.get(),
+            keyframe_requests: viewer.keyframe_requests.get(),
+        }
+    }
+}
+
+/// Every connected viewer.
+pub fn viewers(context: &Context) -> Reply {
+    let now = Instant::now();
+    let viewers = context.metrics.rtc().viewers.list();
+    let shown = viewers.iter().take(MOST_SHOWN);
+    respond::json(&ViewerList {
+        total: viewers.len(),
+        viewers: shown.map(|viewer| ViewerView::new(viewer, now)).collect(),
+    })
+}
+
 /// All streams.
 pub fn streams(context: &Context) -> Reply {
     let now = Instant::now();
@@ -85,4 +139,47 @@ pub fn streams(context: &Context) -> Reply {
 pub fn stream(context: &Context, name: &str) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(name))?;
     Ok(respond::json(&StreamView::new(stream, Instant::now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    #[test]
+    fn a_viewer_is_shown_with_what_is_known_of_it() {
+        let viewer = Metrics::new().rtc().viewers.add("garden", 17);
+        let view = |viewer: &ViewerStats| {
+            let now = viewer.since() + Duration::from_millis(1500);
+            serde_json::to_value(ViewerView::new(viewer, now)).unwrap()
+        };
+        let mut expected = serde_json::json!({
+            "id": 17, "stream": "garden", "connected_seconds": 1.5,
+            "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
+            "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
+        });
+        assert_eq!(view(&viewer), expected);
+        viewer.set_estimate(2_500_000);
+        viewer.set_round_trip(Duration::from_millis(250));
+        viewer.set_loss(128);
+        viewer.packets.add(1);
+        viewer.retransmissions.add(2);
+        viewer.pictures_skipped.add(3);
+        viewer.nacks.add(4);
+        viewer.keyframe_requests.add(5);
+        for (key, value) in [
+            ("estimate_bits_per_second", 2_500_000.into()),
+            ("round_trip_seconds", 0.25.into()),
+            ("loss", 0.5.into()),
+            ("packets_sent", 1.into()),
+            ("retransmissions", 2.into()),
+            ("pictures_skipped", 3.into()),
+            ("nacks", 4.into()),
+            ("keyframe_requests", 5.into()),
+        ] {
+            expected[key] = value;
+        }
+        assert_eq!(view(&viewer), expected);
+    }
 }

@@ -229,6 +229,7 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,

@@ -21,6 +21,8 @@ pub enum Resource<'a> {
     Streams,
     /// The state of one.
     Stream(&'a str),
+    /// Figures of single viewers.
+    Viewers,
     /// WHEP: of the named stream, or of the default one.
     Whep(Option<&'a str>),
     /// The offer exchange in JSON, likewise.
@@ -67,6 +69,7 @@ impl<'a> Resource<'a> {
             ["metrics"] => Self::Metrics,
             ["assets", name] => Self::Asset(name),
             ["api", "streams"] => Self::Streams,
+            ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
@@ -102,7 +105,8 @@ impl<'a> Resource<'a> {
             | Self::Ready
             | Self::Metrics
             | Self::Streams
-            | Self::Stream(_) => &[Method::GET, Method::HEAD],
+            | Self::Stream(_)
+            | Self::Viewers => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
             Self::EventStream { .. } => &[Method::GET, Method::DELETE],
@@ -121,9 +125,12 @@ impl<'a> Resource<'a> {
             | Self::Streams
             | Self::Stream(_)
             | Self::Asset(_) => true,
-            Self::Page(_) | Self::PageWithSlash(_) | Self::Health | Self::Ready | Self::Metrics => {
-                false
-            }
+            Self::Page(_)
+            | Self::PageWithSlash(_)
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Viewers => false,
         }
     }
 
@@ -137,6 +144,7 @@ impl<'a> Resource<'a> {
             Self::Metrics => "metrics",
             Self::Streams => "streams",
             Self::Stream(_) => "stream",
+            Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
             Self::Session { .. } => "session",
@@ -171,6 +179,7 @@ mod tests {
             ("/assets/player.js", Some(Resource::Asset("player.js"))),
             ("/api/streams", Some(Resource::Streams)),
             ("/api/streams/cam", Some(Resource::Stream("cam"))),
+            ("/api/viewers", Some(Resource::Viewers)),
             ("/whep", Some(Resource::Whep(None))),
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep", Some(Resource::Whep(Some("cam")))),

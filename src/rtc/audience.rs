@@ -132,12 +132,16 @@ impl Audience {
             self.metrics.unmatched.inc();
             return;
         };
-        if kind(datagram) == Some(Kind::Dtls) && !viewer.is_connected() {
-            // A keyframe that is made during the handshake is there when the viewer is.
-            let feed = self.feeds.get(viewer.channel().name());
-            if feed.is_some_and(|feed| feed.cache.start(now, None).is_none()) {
-                viewer.wants_keyframe(now);
+        match kind(datagram) {
+            Some(Kind::Media) => return self.report(now, id, datagram, out),
+            Some(Kind::Dtls) if !viewer.is_connected() => {
+                // A keyframe that is made during the handshake is there when the viewer is.
+                let feed = self.feeds.get(viewer.channel().name());
+                if feed.is_some_and(|feed| feed.cache.start(now, None).is_none()) {
+                    viewer.wants_keyframe(now);
+                }
             }
+            _ => {}
         }
         let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
         match received {
@@ -146,6 +150,29 @@ impl Audience {
                 self.metrics.unmatched.inc();
             }
             Err(_) => self.end(now, id, "panic", out),
+        }
+    }
+
+    /// Takes in what a viewer reports on its media.
+    fn report(&mut self, now: Instant, id: ViewerId, datagram: &[u8], out: &mut impl Outbox) {
+        let Some(viewer) = self.viewers.get_mut(&id) else {
+            return;
+        };
+        let Some(feedback) = viewer.reported(now, datagram) else {
+            self.metrics.unmatched.inc();
+            return;
+        };
+        if let Some(feed) = self.feeds.get(viewer.channel().name())
+            && !feedback.lost.is_empty()
+        {
+            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
+            let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
+            self.metrics.retransmissions.inc_by(repeated);
+        }
+        if feedback.keyframe_requests > 0 {
+            let requests = feedback.keyframe_requests;
+            self.metrics.keyframe_requests.inc_by(requests);
+            viewer.wants_keyframe(now);
         }
     }
 
@@ -197,7 +224,7 @@ impl Audience {
                     viewer.restarted();
                     continue;
                 }
-                Event::Connected if viewer.connected(now) => {
+                Event::Connected if viewer.connected(now, &self.metrics.viewers) => {
                     self.sessions.lock().connected(&viewer.session);
                 }
                 Event::Connected => return self.end(now, id, "no_media", out),
@@ -206,20 +233,6 @@ impl Audience {
             if let Some(feed) = feed.as_deref_mut() {
                 show(now, viewer, feed, &self.metrics, out);
             }
-        }
-        let feedback = viewer.peer.feedback();
-        if feedback.heard {
-            viewer.reported(now, &feedback);
-        }
-        if let Some(feed) = feed.filter(|_| !feedback.lost.is_empty()) {
-            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
-            let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
-            self.metrics.retransmissions.inc_by(repeated);
-        }
-        if feedback.keyframe_requests > 0 {
-            let requests = feedback.keyframe_requests;
-            self.metrics.keyframe_requests.inc_by(requests);
-            viewer.wants_keyframe(now);
         }
         let (end, _) = viewer.end();
         let deadline = viewer.peer.deadline().map_or(end, |at| at.min(end));

@@ -231,6 +231,34 @@ fn one_more_viewer_and_packet_cost_no_allocation() {
     assert_eq!(allocations(20), allocations(1));
 }
 
+#[test]
+fn what_is_known_of_each_viewer_is_shown() {
+    let mut network = Simulation::new(1);
+    let good = network.join(DISTANT);
+    let bad = network.join(Faults {
+        loss: 0.1,
+        ..DISTANT
+    });
+    network.run(10 * SECOND);
+    let stats = network.stats.list();
+    assert_eq!(stats.len(), 2);
+    for (index, stats) in [good, bad].into_iter().zip(&stats) {
+        assert_eq!(stats.id(), index as u64);
+        let sent = network.clients[index].sent.len() as u64;
+        assert_eq!(stats.packets.get(), sent);
+        let round_trip = stats.round_trip().unwrap();
+        assert!((ms(45)..ms(60)).contains(&round_trip), "{round_trip:?}");
+    }
+    let [good, bad] = &stats[..] else {
+        unreachable!("two viewers");
+    };
+    // A path without a bottleneck carries more than it is sent: four packets of 1.2 kB a picture.
+    assert!(good.estimate().unwrap() > 1_000_000);
+    assert_eq!((good.loss(), good.retransmissions.get()), (Some(0.0), 0));
+    assert!(bad.retransmissions.get() > 50);
+    assert!(bad.nacks.get() >= bad.retransmissions.get());
+}
+
 /// Not a test but what `scripts/bench-instructions.sh` counts the instructions of: 2.5 Mbit/s to twenty viewers, of
 /// whose packets one in a hundred is lost.
 fn cost(seconds: u32) {

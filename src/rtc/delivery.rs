@@ -100,6 +100,16 @@ impl Delivery {
         self.round_trip = round_trip.or(self.round_trip);
     }
 
+    /// The time of a packet's way to the viewer and back, by its last report.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// What the viewer's path carries, in bits per second, where that is known.
+    pub fn estimate(&self) -> Option<u64> {
+        self.egress.estimate()
+    }
+
     /// Sends the next portion.
     pub fn advance(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) -> Progress {
         let mut progress = Progress::default();

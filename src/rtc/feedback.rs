@@ -1,10 +1,9 @@
 //! What viewers report by RTCP: how media arrives, lost packets, and wishes for a keyframe.
 //!
-//! Read by an interceptor of ours, since the core hands the application a compound packet only if its first part
-//! names the video's SSRC: one that begins with an empty receiver report, or reports on retransmissions first,
-//! would take a PLI with it.
+//! The core is not asked: it hands the application a compound packet only if its first part names the video's SSRC, and
+//! one that begins with an empty receiver report, or reports on retransmissions first, would take a PLI with it.
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use super::srtcp::Opener;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -13,24 +12,20 @@ use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// Packets that one look at the reports may name.
+/// Lost packets that one packet may name.
 const MAX_LOST: usize = 256;
 
-/// Reports of arrival times that are kept for one look. Viewers send ten to twenty a second; of more, the later are
-/// dropped: an estimate can do without some.
+/// Reports of arrival times that are taken from one packet. Viewers send ten to twenty a second, each in a packet of its
+/// own; of more, the later are dropped: an estimate can do without some.
 const MAX_ARRIVALS: usize = 8;
 
-/// What a viewer reported since it was last asked.
+/// What a viewer reported at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Feedback {
-    /// It sent RTCP, which the session's keys opened.
-    pub heard: bool,
     /// PLI and FIR: it can't decode.
     pub keyframe_requests: u64,
     /// Sequence numbers of packets it misses; more than [`MAX_LOST`] are left for a keyframe to mend.
@@ -67,6 +62,16 @@ impl From<&ReceptionReport> for Reception {
 }
 
 impl Feedback {
+    /// Reads a compound RTCP packet (RFC 3550, 6.1), or one of reduced size (RFC 5506).
+    fn read(mut rtcp: &[u8], video: u32) -> Option<Self> {
+        let packets = rtcp::packet::unmarshal(&mut rtcp).ok()?;
+        let mut feedback = Self::default();
+        for packet in packets {
+            feedback.note(&*packet, video);
+        }
+        Some(feedback)
+    }
+
     /// `video` is the SSRC that a reception is of interest for.
     fn note(&mut self, packet: &dyn rtcp::Packet, video: u32) {
         let packet = packet.as_any();
@@ -134,80 +139,37 @@ fn lost(pair: &NackPair) -> impl Iterator<Item = u16> + use<> {
     std::iter::once(packet_id).chain(following.map(move |bit| packet_id.wrapping_add(bit + 1)))
 }
 
-/// Shared by a peer and its interceptor, which run on one thread; the core wants its parts `Sync`.
-#[derive(Debug, Clone, Default)]
-pub struct Reports(Arc<Mutex<Feedback>>);
+/// Packet types by which RTCP is told from RTP on one port (RFC 5761, 4).
+const RTCP: RangeInclusive<u8> = 192..=223;
 
-impl Reports {
-    fn lock(&self) -> MutexGuard<'_, Feedback> {
-        // Counting can't leave it broken.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes what was reported.
-    pub fn take(&self) -> Feedback {
-        std::mem::take(&mut self.lock())
-    }
-}
-
-/// Counts what passes and lets everything pass.
-#[derive(Default)]
-pub struct Listener {
-    reports: Reports,
+/// Reads what one viewer reports.
+pub struct Ingress {
+    opener: Opener,
+    /// SSRC of the video.
     video: u32,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
+    buffer: Vec<u8>,
 }
 
-impl Listener {
-    /// Reports to `reports` what is said of the video with this SSRC.
-    pub fn new(reports: Reports, video: u32) -> Self {
+impl Ingress {
+    /// Opens reports with `opener`; `video` is the SSRC that a reception is of interest for.
+    pub const fn new(opener: Opener, video: u32) -> Self {
         Self {
-            reports,
+            opener,
             video,
-            ..Self::default()
+            buffer: Vec::new(),
         }
     }
-}
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &message.message.packet {
-            let mut feedback = self.reports.lock();
-            feedback.heard = true;
-            for packet in packets {
-                feedback.note(&**packet, self.video);
-            }
+    /// Reads an SRTCP packet. `None` if it is not the viewer's, or no RTCP.
+    pub fn read(&mut self, packet: &[u8]) -> Option<Feedback> {
+        packet.get(1).filter(|kind| RTCP.contains(kind))?;
+        self.buffer.clear();
+        self.buffer.extend_from_slice(packet);
+        if !self.opener.open(&mut self.buffer) {
+            return None;
         }
-        self.reads.push_back(message);
-        Ok(())
+        Feedback::read(&self.buffer, self.video)
     }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        self.writes.push_back(message);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-}
-
-impl Interceptor for Listener {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
@@ -215,26 +177,13 @@ mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use rtc::interceptor::AttributedPacket;
     use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
     use rtc::rtcp::transport_feedbacks::transport_layer_cc::SymbolTypeTcc;
-    use rtc::shared::TransportContext;
 
     const VIDEO: u32 = 7;
 
-    /// What the core and the listener make of a viewer's RTCP.
-    fn heard(datagram: &[u8]) -> Result<Feedback, Error> {
-        let reports = Reports::default();
-        let mut listener = Listener::new(reports.clone(), VIDEO);
-        let packets = rtcp::packet::unmarshal(&mut &*datagram)?;
-        let message = TaggedPacket {
-            now: Instant::now(),
-            transport: TransportContext::default(),
-            message: AttributedPacket::new(Packet::Rtcp(packets)),
-        };
-        listener.handle_read(message)?;
-        assert!(listener.poll_read().is_some(), "it goes on to the core");
-        Ok(reports.take())
+    fn heard(datagram: &[u8]) -> Option<Feedback> {
+        Feedback::read(datagram, VIDEO)
     }
 
     fn report(ssrc: u32, fraction_lost: u8) -> ReceptionReport {
@@ -267,13 +216,12 @@ mod tests {
             }),
         ];
         let expected = Feedback {
-            heard: true,
             keyframe_requests: 2,
             lost: vec![u16::MAX, u16::MAX, 0, 2],
             ..Default::default()
         };
         let datagram = rtcp::packet::marshal(&packets).unwrap();
-        assert_eq!(heard(&datagram), Ok(expected));
+        assert_eq!(heard(&datagram), Some(expected));
     }
 
     #[test]
@@ -369,9 +317,8 @@ mod tests {
     }
 
     proptest! {
-        /// The core reads what strangers send, ours is the first to use it.
         #[test]
-        fn no_report_of_arrival_times_makes_the_core_panic(
+        fn no_report_of_arrival_times_makes_it_panic(
             head in any::<[u8; 16]>(), rest in vec(prop_oneof![any::<u8>(), Just(0x20), Just(0x3f), Just(0xff)], 0..400),
             count: u16, cut in 0..8usize,
         ) {
@@ -385,7 +332,7 @@ mod tests {
         }
 
         #[test]
-        fn no_rtcp_makes_the_core_panic(kind in 200..208u8, format in 0..32u8, rest in vec(any::<u8>(), 0..200)) {
+        fn no_rtcp_makes_it_panic(kind in 200..208u8, format in 0..32u8, rest in vec(any::<u8>(), 0..200)) {
             let words = (rest.len() / 4) as u16;
             let head = [0x80 | format, kind, (words >> 8) as u8, words as u8];
             let _ = heard(&[&head[..], &rest[..usize::from(words) * 4]].concat());

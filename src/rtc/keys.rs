@@ -45,10 +45,11 @@ impl KeyTap {
         }
     }
 
-    /// Our master key, once the handshake is done; it is handed out once, and forgotten here.
-    pub fn take(&self, profile: Profile, we_are_client: bool) -> Option<MasterKey> {
+    /// Our master key and the viewer's, once the handshake is done; they are handed out once, and forgotten here.
+    pub fn take(&self, profile: Profile, we_are_client: bool) -> Option<(MasterKey, MasterKey)> {
         let material = std::mem::take(&mut *self.material.lock());
-        MasterKey::from_keying_material(profile, &material, we_are_client)
+        let of = |is_client| MasterKey::from_keying_material(profile, &material, is_client);
+        Some((of(we_are_client)?, of(!we_are_client)?))
     }
 }
 

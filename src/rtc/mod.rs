@@ -29,6 +29,7 @@ mod sessions;
 mod silence;
 #[cfg(test)]
 mod simulation;
+mod srtcp;
 mod srtp;
 mod timers;
 mod udp;

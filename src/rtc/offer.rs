@@ -275,12 +275,13 @@ fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
             continue;
         };
         if best.as_ref().is_none_or(|(other, _)| rank < *other) {
+            let retransmission = retransmission(media, payload_type);
             let codec = Codec {
                 payload_type: number,
                 profile,
                 level_asymmetry: parameter(parameters, "level-asymmetry-allowed") == Some("1"),
-                retransmission: retransmission(media, payload_type),
-                feedback: feedback(media, number),
+                retransmission,
+                feedback: feedback(media, number, retransmission.is_some()),
             };
             best = Some((rank, codec));
         }
@@ -333,9 +334,15 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-fn feedback(media: &MediaDescription, payload_type: u8) -> Vec<&'static str> {
+/// Without retransmission there is no answer to `nack`: who waits for one would be late to ask for a keyframe.
+fn feedback(
+    media: &MediaDescription,
+    payload_type: u8,
+    has_retransmission: bool,
+) -> Vec<&'static str> {
     ["nack", "nack pli", "ccm fir"]
         .into_iter()
+        .filter(|wanted| has_retransmission || *wanted != "nack")
         .filter(|wanted| offers_feedback(media, payload_type, wanted))
         .collect()
 }

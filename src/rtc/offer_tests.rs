@@ -121,8 +121,13 @@ fn transport_attributes_may_stand_for_the_whole_session_or_in_another_bundled_se
 #[test]
 fn feedback_is_answered_only_where_it_was_offered_for_the_payload_type() {
     let fb = "a=rtcp-fb:96 nack\r\na=rtcp-fb:* nack pli\r\na=rtcp-fb:97 ccm fir\r\na=rtcp-fb:96 goog-remb\r\n";
-    let offer = Offer::parse(&offer(&(h264(96, "42e01f", 1) + fb))).unwrap();
-    assert_eq!(offer.video.codec.feedback, ["nack", "nack pli"]);
+    let feedback = |lines: &str| {
+        let offer = Offer::parse(&offer(&(h264(96, "42e01f", 1) + lines))).unwrap();
+        offer.video.codec.feedback
+    };
+    let rtx = "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+    assert_eq!(feedback(&(fb.to_owned() + rtx)), ["nack", "nack pli"]);
+    assert_eq!(feedback(fb), ["nack pli"], "nothing is sent again");
 }
 
 #[test]

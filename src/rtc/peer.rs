@@ -5,18 +5,19 @@ use super::delivery::Report;
 use super::demux::{Kind, kind};
 use super::early::Early;
 use super::egress::{Egress, Parameters};
-use super::feedback::{Feedback, Listener, Reports};
+use super::feedback::Ingress;
 use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
 use super::restart::{self, Outcome, Restarts};
+use super::srtcp::Opener;
 use super::srtp::Profile;
 use crate::stream::Terms;
 use bytes::{Bytes, BytesMut};
-use rtc::crypto::RTCCryptoProvider;
+use rtc::crypto::{CryptoError, RTCCryptoProvider};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{Registry, Slot};
+use rtc::interceptor::Registry;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MediaEngine};
@@ -68,9 +69,6 @@ const LOCAL_PORT: u16 = 9;
 /// How often the core looks at its connection.
 const ICE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Where the interceptor hears everything.
-const NEXT_TO_THE_WIRE: Slot = Slot::Custom(0);
-
 /// What a viewer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -95,7 +93,6 @@ pub struct Peer {
     restarts: Restarts,
     /// What is sent without the core.
     own: VecDeque<(SocketAddr, BytesMut)>,
-    reports: Reports,
     events: Vec<Event>,
 }
 
@@ -114,11 +111,9 @@ impl Peer {
     ) -> Result<Self, CoreError> {
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
-        let reports = Reports::default();
-        let listener = Listener::new(reports.clone(), sources.video);
         let keys = Arc::new(KeyTap::new(identity.provider.clone()));
         let settings = settings(keys.clone(), credentials, offer);
-        let mut core = build(now, identity, settings, offer, &codec, listener)?;
+        let mut core = build(now, identity, settings, offer, &codec)?;
         let sender = core.add_track(track(sources.video, codec))?;
         let text = core_offer(video, CODEC_PARAMETERS);
         core.set_remote_description(now, RTCSessionDescription::offer(text)?)?;
@@ -144,7 +139,6 @@ impl Peer {
             first: (credentials.clone(), video.ice.clone()),
             restarts: Restarts::default(),
             own: VecDeque::new(),
-            reports,
             events: Vec::new(),
         })
     }
@@ -242,12 +236,12 @@ impl Peer {
         self.core.poll_timeout()
     }
 
-    /// Our outgoing media, once the handshake is done. There is one in a session: its keys are handed out once, and the
-    /// core, which has the same keys, is given no RTP to send.
+    /// Our outgoing media and the viewer's reports on it, once the handshake is done. There is one of each in a session:
+    /// the keys are handed out once, and the core, which has the same keys, is given no RTP to send.
     ///
     /// # Errors
     /// When the negotiated profile is unknown, or the keys were not seen.
-    pub fn egress(&mut self, now: Instant) -> Result<Egress, CoreError> {
+    pub fn media(&mut self, now: Instant) -> Result<(Egress, Ingress), CoreError> {
         let stats = self.core.get_stats(now, StatsSelector::None);
         let name = stats.transport().map_or("", |t| &t.srtp_cipher);
         let profile = match name {
@@ -255,10 +249,14 @@ impl Peer {
             "SRTP_AES128_CM_HMAC_SHA1_80" => Profile::Cm,
             other => return Err(CoreError::Other(format!("SRTP profile {other:?}"))),
         };
-        let key = self.keys.take(profile, self.we_are_client);
-        let key = key.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
-        Egress::new(now, self.keys.crypto(), profile, &key, self.parameters)
-            .map_err(|error| CoreError::Crypto(error.to_string()))
+        let keys = self.keys.take(profile, self.we_are_client);
+        let (ours, theirs) =
+            keys.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
+        let crypto = self.keys.crypto();
+        let failed = |error: CryptoError| CoreError::Crypto(error.to_string());
+        let egress = Egress::new(now, crypto, profile, &ours, self.parameters).map_err(failed)?;
+        let opener = Opener::new(crypto, &theirs).map_err(failed)?;
+        Ok((egress, Ingress::new(opener, self.parameters.ssrc)))
     }
 
     /// Sends a sender report (RFC 3550, 6.4.1).
@@ -308,11 +306,6 @@ impl Peer {
         Some((transmit.transport.peer_addr, transmit.message))
     }
 
-    /// What the viewer reported since the last call.
-    pub fn feedback(&self) -> Feedback {
-        self.reports.take()
-    }
-
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         (!self.events.is_empty()).then(|| self.events.remove(0))
@@ -328,7 +321,7 @@ impl Peer {
         while let Some(event) = self.core.poll_event() {
             self.note(&event);
         }
-        // What the core hands over is RTCP that was heard already.
+        // It is given no media to hand over.
         while self.core.poll_read().is_some() {}
     }
 
@@ -399,7 +392,6 @@ fn build(
     settings: SettingEngine,
     offer: &Offer,
     codec: &RTCRtpCodec,
-    listener: Listener,
 ) -> Result<RTCPeerConnection, CoreError> {
     let mut media = MediaEngine::default();
     let parameters = RTCRtpCodecParameters {
@@ -414,7 +406,7 @@ fn build(
         .with_configuration(configuration)
         .with_setting_engine(settings)
         .with_media_engine(media)
-        .with_interceptor_registry(Registry::new().with(NEXT_TO_THE_WIRE, listener))
+        .with_interceptor_registry(Registry::new())
         .build(now)
 }
 

@@ -131,7 +131,7 @@ fn a_handshake_takes_its_round_trips_and_waits_for_no_repetition() {
 #[test]
 fn the_keys_that_the_core_negotiates_are_seen() {
     let mut network = Network::new();
-    assert!(network.peer.egress(network.now).is_err(), "no keys yet");
+    assert!(network.peer.media(network.now).is_err(), "no keys yet");
     network.run(Duration::from_secs(5), |n| n.connected.is_some());
     let stats = network
         .peer
@@ -139,8 +139,8 @@ fn the_keys_that_the_core_negotiates_are_seen() {
         .get_stats(network.now, StatsSelector::None);
     let cipher = stats.transport().unwrap().srtp_cipher.clone();
     assert!(cipher.starts_with("SRTP_A"), "{cipher}");
-    assert!(network.peer.egress(network.now).is_ok());
-    assert!(network.peer.egress(network.now).is_err(), "given out once");
+    assert!(network.peer.media(network.now).is_ok());
+    assert!(network.peer.media(network.now).is_err(), "given out once");
     // That they are the right ones is shown by every test that watches.
 }
 

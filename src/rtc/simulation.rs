@@ -12,8 +12,9 @@ use super::sessions::Sessions;
 use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::Limits;
+use crate::config::PlayoutDelay;
 use crate::media::AccessUnit;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -29,6 +30,14 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 const SERVER: &str = "10.0.0.1:8080";
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_nanos(33_333_333);
+
+const TERMS: Terms = Terms {
+    bitrate: 2_500_000,
+    playout_delay: PlayoutDelay {
+        min: Duration::ZERO,
+        max: Duration::ZERO,
+    },
+};
 
 /// What the network does to datagrams, in both directions.
 #[derive(Debug, Clone, Copy)]
@@ -59,15 +68,7 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
-    let peer = Peer::new(
-        now,
-        &identity,
-        &credentials,
-        &offer,
-        sources,
-        Terms::default(),
-    )
-    .unwrap();
+    let peer = Peer::new(now, &identity, &credentials, &offer, sources, TERMS).unwrap();
     let local = Local {
         ufrag: &credentials.ufrag,
         password: &credentials.password,
@@ -246,6 +247,8 @@ pub struct Simulation {
     sent: Sent,
     network: Network,
     policy: Keyframes,
+    /// What the daemon knows of its viewers.
+    pub stats: metrics::Viewers,
     next_frame: Instant,
     pictures: u32,
     picture_len: u32,
@@ -262,12 +265,9 @@ impl Simulation {
             clients: Vec::new(),
             keyframes: Vec::new(),
             is_blocked: false,
+            stats: metrics.rtc().viewers,
             audience: Audience::new(now, sessions, metrics.rtc(), wake),
-            channel: Arc::new(Channel::new(
-                "test".into(),
-                Terms::default(),
-                metrics.stream("test"),
-            )),
+            channel: Arc::new(Channel::new("test".into(), TERMS, metrics.stream("test"))),
             sent: Sent::default(),
             network: Network {
                 random: StdRng::seed_from_u64(seed),

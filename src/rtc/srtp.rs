@@ -27,9 +27,18 @@ const CM_TAG: usize = 10;
 const SHA1: usize = 20;
 
 /// Labels of the key derivation (RFC 3711, 4.3.2).
-const ENCRYPTION: u8 = 0;
-const AUTHENTICATION: u8 = 1;
-const SALT: u8 = 2;
+#[derive(Debug, Clone, Copy)]
+pub struct Labels {
+    pub encryption: u8,
+    pub authentication: u8,
+    pub salt: u8,
+}
+
+const LABELS: Labels = Labels {
+    encryption: 0,
+    authentication: 1,
+    salt: 2,
+};
 
 impl Profile {
     /// Bytes of a master salt.
@@ -63,20 +72,20 @@ pub struct MasterKey {
 }
 
 impl MasterKey {
-    /// Our direction's part of what DTLS exported: client key, server key, client salt, server salt (RFC 5764, 4.2).
+    /// One side's part of what DTLS exported: client key, server key, client salt, server salt (RFC 5764, 4.2).
     pub fn from_keying_material(
         profile: Profile,
         material: &[u8],
-        we_are_client: bool,
+        is_client: bool,
     ) -> Option<Self> {
-        let ours = usize::from(!we_are_client);
+        let side = usize::from(!is_client);
         let salt_len = profile.salt_len();
         let material = material.get(..profile.keying_material_len())?;
         let (keys, salts) = material.split_at(2 * KEY);
         Some(Self {
             profile,
-            key: keys[ours * KEY..][..KEY].try_into().ok()?,
-            salt: salts[ours * salt_len..][..salt_len].to_vec(),
+            key: keys[side * KEY..][..KEY].try_into().ok()?,
+            salt: salts[side * salt_len..][..salt_len].to_vec(),
         })
     }
 
@@ -94,11 +103,14 @@ impl MasterKey {
     }
 }
 
-enum Cipher {
+/// The session keys of one direction, for RTP or for RTCP.
+pub enum Cipher {
+    /// See [`Profile::Gcm`].
     Gcm {
         cipher: Box<dyn AeadCipher>,
         salt: [u8; GCM_SALT],
     },
+    /// See [`Profile::Cm`].
     Cm {
         cipher: Box<dyn StreamCipher>,
         salt: [u8; CM_SALT],
@@ -125,27 +137,7 @@ impl Protector {
         ssrc: u32,
         first: u16,
     ) -> Result<Self, CryptoError> {
-        let mut key = [0; KEY];
-        master.derive(crypto, ENCRYPTION, &mut key)?;
-        let cipher = match master.profile {
-            Profile::Gcm => {
-                let mut salt = [0; GCM_SALT];
-                master.derive(crypto, SALT, &mut salt)?;
-                let cipher = crypto.new_aead(AeadAlgorithm::Aes128Gcm, &key)?;
-                Cipher::Gcm { cipher, salt }
-            }
-            Profile::Cm => {
-                let mut salt = [0; CM_SALT];
-                master.derive(crypto, SALT, &mut salt)?;
-                let mut auth = [0; CM_AUTH_KEY];
-                master.derive(crypto, AUTHENTICATION, &mut auth)?;
-                Cipher::Cm {
-                    cipher: crypto.new_stream_cipher(StreamCipherAlgorithm::Aes128Ctr, &key)?,
-                    salt,
-                    mac: crypto.new_hmac(HmacAlgorithm::Sha1, &auth)?,
-                }
-            }
-        };
+        let cipher = Cipher::new(crypto, master, LABELS)?;
         Ok(Self {
             cipher,
             ssrc,
@@ -215,6 +207,46 @@ pub struct Header {
 }
 
 impl Cipher {
+    /// Derives the session keys of those labels.
+    ///
+    /// # Errors
+    /// When the crypto library lacks the cipher.
+    pub fn new(
+        crypto: &dyn RTCCrypto,
+        master: &MasterKey,
+        labels: Labels,
+    ) -> Result<Self, CryptoError> {
+        let mut key = [0; KEY];
+        master.derive(crypto, labels.encryption, &mut key)?;
+        Ok(match master.profile {
+            Profile::Gcm => {
+                let mut salt = [0; GCM_SALT];
+                master.derive(crypto, labels.salt, &mut salt)?;
+                let cipher = crypto.new_aead(AeadAlgorithm::Aes128Gcm, &key)?;
+                Self::Gcm { cipher, salt }
+            }
+            Profile::Cm => {
+                let mut salt = [0; CM_SALT];
+                master.derive(crypto, labels.salt, &mut salt)?;
+                let mut auth = [0; CM_AUTH_KEY];
+                master.derive(crypto, labels.authentication, &mut auth)?;
+                Self::Cm {
+                    cipher: crypto.new_stream_cipher(StreamCipherAlgorithm::Aes128Ctr, &key)?,
+                    salt,
+                    mac: crypto.new_hmac(HmacAlgorithm::Sha1, &auth)?,
+                }
+            }
+        })
+    }
+
+    /// How it protects.
+    pub const fn profile(&self) -> Profile {
+        match self {
+            Self::Gcm { .. } => Profile::Gcm,
+            Self::Cm { .. } => Profile::Cm,
+        }
+    }
+
     /// Encrypts `buffer[body..]`, authenticates `buffer[start..]`, and appends the tag.
     fn seal(
         &mut self,
@@ -226,29 +258,14 @@ impl Cipher {
     ) -> Result<(), CryptoError> {
         match self {
             Self::Gcm { cipher, salt } => {
-                // RFC 7714, 8.1: two zero bytes, SSRC, packet index.
-                let mut nonce = [0; GCM_SALT];
-                nonce[2..6].copy_from_slice(&ssrc.to_be_bytes());
-                nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
-                nonce.iter_mut().zip(salt).for_each(|(n, s)| *n ^= *s);
+                let nonce = gcm_nonce(salt, ssrc, index);
                 let (head, payload) = buffer.split_at_mut(body);
                 let mut tag = [0; GCM_TAG];
                 cipher.seal_in_place(&nonce, &head[start..], payload, &mut tag)?;
                 buffer.extend_from_slice(&tag);
             }
             Self::Cm { cipher, salt, mac } => {
-                // RFC 3711, 4.1.1: salt, SSRC at bytes 4 to 7, packet index at bytes 8 to 13.
-                let mut iv = [0; 16];
-                iv[..CM_SALT].copy_from_slice(salt);
-                iv[4..8]
-                    .iter_mut()
-                    .zip(ssrc.to_be_bytes())
-                    .for_each(|(b, s)| *b ^= s);
-                let index_bytes = &index.to_be_bytes()[2..];
-                iv[8..14]
-                    .iter_mut()
-                    .zip(index_bytes)
-                    .for_each(|(b, i)| *b ^= i);
+                let iv = cm_iv(salt, ssrc, index);
                 cipher.apply_keystream(&iv, &mut buffer[body..])?;
                 // RFC 3711, 4.2: the tag covers the packet and the roll-over counter.
                 let roll_over = ((index >> 16) as u32).to_be_bytes();
@@ -259,6 +276,64 @@ impl Cipher {
         }
         Ok(())
     }
+
+    /// Authenticates an SRTCP packet with that header and that word of E bit and index, and decrypts `packet[body..end]`.
+    pub fn open(
+        &mut self,
+        packet: &mut [u8],
+        body: usize,
+        end: usize,
+        ssrc: u32,
+        trailer: u32,
+    ) -> Option<()> {
+        let index = u64::from(trailer & !(1 << 31));
+        match self {
+            Self::Gcm { cipher, salt } => {
+                let nonce = gcm_nonce(salt, ssrc, index);
+                // RFC 7714, 9.2: header, E bit and index.
+                let mut associated = [0; 12];
+                associated[..8].copy_from_slice(packet.get(..body)?);
+                associated[8..].copy_from_slice(&trailer.to_be_bytes());
+                let (data, rest) = packet.get_mut(body..)?.split_at_mut_checked(end - body)?;
+                let tag = rest.get(..GCM_TAG)?;
+                cipher.open_in_place(&nonce, &associated, data, tag).ok()
+            }
+            Self::Cm { cipher, salt, mac } => {
+                // RFC 3711, 4.2: all before the tag.
+                let (data, tag) = packet.split_last_chunk_mut::<CM_TAG>()?;
+                let mut expected = [0; SHA1];
+                mac.sign(&[data], &mut expected).ok()?;
+                // Without a branch that would tell how much is right.
+                let differences = tag.iter().zip(expected).fold(0, |d, (a, b)| d | (a ^ b));
+                if differences != 0 {
+                    return None;
+                }
+                let iv = cm_iv(salt, ssrc, index);
+                cipher.apply_keystream(&iv, data.get_mut(body..end)?).ok()
+            }
+        }
+    }
+}
+
+/// RFC 7714, 8.1 and 9.1: two zero bytes, SSRC, packet index.
+fn gcm_nonce(salt: &[u8; GCM_SALT], ssrc: u32, index: u64) -> [u8; GCM_SALT] {
+    let mut nonce = *salt;
+    let ssrc = ssrc.to_be_bytes();
+    let index = index.to_be_bytes();
+    let bytes = ssrc.iter().chain(&index[2..]);
+    nonce[2..].iter_mut().zip(bytes).for_each(|(n, b)| *n ^= b);
+    nonce
+}
+
+/// RFC 3711, 4.1.1: salt, SSRC at bytes 4 to 7, packet index at bytes 8 to 13.
+fn cm_iv(salt: &[u8; CM_SALT], ssrc: u32, index: u64) -> [u8; 16] {
+    let mut iv = [0; 16];
+    iv[..CM_SALT].copy_from_slice(salt);
+    let ssrc = ssrc.to_be_bytes();
+    let index = index.to_be_bytes();
+    let bytes = ssrc.iter().chain(&index[2..]);
+    iv[4..14].iter_mut().zip(bytes).for_each(|(i, b)| *i ^= b);
+    iv
 }
 
 #[cfg(test)]
@@ -304,12 +379,12 @@ mod tests {
             out
         };
         assert_eq!(
-            derive(ENCRYPTION, 16),
+            derive(LABELS.encryption, 16),
             hex("C61E7A93744F39EE10734AFE3FF7A087")
         );
-        assert_eq!(derive(SALT, 14), hex("30CBBC08863D8C85D49DB34A9AE1"));
+        assert_eq!(derive(LABELS.salt, 14), hex("30CBBC08863D8C85D49DB34A9AE1"));
         assert_eq!(
-            derive(AUTHENTICATION, 20),
+            derive(LABELS.authentication, 20),
             hex("CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4")
         );
     }

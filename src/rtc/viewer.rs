@@ -3,10 +3,11 @@
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind};
-use super::feedback::Feedback;
+use super::feedback::{Feedback, Ingress};
 use super::outbox::{Outbox, Path};
 use super::peer::Peer;
 use super::wishes::Wishes;
+use crate::metrics;
 use crate::stream::{Channel, Demand};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub struct Viewer {
     _demand: Option<Demand>,
     /// There is one once the handshake is done.
     delivery: Option<Box<Delivery>>,
+    /// As long as there is a delivery.
+    ingress: Option<Ingress>,
+    /// As long as there is a delivery.
+    stats: Option<metrics::Viewer>,
     created: Instant,
     /// Which of our addresses each of its addresses speaks to.
     paths: Vec<Path>,
@@ -71,6 +76,8 @@ impl Viewer {
             channel,
             _demand: demand,
             delivery: None,
+            ingress: None,
+            stats: None,
             created: now,
             paths: Vec::new(),
             selected: None,
@@ -85,21 +92,23 @@ impl Viewer {
     }
 
     /// The handshake is done: media may flow. `false` if it can't.
-    pub fn connected(&mut self, now: Instant) -> bool {
+    pub fn connected(&mut self, now: Instant, viewers: &metrics::Viewers) -> bool {
         if self.is_connected() {
             return true;
         }
         let Some(path) = self.selected else {
             return false;
         };
-        let egress = match self.peer.egress(now) {
-            Ok(egress) => egress,
+        let (egress, ingress) = match self.peer.media(now) {
+            Ok(media) => media,
             Err(error) => {
                 tracing::error!(parent: &self.span, %error, "no media");
                 return false;
             }
         };
         self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
+        self.ingress = Some(ingress);
+        self.stats = Some(viewers.add(self.channel.name(), self.id));
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
@@ -146,19 +155,30 @@ impl Viewer {
             let skipped = progress.skipped;
             tracing::debug!(parent: &self.span, skipped, "can't keep up");
         }
+        if let Some(stats) = &self.stats {
+            stats.packets.add(progress.packets as u64);
+            stats.pictures_skipped.add(progress.skipped);
+        }
         if progress.packets > 0 {
             self.report(now, cache, out);
         }
         progress
     }
 
+    /// Once a second, tells the viewer what it was sent, and notes what its path carries.
     fn report(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) {
-        let delivery = self.delivery.as_mut();
-        let report = delivery.and_then(|delivery| delivery.report(now, cache.last()?));
-        if let Some(report) = report {
-            self.peer.report(now, self.channel.name(), report);
-            self.transmit(out, |_| ());
+        let Some(delivery) = &mut self.delivery else {
+            return;
+        };
+        let report = cache.last().and_then(|last| delivery.report(now, last));
+        let Some(report) = report else {
+            return;
+        };
+        if let (Some(stats), Some(estimate)) = (&self.stats, delivery.estimate()) {
+            stats.set_estimate(estimate);
         }
+        self.peer.report(now, self.channel.name(), report);
+        self.transmit(out, |_| ());
     }
 
     /// Sends lost packets again. Returns how many.
@@ -170,7 +190,13 @@ impl Viewer {
         out: &mut impl Outbox,
     ) -> u64 {
         let delivery = self.delivery.as_mut();
-        delivery.map_or(0, |delivery| delivery.repeat(now, lost, cache, out))
+        let repeated = delivery.map_or(0, |delivery| delivery.repeat(now, lost, cache, out));
+        if let Some(stats) = &self.stats {
+            stats.nacks.add(lost.len() as u64);
+            stats.retransmissions.add(repeated);
+            stats.packets.add(repeated);
+        }
+        repeated
     }
 
     /// Takes in a datagram. `false` if it came from one address too many, and was dropped: each costs the core memory
@@ -203,12 +229,21 @@ impl Viewer {
         }
     }
 
-    /// The viewer reported on what it receives.
-    pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
+    /// Reads a report on what the viewer receives; `None` if it is none of the viewer's.
+    pub fn reported(&mut self, now: Instant, datagram: &[u8]) -> Option<Feedback> {
+        let feedback = self.ingress.as_mut()?.read(datagram)?;
         self.heard(now);
-        if let Some(delivery) = &mut self.delivery {
-            delivery.reported(now, feedback);
+        if let (Some(delivery), Some(stats)) = (&mut self.delivery, &self.stats) {
+            delivery.reported(now, &feedback);
+            stats.keyframe_requests.add(feedback.keyframe_requests);
+            if let Some(reception) = &feedback.reception {
+                stats.set_loss(reception.fraction_lost);
+            }
+            if let Some(time) = delivery.round_trip() {
+                stats.set_round_trip(time);
+            }
         }
+        Some(feedback)
     }
 
     /// The viewer proved `datagram`, which came by `path`, to be its own.

@@ -193,7 +193,14 @@ async fn while_the_camera_is_down_viewers_wait_or_are_refused_as_configured() {
 #[tokio::test]
 async fn head_is_get_without_a_body() {
     let daemon = start("127.0.0.1", vec![pattern("camera")]);
-    for path in ["/", "/camera", "/healthz", "/readyz", "/api/streams"] {
+    for path in [
+        "/",
+        "/camera",
+        "/healthz",
+        "/readyz",
+        "/api/streams",
+        "/api/viewers",
+    ] {
         let get = ask(&daemon, Method::GET, path).await;
         let head = ask(&daemon, Method::HEAD, path).await;
         assert_eq!((get.status().as_u16(), head.status().as_u16()), (200, 200));
