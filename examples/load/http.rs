@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 /// For each step of an exchange.
 const STEP: Duration = Duration::from_secs(10);
-/// No answer is longer.
-const MAX_REPLY: usize = 256 << 10;
+/// The longest is `/metrics` of some thousand viewers.
+const MAX_REPLY: usize = 4 << 20;
 
 /// Why a viewer could not join.
 #[derive(Debug, thiserror::Error)]

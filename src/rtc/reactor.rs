@@ -11,6 +11,7 @@ use super::viewer::Viewer;
 use crate::metrics;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -110,14 +111,14 @@ impl Reactor {
             {
                 return Err(error);
             }
-            if !self.obey() {
-                return Ok(());
-            }
             if self.socket.is_blocked() {
                 self.socket.flush();
             }
             self.audience.fan_out(Instant::now, &mut self.socket);
-            has_more = self.receive()?;
+            match self.receive()? {
+                ControlFlow::Continue(more) => has_more = more,
+                ControlFlow::Break(()) => return Ok(()),
+            }
             self.audience.ring(Instant::now(), &mut self.socket);
             self.socket.flush();
             self.await_room()?;
@@ -147,8 +148,8 @@ impl Reactor {
         true
     }
 
-    /// Reads what came in. Whether more may wait.
-    fn receive(&mut self) -> io::Result<bool> {
+    /// Reads what came in, and carries out the commands. Whether more may wait, unless it is to end.
+    fn receive(&mut self) -> io::Result<ControlFlow<(), bool>> {
         for _ in 0..MAX_BATCHES {
             let batch = &mut self.batch;
             let mut count = 0;
@@ -163,6 +164,10 @@ impl Reactor {
                 slot.1.extend_from_slice(data);
                 count += 1;
             })?;
+            // A viewer may have been answered since the last look, and its first datagram be here already.
+            if !self.obey() {
+                return Ok(ControlFlow::Break(()));
+            }
             let now = Instant::now();
             for (path, datagram) in &self.batch[..count] {
                 self.audience
@@ -170,10 +175,10 @@ impl Reactor {
             }
             self.socket.flush();
             if !has_more {
-                return Ok(false);
+                return Ok(ControlFlow::Continue(false));
             }
         }
-        Ok(true)
+        Ok(ControlFlow::Continue(true))
     }
 
     /// Has the poller tell of room in the socket only while there is none: each datagram that leaves makes some.
