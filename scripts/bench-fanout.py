@@ -302,10 +302,14 @@ def other(options, work, viewers, name, binary, config, address, path):
 
 
 def median(values):
-    """Of rows: each figure's own."""
+    """Of rows: each figure's own; of those that only some have, theirs."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return None
     first = values[0]
     if isinstance(first, dict):
-        return {key: median([value[key] for value in values if key in value]) for key in first}
+        keys = {key: None for value in values for key in value}
+        return {key: median([value.get(key) for value in values]) for key in keys}
     if isinstance(first, list):
         return [median(list(each)) for each in zip(*values)]
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -336,24 +340,24 @@ def render(result):
     print(f"{machine['date']}, {machine['cores']} × {machine['cpu']}, Linux {machine['kernel']}; viewers receive: {machine['receive']}\n")
     head = ["viewers", "playing", "packets/s", "media thread, µs a packet", "process¹", "floor", "process ÷ floor", "load", "RSS a viewer, MB"]
     table(head + ["lost", "by daemon / load", "frames skipped", "others"], [[
-        str(row["viewers"]), show(row["playing"], 0), show(row["packets_per_s"], 0), show(row["media_us"], 2), show(row["process_us"], 2),
+        show(row["viewers"], 0), show(row["playing"], 0), show(row["packets_per_s"], 0), show(row["media_us"], 2), show(row["process_us"], 2),
         show(row["floor_us"], 2), show(row["ratio"], 2), show(row["load_us"], 2), show(row["rss_kb_per_viewer"] / 1000, 3),
         show(row["lost"], 0), f"{show(row['lost_daemon'], 0)} / {show(row['lost_load'], 0)}", show(row["skipped"], 0),
         show(row["others_percent"], 0) + " %"] for row in result["rows"]])
     print("¹ without capture and encoding\n")
     head = ["viewers", "offer → first keyframe packet, ms: min / median / p95 / p99 / max", "capture → last packet², p50 / p99"]
     table(head + ["encoder → first viewer², p50 / p99", "→ last viewer²", "first to last viewer, median / p99", "capture → viewer, median / p99"], [[
-        str(row["viewers"]), five(row["first_keyframe_ms"]), pair(row["latency_ms"]), pair(row["first_ms"]), pair(row["last_ms"]),
+        show(row["viewers"], 0), five(row["first_keyframe_ms"]), pair(row["latency_ms"]), pair(row["first_ms"]), pair(row["last_ms"]),
         *(pair([row[key]["median"], row[key]["p99"]]) if row[key] else "–" for key in ("spread_ms", "age_ms"))] for row in result["rows"]])
     print("² at most: the bounds of histogram buckets\n")
     if storm := result.get("storm"):
-        print(f"{storm['viewers']} viewers within a second: {show(storm['playing'], 0)} play, the last after {storm['until_all_play_s']:.2f} s; "
+        print(f"{STORM} viewers within a second: {show(storm['playing'], 0)} play, the last after {storm['until_all_play_s']:.2f} s; "
               f"{show(storm['keyframes'], 0)} keyframes, {show(storm['keyframe_requests'], 0)} asked for; a join costs "
               f"{storm['cpu_ms_per_join']:.2f} ms of CPU\noffer → first keyframe packet, ms: {five(storm['first_keyframe_ms'])}\n")
-    if result["others"]:
+    if result.get("others"):
         head = ["server", "viewers", "playing", "packets/s", "process, µs a packet", "RSS a viewer, MB", "lost / by load"]
         table(head + ["offer → first keyframe packet, ms", "others"], [[
-            row["server"], str(row["viewers"]), str(row["playing"]), show(row["packets_per_s"], 0), show(row["process_us"], 2),
+            row["server"], show(row["viewers"], 0), show(row["playing"], 0), show(row["packets_per_s"], 0), show(row["process_us"], 2),
             show(row["rss_kb_per_viewer"] / 1000, 2), f"{row['lost']} / {row['lost_load']}", five(row["first_keyframe_ms"]),
             show(row["others_percent"], 0) + " %"] for row in result["others"]])
 
@@ -375,18 +379,21 @@ def main():
     date = time.strftime("%Y-%m-%d %H:%M")
     machine = {"date": date, "cores": os.cpu_count(), "cpu": cpu_model(), "kernel": platform.release(), "receive": options.receive}
     result = {"machine": machine, "rows": []}
-    with tempfile.TemporaryDirectory(prefix="bench-fanout-") as work:
-        for viewers in options.viewers:
-            say(f"bench: {viewers} viewers, {options.repeat} × {options.seconds} s")
-            result["rows"].append(median([fan_out(options, work, viewers) for _ in range(options.repeat)]))
-        if not options.no_storm:
-            say(f"bench: {STORM} viewers within a second")
-            result["storm"] = median([storm(options, work) for _ in range(options.repeat)])
-        result["others"] = others(options, work)
-    render(result)
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(result, file, indent=1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-fanout-") as work:
+            for viewers in options.viewers:
+                say(f"bench: {viewers} viewers, {options.repeat} × {options.seconds} s")
+                result["rows"].append(median([fan_out(options, work, viewers) for _ in range(options.repeat)]))
+            if not options.no_storm:
+                say(f"bench: {STORM} viewers within a second")
+                result["storm"] = median([storm(options, work) for _ in range(options.repeat)])
+            result["others"] = others(options, work)
+    finally:
+        # What was measured before a fault is not lost with it.
+        render(result)
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump(result, file, indent=1)
 
 
 if __name__ == "__main__":

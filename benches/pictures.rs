@@ -1,0 +1,123 @@
+//! What a picture costs before it is sent: conversion from what cameras deliver, and encoding at a camera's bitrate.
+//!
+//! `cargo bench --bench pictures`, at 1280x720. A filter as the last argument takes some of them: `-- encode`.
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use fanlight::capture::pattern::Pattern;
+use fanlight::capture::{Opener, Request};
+use fanlight::convert::Converter;
+use fanlight::encode::{Encoder, Settings};
+use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size, TestPicture};
+use std::hint::black_box;
+use std::time::Instant;
+use turbojpeg::{Compressor, Subsamp, YuvImage};
+
+const SIZE: Size = Size::new(1280, 720);
+const RATE: FrameRate = FrameRate::whole(30);
+/// The noise is drawn when it is due, at most 120 times a second.
+const DRAWN: FrameRate = FrameRate::whole(120);
+/// Two seconds, which one keyframe begins.
+const PICTURES: usize = 60;
+
+/// Frames of the noise, which takes all the bitrate there is.
+fn frames() -> Vec<RawFrame> {
+    let request = Request {
+        size: SIZE,
+        rate: DRAWN,
+        format: None,
+    };
+    let mut source = Pattern::new("bench", TestPicture::Noise, request)
+        .open()
+        .expect("it always opens");
+    (0..PICTURES)
+        .map(|_| source.next_frame().expect("it never ends"))
+        .collect()
+}
+
+/// The same content in another layout.
+fn in_format(frame: &RawFrame, format: PixelFormat) -> RawFrame {
+    let pixels = SIZE.pixels();
+    let (luma, chroma) = frame.data.split_at(pixels);
+    let data = match format {
+        PixelFormat::I420 => frame.data.to_vec(),
+        PixelFormat::Grey => luma.to_vec(),
+        PixelFormat::Nv12 => {
+            let (u, v) = chroma.split_at(pixels / 4);
+            let pairs = u.iter().zip(v).flat_map(|(u, v)| [*u, *v]);
+            luma.iter().copied().chain(pairs).collect()
+        }
+        PixelFormat::Yuyv => luma.iter().flat_map(|y| [*y, 128]).collect(),
+        PixelFormat::Mjpeg => {
+            let mut compressor = Compressor::new().expect("it needs memory only");
+            compressor.set_quality(80).expect("it is in range");
+            let image = YuvImage {
+                pixels: &frame.data[..],
+                width: SIZE.width as usize,
+                align: 1,
+                height: SIZE.height as usize,
+                subsamp: Subsamp::Sub2x2,
+            };
+            compressor
+                .compress_yuv_to_vec(image)
+                .expect("it has these planes")
+        }
+    };
+    RawFrame {
+        data: Bytes::from(data),
+        format,
+        ..frame.clone()
+    }
+}
+
+fn convert(c: &mut Criterion) {
+    let frame = &frames()[0];
+    let mut group = c.benchmark_group("convert");
+    for format in PixelFormat::ALL {
+        let frame = in_format(frame, format);
+        let mut picture = I420::new(SIZE);
+        let mut converter = Converter::new();
+        group.bench_function(format.name(), |b| {
+            b.iter(|| {
+                converter
+                    .convert(black_box(&frame), &mut picture)
+                    .expect("it is whole")
+            });
+        });
+    }
+}
+
+fn encode(c: &mut Criterion) {
+    let mut converter = Converter::new();
+    let pictures: Vec<_> = frames()
+        .iter()
+        .map(|frame| {
+            let mut picture = I420::new(SIZE);
+            converter.convert(frame, &mut picture).expect("it is whole");
+            picture
+        })
+        .collect();
+    let settings = Settings {
+        size: SIZE,
+        rate: RATE,
+        bitrate: 2_500_000,
+    };
+    let start = Instant::now();
+    let mut group = c.benchmark_group("encode");
+    group.sample_size(10);
+    group.bench_function("60 pictures at 2.5 Mbit/s", |b| {
+        b.iter_batched_ref(
+            || Encoder::new(settings).expect("these settings are fine"),
+            |encoder| {
+                for (n, picture) in (0..).zip(&pictures) {
+                    let at = start + RATE.interval() * n;
+                    black_box(encoder.encode(picture, at, false).expect("it encodes"));
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(benches, convert, encode);
+criterion_main!(benches);
