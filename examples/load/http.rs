@@ -14,10 +14,8 @@ use tokio::time::timeout;
 
 /// For each step of an exchange.
 const STEP: Duration = Duration::from_secs(10);
-/// No answer is longer.
-const MAX_REPLY: usize = 256 << 10;
-/// Nor is a page of metrics, with lines for each of ten thousand viewers.
-const MAX_PAGE: usize = 64 << 20;
+/// The longest is `/metrics` of some thousand viewers.
+const MAX_REPLY: usize = 4 << 20;
 
 /// Why a viewer could not join.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +65,6 @@ impl Connection {
         url: &Uri,
         body: String,
     ) -> Result<(Parts, String), JoinError> {
-        let max = match method {
-            Method::GET => MAX_PAGE,
-            _ => MAX_REPLY,
-        };
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let host = url.authority().map_or("", |authority| authority.as_str());
         let request = Request::builder()
@@ -83,7 +77,7 @@ impl Connection {
         let exchange = async {
             let reply = self.http.send_request(request).await;
             let (head, body) = reply.map_err(|e| JoinError::Http(e.into()))?.into_parts();
-            let body = Limited::new(body, max).collect().await;
+            let body = Limited::new(body, MAX_REPLY).collect().await;
             Ok((head, body.map_err(JoinError::Http)?.to_bytes()))
         };
         let reply = timeout(STEP, exchange).await;

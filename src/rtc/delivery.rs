@@ -26,6 +26,13 @@ const MAX_BEHIND: u64 = 20;
 /// Time between two sender reports (RFC 3550, 6.2, for a session of this bandwidth).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Of 256 packets, so many are lost on a path that has collapsed: it carries less than half, and no picture of it whole.
+const HEAVY_LOSS: u8 = 128;
+
+/// How long a viewer is sent everything before its path is judged, and how long it then waits for a keyframe that comes
+/// anyhow before it asks for one.
+const TRIAL: Duration = Duration::from_secs(2);
+
 /// The next that a viewer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -68,6 +75,12 @@ pub struct Delivery {
     pub path: Path,
     place: Place,
     silence: Silence,
+    /// When pictures were last begun with.
+    begun: Instant,
+    /// Before that it asks for no keyframe.
+    patient_until: Instant,
+    /// Packets of 256 that did not arrive, by the last report.
+    loss: u8,
     next_report: Instant,
     reports: SentReports,
     round_trip: Option<Duration>,
@@ -81,6 +94,9 @@ impl Delivery {
             path,
             place: Place::Waiting { after: None },
             silence: Silence::default(),
+            begun: now,
+            patient_until: now,
+            loss: 0,
             next_report: now,
             reports: SentReports::default(),
             round_trip: None,
@@ -92,12 +108,18 @@ impl Delivery {
         self.silence.heard(now);
     }
 
+    /// Whether a keyframe would be of use to it: over a path that has just collapsed it would not arrive.
+    pub fn may_ask(&self, now: Instant) -> bool {
+        now >= self.patient_until
+    }
+
     /// Takes in what the viewer says of its reception.
     pub fn reported(&mut self, now: Instant, feedback: &Feedback) {
         self.egress.arrived(now, &feedback.arrivals);
         let reception = feedback.reception.as_ref();
         let round_trip = reception.and_then(|reception| self.reports.round_trip(now, reception));
         self.round_trip = round_trip.or(self.round_trip);
+        self.loss = reception.map_or(self.loss, |reception| reception.fraction_lost);
     }
 
     /// The time of a packet's way to the viewer and back, by its last report.
@@ -117,6 +139,11 @@ impl Delivery {
             self.skip(cache, &mut progress);
             return progress;
         }
+        let is_tried = matches!(self.place, Place::At { .. }) && now >= self.begun + TRIAL;
+        if is_tried && self.loss >= HEAVY_LOSS {
+            self.patient_until = now + TRIAL;
+            self.skip(cache, &mut progress);
+        }
         loop {
             let (picture, packet) = match self.place {
                 Place::At { picture, packet } => (picture, packet),
@@ -126,6 +153,8 @@ impl Delivery {
                         return progress;
                     };
                     progress.begins = true;
+                    self.begun = now;
+                    self.loss = 0;
                     (picture, 0)
                 }
             };

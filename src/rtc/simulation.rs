@@ -27,6 +27,8 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 const SERVER: &str = "10.0.0.1:8080";
+/// How long a datagram waits before a narrow way.
+const QUEUE: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_nanos(33_333_333);
 
@@ -49,6 +51,8 @@ pub struct Faults {
     pub jitter: Duration,
     /// Delivered twice, 0 to 1.
     pub duplicates: f64,
+    /// What the way to the viewer carries, in bits per second; what would wait longer than 100 ms for it is lost.
+    pub rate: Option<u32>,
 }
 
 impl Faults {
@@ -58,6 +62,7 @@ impl Faults {
         delay: Duration::from_millis(10),
         jitter: Duration::ZERO,
         duplicates: 0.0,
+        rate: None,
     };
 }
 
@@ -107,6 +112,8 @@ pub struct Client {
     pub keyframe_requests: usize,
     /// Its checks went without an answer.
     pub lost_ice: bool,
+    /// When the way to it has room for the next datagram.
+    free: Instant,
     last_request: Option<Instant>,
     numbers: Numbers,
 }
@@ -136,6 +143,15 @@ impl Numbers {
 
 impl Client {
     fn send(&mut self, now: Instant, to_server: bool, data: &[u8], network: &mut Network) {
+        let mut now = now;
+        if let Some(rate) = self.faults.rate.filter(|_| !to_server) {
+            self.free = self.free.max(now);
+            if self.free > now + QUEUE {
+                return;
+            }
+            self.free += Duration::from_secs(8) * data.len() as u32 / rate;
+            now = self.free;
+        }
         network.send(now, &self.faults, self.address, to_server, data);
     }
 
@@ -289,6 +305,14 @@ impl Simulation {
         }
     }
 
+    /// With a keyframe after that time, even if nobody asks.
+    pub fn with_keyframes_each(self, interval: Duration) -> Self {
+        Self {
+            policy: Keyframes::new(interval),
+            ..self
+        }
+    }
+
     /// A viewer joins. Returns its index.
     pub fn join(&mut self, faults: Faults) -> usize {
         let index = self.clients.len();
@@ -324,6 +348,7 @@ impl Simulation {
             sent: Vec::new(),
             keyframe_requests: 0,
             lost_ice: false,
+            free: self.now,
             last_request: None,
             numbers: Numbers::default(),
         });

@@ -134,9 +134,11 @@ impl Viewer {
         }
     }
 
-    /// Asks the stream for the keyframe that the viewer wants, unless it asks too often.
+    /// Asks the stream for the keyframe that the viewer wants, unless it asks too often or in vain.
     pub fn wants_keyframe(&mut self, now: Instant) {
-        if self.wishes.grants(now) {
+        let delivery = self.delivery.as_ref();
+        let may_ask = delivery.is_none_or(|delivery| delivery.may_ask(now));
+        if may_ask && self.wishes.grants(now) {
             self.channel.request_keyframe();
         }
     }

@@ -70,6 +70,12 @@ impl Reader {
         true
     }
 
+    /// Reads to the end, which must come.
+    async fn end(&mut self) {
+        let all = async { while self.more().await {} };
+        timeout(Duration::from_secs(20), all).await.expect("an end");
+    }
+
     /// Reads until that was there.
     async fn until(&mut self, part: &str) {
         while !self.text.contains(part) {
@@ -98,7 +104,7 @@ async fn a_player_is_told_that_pictures_flow_and_how_many_watch() {
     // The events end with the session.
     let session = session("/whep", &first);
     assert_eq!(ask(&daemon, Method::DELETE, &session).await.status(), 200);
-    while reader.more().await {}
+    reader.end().await;
     detail(&ask(&daemon, Method::GET, &events).await, 404);
     daemon.stop().await.unwrap();
 }
@@ -114,9 +120,9 @@ async fn an_event_stream_tells_what_was_asked_for_until_it_is_deleted() {
     // A second reader takes the first one's place, and is told where things stand.
     let mut second = Reader::open(&daemon, &active).await;
     second.until("event: active").await;
-    while reader.more().await {}
+    reader.end().await;
     assert_eq!(ask(&daemon, Method::DELETE, &active).await.status(), 200);
-    while second.more().await {}
+    second.end().await;
     assert!(!(reader.text + &second.text).contains("viewercount"));
     for method in [Method::DELETE, Method::GET] {
         detail(&ask(&daemon, method, &active).await, 404);
@@ -166,6 +172,6 @@ async fn events_end_with_the_daemon() {
     })
     .await;
     daemon.signal();
-    while reader.more().await {}
+    reader.end().await;
     daemon.stop().await.unwrap();
 }

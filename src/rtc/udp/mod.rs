@@ -69,9 +69,7 @@ impl UdpSocket {
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified())?;
         }
-        // As far as the system allows; less is no fault.
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        size_buffers(&socket);
         socket.bind(&address.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = std::net::UdpSocket::from(socket);
@@ -195,6 +193,20 @@ impl UdpSocket {
     /// The counts, which begin anew.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
+    }
+}
+
+/// As far as the system allows; less is no fault, but pictures to many viewers then leave in more pieces.
+fn size_buffers(socket: &Socket) {
+    // Linux tells twice of what it was asked for, for its own bookkeeping.
+    let granted = |size: io::Result<usize>| size.is_ok_and(|size| size / 2 >= SOCKET_BUFFER);
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    if !granted(socket.recv_buffer_size()) || !granted(socket.send_buffer_size()) {
+        tracing::info!(
+            "the kernel grants small socket buffers: for hundreds of viewers, allow larger ones with \
+             `sysctl -w net.core.rmem_max={SOCKET_BUFFER} net.core.wmem_max={SOCKET_BUFFER}`"
+        );
     }
 }
 
