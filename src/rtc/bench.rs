@@ -121,7 +121,7 @@ impl FanOut {
                 local: None,
             };
             let crypto = provider.crypto();
-            let egress = Egress::new(now, crypto, profile, &master_key(profile), parameters);
+            let egress = Egress::new(now, crypto, profile, master_key(profile), parameters);
             Delivery::new(now, egress.expect("a cipher"), path)
         };
         Self {
