@@ -58,31 +58,30 @@ impl Test {
 
     async fn run(options: &Options) -> io::Result<Report> {
         let mut test = Self::new(options)?;
-        let idle = Sample::take(options).await?;
+        let idle = Sample::take(options, || {}).await?;
         // An interrupted test tells what it has seen so far.
         let mut interrupt = Box::pin(tokio::signal::ctrl_c());
         let interrupted = tokio::select! {
             _ = &mut interrupt => true,
             () = test.ramp(options.viewers.into(), options.ramp) => false,
         };
+        let begin = Sample::take(options, || {}).await?;
         test.workers.iter().for_each(Worker::mark);
-        let begun = Instant::now();
-        let begin = Sample::take(options).await?;
         if !interrupted {
             tokio::select! {
                 _ = interrupt => {}
                 () = sleep(options.seconds) => {}
             }
         }
+        let measured = begin.after.at.elapsed();
+        let end = Sample::take(options, || test.workers.iter().for_each(Worker::freeze)).await;
         // A server that has ended has no figures, but its viewers have.
-        let measured = begun.elapsed();
-        let end = Sample::take(options).await;
         let end = end.unwrap_or_else(|_| begin.clone());
-        let usages = |of: fn(&Sample) -> Option<Usage>| {
+        let usages = |of: fn(&Processes) -> Option<Usage>| {
             Some(Usages {
-                idle: of(&idle)?,
-                begin: of(&begin)?,
-                end: of(&end)?,
+                idle: of(&idle.after)?,
+                begin: of(&begin.after)?,
+                end: of(&end.before)?,
             })
         };
         let joining = begin.since(&idle);
@@ -106,8 +105,8 @@ impl Test {
                 verify: options.verify,
             },
             dropped_here,
-            generator: usages(|sample| Some(sample.ours)),
-            server: usages(|sample| sample.server),
+            generator: usages(|processes| Some(processes.ours)),
+            server: usages(|processes| processes.server),
             joining,
             measuring,
             refused,
@@ -189,16 +188,39 @@ impl Test {
 
 /// This process and the server's at one moment.
 #[derive(Clone)]
-struct Sample {
+struct Processes {
+    at: Instant,
     ours: Usage,
     server: Option<Usage>,
     threads: BTreeMap<String, Duration>,
+}
+
+impl Processes {
+    fn look(options: &Options) -> io::Result<Self> {
+        let server = options.pid.map(|pid| process::usage(Some(pid)));
+        Ok(Self {
+            at: Instant::now(),
+            ours: process::usage(None)?,
+            server: server.transpose()?,
+            threads: options.pid.map(process::threads).unwrap_or_default(),
+        })
+    }
+}
+
+/// The server's counters, and the processes before and after they were asked for: that costs the server time, which is
+/// no part of what is measured.
+#[derive(Clone)]
+struct Sample {
+    before: Processes,
     counters: Option<Counters>,
-    at: Instant,
+    after: Processes,
 }
 
 impl Sample {
-    async fn take(options: &Options) -> io::Result<Self> {
+    /// Calls `between` before the server is asked.
+    async fn take(options: &Options, between: impl FnOnce()) -> io::Result<Self> {
+        let before = Processes::look(options)?;
+        between();
         let counters = match &options.metrics {
             Some(url) => {
                 let fetched = metrics::fetch(url).await;
@@ -206,31 +228,27 @@ impl Sample {
             }
             None => None,
         };
-        let server = options.pid.map(|pid| process::usage(Some(pid)));
         Ok(Self {
+            before,
             counters,
-            at: Instant::now(),
-            ours: process::usage(None)?,
-            server: server.transpose()?,
-            threads: options.pid.map(process::threads).unwrap_or_default(),
+            after: Processes::look(options)?,
         })
     }
 
-    fn since(&self, before: &Self) -> Since {
+    fn since(&self, earlier: &Self) -> Since {
+        let (now, then) = (&self.before, &earlier.after);
         let thread = |(name, time): (&String, &Duration)| {
-            let before = before.threads.get(name).copied().unwrap_or_default();
-            (name.clone(), time.saturating_sub(before))
+            let then = then.threads.get(name).copied().unwrap_or_default();
+            (name.clone(), time.saturating_sub(then))
         };
-        let counters = self.counters.iter().zip(&before.counters);
+        let server = now.server.zip(then.server);
+        let counters = self.counters.iter().zip(&earlier.counters);
         Since {
-            time: self.at - before.at,
-            server: self
-                .server
-                .zip(before.server)
-                .map(|(now, before)| now.cpu.saturating_sub(before.cpu)),
-            threads: self.threads.iter().map(thread).collect(),
+            time: now.at.saturating_duration_since(then.at),
+            server: server.map(|(now, then)| now.cpu.saturating_sub(then.cpu)),
+            threads: now.threads.iter().map(thread).collect(),
             counters: counters
-                .map(|(now, before)| metrics::growth(before, now))
+                .map(|(now, then)| metrics::growth(then, now))
                 .next(),
         }
     }

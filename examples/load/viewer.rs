@@ -32,6 +32,8 @@ pub struct Viewer {
     socket: Socket,
     peer: Peer,
     mark: Counts,
+    /// Set when no more is measured.
+    marked: Option<Counts>,
 }
 
 impl Viewer {
@@ -41,6 +43,7 @@ impl Viewer {
             socket: session.socket,
             peer: Peer::new(session.agreed).map_err(io::Error::other)?,
             mark: Counts::default(),
+            marked: None,
         };
         viewer.timeout(Instant::now());
         Ok(viewer)
@@ -72,6 +75,11 @@ impl Viewer {
         }
     }
 
+    /// What was received since is what was measured.
+    pub fn freeze(&mut self) {
+        self.marked = Some(self.peer.counts() - self.mark);
+    }
+
     /// Reads one batch. `false` when the socket is empty.
     pub fn receive(&mut self, inbox: &mut Inbox, mut ended: impl FnMut(Ended)) -> bool {
         let Self { socket, peer, .. } = self;
@@ -99,7 +107,7 @@ impl Viewer {
         self.peer.close(&self.socket, socket::now());
         Outcome {
             milestones: *self.peer.milestones(),
-            marked: total - self.mark,
+            marked: self.marked.unwrap_or(total - self.mark),
             total,
             checks: self.peer.checks(),
             trace: self.peer.take_trace(),

@@ -26,6 +26,7 @@ const PUBLISH: Duration = Duration::from_millis(20);
 enum Command {
     Add(Box<Session>),
     Mark,
+    Freeze,
     End,
 }
 
@@ -86,6 +87,11 @@ impl Worker {
     /// From here on it is measured.
     pub fn mark(&self) {
         self.tell(Command::Mark);
+    }
+
+    /// What arrives from here on is not measured.
+    pub fn freeze(&self) {
+        self.tell(Command::Freeze);
     }
 
     /// Ends its viewers and returns what was measured.
@@ -213,6 +219,10 @@ impl State {
                 for (n, viewer) in self.viewers.iter_mut().enumerate() {
                     viewer.mark(n == 0);
                 }
+            }
+            Command::Freeze => {
+                self.is_marked = false;
+                self.viewers.iter_mut().for_each(Viewer::freeze);
             }
             Command::End => return Ok(true),
         }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 /// The last packets sent: four seconds at 2.5 Mbit/s, half of one at 20 Mbit/s. The oldest is forgotten.
 pub struct History {
     epoch: Instant,
+    /// The last packet's time: those that leave together have it converted once.
+    last: (Instant, u32),
     packets: Box<[Packet; Self::KEPT]>,
 }
 
@@ -42,7 +44,11 @@ impl History {
     /// Empty.
     pub fn new(epoch: Instant) -> Self {
         let packets = Box::new([Packet::default(); Self::KEPT]);
-        Self { epoch, packets }
+        Self {
+            epoch,
+            last: (epoch, 0),
+            packets,
+        }
     }
 
     #[cfg(test)]
@@ -63,9 +69,12 @@ impl History {
 
     /// A packet leaves, with the next number.
     pub fn add(&mut self, now: Instant, number: u16, bytes: usize) {
+        if self.last.0 != now {
+            self.last = (now, self.micros(now) as u32);
+        }
         let most = usize::from(Packet::LOST - 1);
         self.packets[usize::from(number) % Self::KEPT] = Packet {
-            at: self.micros(now) as u32,
+            at: self.last.1,
             number,
             size: bytes.min(most) as u16,
         };

@@ -158,12 +158,17 @@ impl Audience {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
-        let Some(feedback) = viewer.reported(now, datagram) else {
+        let reported = catch_unwind(AssertUnwindSafe(|| viewer.reported(now, datagram)));
+        let Ok(reported) = reported else {
+            return self.end(now, id, "panic", out);
+        };
+        let Some(feedback) = reported else {
             self.metrics.unmatched.inc();
             return;
         };
         if let Some(feed) = self.feeds.get(viewer.channel().name())
             && !feedback.lost.is_empty()
+            && !out.is_blocked()
         {
             self.metrics.nacks.inc_by(feedback.lost.len() as u64);
             let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
@@ -203,6 +208,19 @@ impl Audience {
         received: Option<(Path, &[u8])>,
         out: &mut impl Outbox,
     ) {
+        let settled = AssertUnwindSafe(|| self.try_settle(id, now, received, out));
+        if catch_unwind(settled).is_err() {
+            self.end(now, id, "panic", out);
+        }
+    }
+
+    fn try_settle(
+        &mut self,
+        id: ViewerId,
+        now: Instant,
+        received: Option<(Path, &[u8])>,
+        out: &mut impl Outbox,
+    ) {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
@@ -231,7 +249,11 @@ impl Audience {
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }
             if let Some(feed) = feed.as_deref_mut() {
-                show(now, viewer, feed, &self.metrics, out);
+                if out.is_blocked() {
+                    feed.portion_at = Some(now);
+                } else {
+                    show(now, viewer, feed, &self.metrics, out);
+                }
             }
         }
         let (end, _) = viewer.end();
@@ -242,6 +264,8 @@ impl Audience {
     /// Sends new pictures, and what is left of earlier ones, as far as there is room. `clock` tells the time, which
     /// passes while many are served.
     pub fn fan_out(&mut self, clock: impl Fn() -> Instant, out: &mut impl Outbox) {
+        // After a panic of the core, which sends the reports.
+        let mut broken = Vec::new();
         for feed in self.feeds.values_mut() {
             let now = clock();
             let viewer = feed.viewers.first().and_then(|id| self.viewers.get(id));
@@ -261,7 +285,13 @@ impl Audience {
                 let Some(viewer) = self.viewers.get_mut(&feed.viewers[index]) else {
                     continue;
                 };
-                packets += show(now, viewer, feed, &self.metrics, out);
+                let metrics = &self.metrics;
+                let shown =
+                    catch_unwind(AssertUnwindSafe(|| show(now, viewer, feed, metrics, out)));
+                match shown {
+                    Ok(shown) => packets += shown,
+                    Err(_) => broken.push(viewer.id),
+                }
                 if n == 0 && is_new {
                     // It waits for no other's.
                     out.flush();
@@ -274,6 +304,9 @@ impl Audience {
                 observe(&self.metrics.fan_out_last, now, feed, |p| p.encoded_at);
                 observe(&self.metrics.latency, now, feed, |p| p.captured_at);
             }
+        }
+        for id in broken {
+            self.end(clock(), id, "panic", out);
         }
     }
 }

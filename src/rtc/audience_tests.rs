@@ -246,7 +246,10 @@ fn a_path_that_carries_next_to_nothing_is_sent_less_and_tried_again() {
     network.run(20 * SECOND);
     let [narrow_sent, other_sent] = [narrow, other].map(|i| sent(&network, i) - before[i]);
     // With what is sent again; without this rule, half as much again would be sent again.
-    assert!(narrow_sent < other_sent, "{narrow_sent} {other_sent}");
+    assert!(
+        4 * narrow_sent < 5 * other_sent,
+        "{narrow_sent} {other_sent}"
+    );
     let keyframes = network.keyframes.len();
     assert!(keyframes <= 25, "{keyframes} keyframes in 35 s");
     network.clients[narrow].faults.rate = None;
@@ -261,10 +264,9 @@ fn a_path_that_carries_next_to_nothing_is_sent_less_and_tried_again() {
 fn what_is_known_of_each_viewer_is_shown() {
     let mut network = Simulation::new(1);
     let good = network.join(DISTANT);
-    let bad = network.join(Faults {
-        loss: 0.1,
-        ..DISTANT
-    });
+    let bad = network.join(DISTANT);
+    network.run(SECOND);
+    network.clients[bad].faults.loss = 0.1;
     network.run(10 * SECOND);
     let stats = network.stats.list();
     assert_eq!(stats.len(), 2);

@@ -70,8 +70,8 @@ impl Cache {
 
     /// Adds a picture, and forgets those that are too old.
     pub fn push(&mut self, picture: Picture) {
-        let now = picture.captured_at;
-        let is_stale = |old: &Picture| now.saturating_duration_since(old.captured_at) > MAX_AGE;
+        let now = picture.encoded_at;
+        let is_stale = |old: &Picture| now.saturating_duration_since(old.encoded_at) > MAX_AGE;
         while self.pictures.len() == MAX_PICTURES || self.pictures.front().is_some_and(is_stale) {
             self.pictures.pop_front();
         }
@@ -92,8 +92,8 @@ impl Cache {
     pub fn start(&self, now: Instant, after: Option<u64>) -> Option<u64> {
         let number = self.keyframe.filter(|number| Some(*number) > after)?;
         let picture = self.get(number)?;
-        // A source that has died since is not shown as if it lived.
-        let is_fresh = now.saturating_duration_since(picture.captured_at) <= MAX_REPLAY_AGE;
+        // A source that has died since is not shown as if it lived. When it was captured a camera may tell wrong.
+        let is_fresh = now.saturating_duration_since(picture.encoded_at) <= MAX_REPLAY_AGE;
         (is_fresh && self.end - number <= MAX_REPLAY).then_some(number)
     }
 
@@ -170,6 +170,17 @@ mod tests {
         assert_eq!(cache.start(later, None), None, "too long ago");
         cache.push(picture(now, false));
         assert_eq!(cache.start(now, None), None, "too many since");
+    }
+
+    #[test]
+    fn a_camera_whose_time_stamps_are_old_is_watched_all_the_same() {
+        let now = Instant::now();
+        let mut cache = Cache::default();
+        cache.push(Picture {
+            encoded_at: now + Duration::from_secs(10),
+            ..picture(now, true)
+        });
+        assert_eq!(cache.start(now + Duration::from_secs(10), None), Some(0));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Of 256 packets, so many are lost on a path that has collapsed: it carries less than half, and no picture of it whole.
 const HEAVY_LOSS: u8 = 128;
 
-/// How long a viewer is sent everything before its path is judged, and how long it then waits for a keyframe that comes
+/// For how long a viewer has to report nothing else before its path is given up, and how long it then waits for a keyframe that comes
 /// anyhow before it asks for one.
 const TRIAL: Duration = Duration::from_secs(2);
 
@@ -53,6 +53,8 @@ pub struct Progress {
     pub needs_keyframe: bool,
     /// The first picture that it is sent, or the first after an interruption.
     pub begins: bool,
+    /// A keyframe was sent to its end.
+    pub keyframe: bool,
     /// Pictures that it won't be sent.
     pub skipped: u64,
 }
@@ -75,12 +77,10 @@ pub struct Delivery {
     pub path: Path,
     place: Place,
     silence: Silence,
-    /// When pictures were last begun with.
-    begun: Instant,
     /// Before that it asks for no keyframe.
     patient_until: Instant,
-    /// Packets of 256 that did not arrive, by the last report.
-    loss: u8,
+    /// Since when all reports tell of [`HEAVY_LOSS`].
+    lossy_since: Option<Instant>,
     next_report: Instant,
     reports: SentReports,
     round_trip: Option<Duration>,
@@ -94,9 +94,8 @@ impl Delivery {
             path,
             place: Place::Waiting { after: None },
             silence: Silence::default(),
-            begun: now,
             patient_until: now,
-            loss: 0,
+            lossy_since: None,
             next_report: now,
             reports: SentReports::default(),
             round_trip: None,
@@ -119,7 +118,10 @@ impl Delivery {
         let reception = feedback.reception.as_ref();
         let round_trip = reception.and_then(|reception| self.reports.round_trip(now, reception));
         self.round_trip = round_trip.or(self.round_trip);
-        self.loss = reception.map_or(self.loss, |reception| reception.fraction_lost);
+        if let Some(reception) = reception {
+            let is_heavy = reception.fraction_lost >= HEAVY_LOSS;
+            self.lossy_since = is_heavy.then(|| self.lossy_since.unwrap_or(now));
+        }
     }
 
     /// The time of a packet's way to the viewer and back, by its last report.
@@ -139,8 +141,8 @@ impl Delivery {
             self.skip(cache, &mut progress);
             return progress;
         }
-        let is_tried = matches!(self.place, Place::At { .. }) && now >= self.begun + TRIAL;
-        if is_tried && self.loss >= HEAVY_LOSS {
+        if self.lossy_since.is_some_and(|since| now >= since + TRIAL) {
+            self.lossy_since = None;
             self.patient_until = now + TRIAL;
             self.skip(cache, &mut progress);
         }
@@ -153,8 +155,7 @@ impl Delivery {
                         return progress;
                     };
                     progress.begins = true;
-                    self.begun = now;
-                    self.loss = 0;
+                    self.lossy_since = None;
                     (picture, 0)
                 }
             };
@@ -178,6 +179,7 @@ impl Delivery {
                 .send(now, picture, found, packet..end, self.path, out);
             progress.packets += end - packet;
             let is_whole = end == found.payloads.len();
+            progress.keyframe |= is_whole && found.keyframe;
             self.place = Place::At {
                 picture: picture + u64::from(is_whole),
                 packet: if is_whole { 0 } else { end },
@@ -187,11 +189,15 @@ impl Delivery {
 
     /// Leaves out what there is, up to the next keyframe.
     fn skip(&mut self, cache: &Cache, progress: &mut Progress) {
-        if let Place::At { picture, .. } = self.place {
+        if let Place::At { picture, packet } = self.place {
             progress.skipped += cache.end() - picture;
-            self.place = Place::Waiting {
-                after: Some(picture),
+            // One that was not begun can be begun with.
+            let after = if packet == 0 {
+                picture.checked_sub(1)
+            } else {
+                Some(picture)
             };
+            self.place = Place::Waiting { after };
         }
     }
 

@@ -83,14 +83,14 @@ impl Egress {
         now: Instant,
         crypto: &dyn RTCCrypto,
         profile: Profile,
-        key: &MasterKey,
+        key: MasterKey,
         parameters: Parameters,
     ) -> Result<Self, CryptoError> {
         // RFC 3550, 5.1: anywhere; low, so that the first wrap-around, which a receiver must guess, is far.
         let first = || rand::random::<u16>() >> 1;
-        let video = Protector::new(crypto, key, parameters.ssrc, first())?;
+        let video = Protector::new(crypto, &key, parameters.ssrc, first())?;
         let rtx = parameters.rtx_payload_type;
-        let rtx = rtx.map(|_| Protector::new(crypto, key, parameters.rtx_ssrc, first()));
+        let rtx = rtx.map(|_| Protector::new(crypto, &key, parameters.rtx_ssrc, first()));
         let ceiling = parameters.terms.bitrate.saturating_mul(ESTIMATE_CEILING);
         let has_feedback = parameters.extensions.transport_cc.is_some();
         Ok(Self {
@@ -173,6 +173,13 @@ impl Egress {
         let Some(payload_type) = self.parameters.rtx_payload_type else {
             return false;
         };
+        let ago = self
+            .video
+            .next_sequence_number()
+            .wrapping_sub(sequence_number);
+        if !(1..0x8000).contains(&ago) {
+            return false;
+        }
         // The picture that began last at or before the number; newer ones begin within half a cycle after it.
         let offset = |first: u16| sequence_number.wrapping_sub(first);
         let mut entries = self.pictures.iter().rev();
@@ -180,7 +187,7 @@ impl Egress {
             return false;
         };
         let is_young = |picture: &&Picture| {
-            now.saturating_duration_since(picture.captured_at) <= MAX_REPEAT_AGE
+            now.saturating_duration_since(picture.encoded_at) <= MAX_REPEAT_AGE
         };
         let Some(picture) = cache.get(number).filter(is_young) else {
             return false;
@@ -353,7 +360,7 @@ mod tests {
                 Instant::now(),
                 provider.crypto(),
                 Profile::Gcm,
-                &key,
+                key,
                 PARAMETERS,
             );
             Self {

@@ -3,6 +3,7 @@
 //! The core is not asked: it hands the application a compound packet only if its first part names the video's SSRC, and
 //! one that begins with an empty receiver report, or reports on retransmissions first, would take a PLI with it.
 
+use super::arrivals::History;
 use super::srtcp::Opener;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -62,14 +63,16 @@ impl From<&ReceptionReport> for Reception {
 }
 
 impl Feedback {
-    /// Reads a compound RTCP packet (RFC 3550, 6.1), or one of reduced size (RFC 5506).
-    fn read(mut rtcp: &[u8], video: u32) -> Option<Self> {
-        let packets = rtcp::packet::unmarshal(&mut rtcp).ok()?;
+    /// Reads a compound RTCP packet (RFC 3550, 6.1), or one of reduced size (RFC 5506). Parts of kinds that tell us
+    /// nothing, and parts that can't be read, take nothing from the others.
+    fn read(rtcp: &[u8], video: u32) -> Self {
         let mut feedback = Self::default();
-        for packet in packets {
-            feedback.note(&*packet, video);
+        for part in parts(rtcp).filter(|part| is_of_use(part)) {
+            for packet in rtcp::packet::unmarshal(&mut &*part).unwrap_or_default() {
+                feedback.note(&*packet, video);
+            }
         }
-        Some(feedback)
+        feedback
     }
 
     /// `video` is the SSRC that a reception is of interest for.
@@ -96,6 +99,31 @@ impl Feedback {
         if let Some(report) = reports.iter().find(|report| report.ssrc == video) {
             self.reception = Some(report.into());
         }
+    }
+}
+
+/// The packets that a compound packet consists of, by the lengths in their headers (RFC 3550, 6.4.1).
+fn parts(mut rtcp: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let words = u16::from_be_bytes([*rtcp.get(2)?, *rtcp.get(3)?]);
+        let (part, rest) = rtcp.split_at_checked(4 * (usize::from(words) + 1))?;
+        rtcp = rest;
+        Some(part)
+    })
+}
+
+/// Whether a part is one that [`Feedback`] notes.
+fn is_of_use(part: &[u8]) -> bool {
+    const FORMAT: u8 = 0x1f;
+    match (part[1], part[0] & FORMAT) {
+        // Reports; FIR and PLI; NACK (RFC 3550, 4585, 5104).
+        (200 | 201, _) | (206, 1 | 4) | (205, 1) => true,
+        // Arrival times, of no more packets than are remembered: reading costs time for each, even if few bytes tell of many.
+        (205, 15) => {
+            let count = part.get(14..16).map(|b| u16::from_be_bytes([b[0], b[1]]));
+            count.is_some_and(|count| usize::from(count) <= History::KEPT)
+        }
+        _ => false,
     }
 }
 
@@ -168,7 +196,7 @@ impl Ingress {
         if !self.opener.open(&mut self.buffer) {
             return None;
         }
-        Feedback::read(&self.buffer, self.video)
+        Some(Feedback::read(&self.buffer, self.video))
     }
 }
 
@@ -182,7 +210,7 @@ mod tests {
 
     const VIDEO: u32 = 7;
 
-    fn heard(datagram: &[u8]) -> Option<Feedback> {
+    fn heard(datagram: &[u8]) -> Feedback {
         Feedback::read(datagram, VIDEO)
     }
 
@@ -221,7 +249,7 @@ mod tests {
             ..Default::default()
         };
         let datagram = rtcp::packet::marshal(&packets).unwrap();
-        assert_eq!(heard(&datagram), Some(expected));
+        assert_eq!(heard(&datagram), expected);
     }
 
     #[test]
@@ -238,7 +266,7 @@ mod tests {
         ];
         let reception = |count| {
             let datagram = rtcp::packet::marshal(&packets[..count]).unwrap();
-            heard(&datagram).unwrap().reception
+            heard(&datagram).reception
         };
         let expected = |fraction_lost| Reception {
             fraction_lost,
@@ -264,7 +292,7 @@ mod tests {
 
     #[test]
     fn arrival_times_are_read() {
-        let feedback = heard(&ARRIVALS).unwrap();
+        let feedback = heard(&ARRIVALS);
         let [arrivals] = &feedback.arrivals[..] else {
             panic!("{feedback:?}");
         };
@@ -280,13 +308,28 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_be_read_takes_nothing_from_the_rest() {
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7];
+        let unknown = [0x8f, 206, 0, 1, 0, 0, 0, 1];
+        let broken = [0x81, 205, 0, 0];
+        let mut many = ARRIVALS;
+        many[14..16].copy_from_slice(&2000u16.to_be_bytes());
+        let datagram = [&unknown[..], &many, &broken, &pli, &[0x80, 201, 9]].concat();
+        let expected = Feedback {
+            keyframe_requests: 1,
+            ..Default::default()
+        };
+        assert_eq!(heard(&datagram), expected);
+    }
+
+    #[test]
     fn of_too_many_reports_of_arrival_times_the_first_are_kept() {
         let many = (0..20).flat_map(|n| {
             let mut datagram = ARRIVALS;
             datagram[19] = n;
             datagram
         });
-        let feedback = heard(&many.collect::<Vec<_>>()).unwrap();
+        let feedback = heard(&many.collect::<Vec<_>>());
         let counts = feedback.arrivals.iter().map(|a| a.fb_pkt_count);
         assert_eq!(counts.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     }

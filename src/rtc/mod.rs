@@ -6,6 +6,8 @@
 mod answer;
 mod arrivals;
 mod audience;
+#[doc(hidden)]
+pub mod bench;
 mod cache;
 mod candidates;
 mod delivery;

@@ -254,7 +254,7 @@ impl Peer {
             keys.ok_or_else(|| CoreError::Other("the SRTP keys were not seen".into()))?;
         let crypto = self.keys.crypto();
         let failed = |error: CryptoError| CoreError::Crypto(error.to_string());
-        let egress = Egress::new(now, crypto, profile, &ours, self.parameters).map_err(failed)?;
+        let egress = Egress::new(now, crypto, profile, ours, self.parameters).map_err(failed)?;
         let opener = Opener::new(crypto, &theirs).map_err(failed)?;
         Ok((egress, Ingress::new(opener, self.parameters.ssrc)))
     }

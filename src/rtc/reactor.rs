@@ -20,7 +20,7 @@ const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
 /// Batches of datagrams read before pictures and alarms have their turn again.
-const MAX_BATCHES: usize = 16;
+const MAX_BATCHES: usize = 128;
 
 /// What the rest of the daemon asks for.
 pub enum Command {

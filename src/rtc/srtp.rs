@@ -63,8 +63,7 @@ impl Profile {
     }
 }
 
-/// The master key and salt of one direction.
-#[derive(Clone)]
+/// The master key and salt of one direction. There is one of it, so that no two egresses have the same nonces.
 pub struct MasterKey {
     profile: Profile,
     key: [u8; KEY],

@@ -138,7 +138,7 @@ impl Viewer {
     pub fn wants_keyframe(&mut self, now: Instant) {
         let delivery = self.delivery.as_ref();
         let may_ask = delivery.is_none_or(|delivery| delivery.may_ask(now));
-        if may_ask && self.wishes.grants(now) {
+        if may_ask && self.wishes.wish(now) {
             self.channel.request_keyframe();
         }
     }
@@ -149,6 +149,11 @@ impl Viewer {
             return Progress::default();
         };
         let progress = delivery.advance(now, cache, out);
+        if progress.keyframe {
+            self.wishes.fulfilled();
+        } else if delivery.may_ask(now) && self.wishes.retry(now) {
+            self.channel.request_keyframe();
+        }
         if progress.begins {
             let after = self.age(now);
             tracing::debug!(parent: &self.span, ?after, "begins");

@@ -224,6 +224,8 @@ impl<'a> Session<'a> {
         if unit.keyframe {
             metrics.keyframes.inc();
             self.keyframes.made(converted);
+            // Who asked while it was made is served by it.
+            self.stream.channel.take_keyframe_request();
         }
         self.stream.channel.publish(Arc::new(unit));
         Ok(())

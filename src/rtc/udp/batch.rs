@@ -6,6 +6,9 @@ use std::ops::Range;
 /// Bytes that one segmented send may carry: an IPv4 datagram's limit less headers.
 const MAX_RUN: usize = 65_000;
 
+/// Bytes that have left, after which those that wait are moved to the front.
+const COMPACT: usize = 256 << 10;
+
 /// Datagrams of one size to one destination, which can be sent as one. Only the last may be shorter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -46,9 +49,10 @@ impl Batch {
         self.sent == self.runs.len()
     }
 
-    /// Bytes of all runs since the batch was last empty.
+    /// Bytes that wait.
     pub fn len(&self) -> usize {
-        self.data.len()
+        let start = self.waiting().first().map(|run| run.bytes.start);
+        start.map_or(0, |start| self.data.len() - start)
     }
 
     /// The runs that wait.
@@ -68,6 +72,37 @@ impl Batch {
             self.data.clear();
             self.runs.clear();
             self.sent = 0;
+        }
+        let start = self.waiting().first().map_or(0, |run| run.bytes.start);
+        if start >= COMPACT {
+            self.data.drain(..start);
+            self.runs.drain(..self.sent);
+            self.sent = 0;
+            for run in &mut self.runs {
+                run.bytes = run.bytes.start - start..run.bytes.end - start;
+            }
+        }
+    }
+
+    /// Makes a run of its own of each datagram of the first that waits.
+    pub fn split_first(&mut self) {
+        let Some(run) = self.waiting().first().cloned() else {
+            return;
+        };
+        let ends = |at: usize| (at + run.segment).min(run.bytes.end);
+        let singles = run.bytes.clone().step_by(run.segment).map(|at| Run {
+            bytes: at..ends(at),
+            segment: ends(at) - at,
+            ..run.clone()
+        });
+        let singles: Vec<_> = singles.collect();
+        self.runs.splice(self.sent..=self.sent, singles);
+    }
+
+    /// Leaves the source of the first that waits to the kernel.
+    pub fn forget_source(&mut self) {
+        if let Some(run) = self.runs.get_mut(self.sent) {
+            run.path.local = None;
         }
     }
 
@@ -94,6 +129,7 @@ impl Batch {
         }
         if self.joins(path, len, max_segments)
             && let Some(run) = self.runs.last_mut()
+            && run.bytes.end == start
         {
             run.bytes.end += len;
         } else {
@@ -156,6 +192,36 @@ mod tests {
         let mut batch = Batch::default();
         (0..50).for_each(|_| assert!(push(&mut batch, 1, 1500)));
         assert_eq!(counts(&batch), [43, 7]);
+    }
+
+    #[test]
+    fn a_run_is_split_into_its_datagrams() {
+        let mut batch = Batch::default();
+        for len in [100, 100, 40, 7] {
+            push(&mut batch, 1, len);
+        }
+        batch.split_first();
+        let lengths = batch
+            .waiting()
+            .iter()
+            .map(|run| (run.bytes.len(), run.segment));
+        assert_eq!(
+            lengths.collect::<Vec<_>>(),
+            [(100, 100), (100, 100), (40, 40), (7, 7)]
+        );
+    }
+
+    #[test]
+    fn what_has_left_takes_no_room() {
+        let mut batch = Batch::default();
+        (0..1000).for_each(|n| assert!(push(&mut batch, n, 1000)));
+        batch.advance(600);
+        assert_eq!((batch.len(), batch.data.len()), (400_000, 400_000));
+        let next = batch.waiting()[0].clone();
+        assert_eq!(
+            (next.path.remote.port(), batch.data(&next)[0]),
+            (600, 600u16 as u8)
+        );
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod send;
 
 use super::outbox::{Outbox, Path};
 pub use batch::Batch;
-use batch::Run;
 use mio::{Interest, Registry, Token, event};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use send::MESSAGES;
@@ -49,8 +48,8 @@ pub struct UdpSocket {
     batch: Batch,
     counts: Counts,
     max_segments: usize,
-    /// Viewers on whose path the kernel refused segmentation offload; all are forgotten when they are
-    /// [`MAX_WITHOUT_OFFLOAD`].
+    /// Viewers on whose path the kernel refused segmentation offload. When they are [`MAX_WITHOUT_OFFLOAD`], nobody is sent
+    /// by it any more.
     without_offload: HashSet<IpAddr>,
     is_blocked: bool,
 }
@@ -139,55 +138,34 @@ impl UdpSocket {
         let Some(run) = self.batch.waiting().first() else {
             return true;
         };
+        let remote = run.path.remote;
         match error.raw_os_error() {
             Some(libc::EAGAIN) => return false,
-            Some(libc::EINTR) => return true,
+            Some(libc::EINTR) => {}
             // A device without checksum offload, or a path with a smaller MTU.
             Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE) if run.datagrams() > 1 => {
-                let remote = run.path.remote;
                 tracing::debug!(%error, %remote, "sending without segmentation offload");
+                self.without_offload.insert(remote.ip());
                 if self.without_offload.len() == MAX_WITHOUT_OFFLOAD {
+                    tracing::warn!("segmentation offload is refused on many paths: doing without");
+                    self.max_segments = 1;
                     self.without_offload.clear();
                 }
-                self.without_offload.insert(remote.ip());
-                self.counts.refused += self.send_singly();
+                self.batch.split_first();
+            }
+            // The address that the viewer spoke to may be gone; the kernel picks another.
+            Some(libc::EINVAL | libc::ENETUNREACH | libc::EADDRNOTAVAIL)
+                if run.path.local.is_some() =>
+            {
+                self.batch.forget_source();
             }
             _ => {
-                let remote = run.path.remote;
                 tracing::debug!(%error, %remote, "not sent");
-                self.counts.refused += self.send_singly();
+                self.counts.refused += run.datagrams() as u64;
+                self.batch.advance(1);
             }
         }
-        self.batch.advance(1);
         true
-    }
-
-    /// Sends the first waiting run's datagrams one by one, and if need be from whatever address the kernel picks: the
-    /// one that the viewer spoke to may be gone. Returns how many were refused nevertheless.
-    fn send_singly(&self) -> u64 {
-        let Some(run) = self.batch.waiting().first() else {
-            return 0;
-        };
-        let mut refused = 0;
-        for data in self.batch.data(run).chunks(run.segment) {
-            let single = Run {
-                bytes: 0..data.len(),
-                ..run.clone()
-            };
-            let send = |has_source| self.send([(&single, data)].into_iter(), has_source);
-            if send(true).or_else(|_| send(false)).is_err() {
-                refused += 1;
-            }
-        }
-        refused
-    }
-
-    fn send<'a>(
-        &self,
-        runs: impl Iterator<Item = (&'a Run, &'a [u8])>,
-        has_source: bool,
-    ) -> io::Result<usize> {
-        send::send(self.io.as_fd(), self.local.is_ipv6(), runs, has_source)
     }
 
     /// The counts, which begin anew.
@@ -241,7 +219,7 @@ impl Outbox for UdpSocket {
         while !self.batch.is_empty() {
             let waiting = self.batch.waiting();
             let runs = waiting.iter().map(|run| (run, self.batch.data(run)));
-            match self.send(runs, true) {
+            match send::send(self.io.as_fd(), self.local.is_ipv6(), runs) {
                 Ok(count) => self.batch.advance(count),
                 Err(error) => {
                     if !self.refused(&error) {

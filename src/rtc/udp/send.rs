@@ -48,9 +48,9 @@ impl Control {
         self.len = end;
     }
 
-    fn for_run(run: &Run, has_source: bool) -> Self {
+    fn for_run(run: &Run) -> Self {
         let mut control = Self::EMPTY;
-        match run.path.local.filter(|_| has_source) {
+        match run.path.local {
             Some(IpAddr::V4(ip)) => {
                 let info = libc::in_pktinfo {
                     ipi_ifindex: 0,
@@ -89,7 +89,6 @@ pub fn send<'a>(
     socket: BorrowedFd<'_>,
     is_ipv6: bool,
     runs: impl Iterator<Item = (&'a Run, &'a [u8])>,
-    has_source: bool,
 ) -> io::Result<usize> {
     let mut names = [const { None::<SockAddr> }; MESSAGES];
     let mut controls = [Control::EMPTY; MESSAGES];
@@ -100,7 +99,7 @@ pub fn send<'a>(
     for (run, data) in runs.take(MESSAGES) {
         let name = names[count].insert(for_family(run.path.remote, is_ipv6).into());
         let control = &mut controls[count];
-        *control = Control::for_run(run, has_source);
+        *control = Control::for_run(run);
         vectors[count] = libc::iovec {
             iov_base: data.as_ptr().cast_mut().cast(),
             iov_len: data.len(),
