@@ -76,7 +76,7 @@ fn a_network_that_loses_every_twentieth_datagram_costs_no_picture() {
 async fn watch(host: &Host, daemon: &Daemon) {
     let browser = Browser::start().await;
     // Any page of the daemon's does, as long as it plays nothing by itself.
-    browser.open(&daemon.url("/healthz")).await;
+    browser.open(&daemon.url("/assets/trust.html")).await;
     browser.run(PLAY, &[]).await;
     until_received(&browser, 30).await;
     let before = Figures::take(&browser, daemon).await;
