@@ -140,7 +140,7 @@ impl fmt::Debug for ShareKey {
 /// Why the ledger is not changed, or can't be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LedgerError {
-    /// It has [`MOST`] links.
+    /// It has `MOST` links.
     #[error("there are {MOST} links already; revoke some, or let them expire")]
     Full,
     /// There is none of that id.
