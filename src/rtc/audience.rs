@@ -31,11 +31,19 @@ pub struct Audience {
     sessions: Sessions,
     metrics: metrics::Rtc,
     wake: Wake,
+    /// The one that viewers have to reach.
+    port: u16,
 }
 
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
-    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
+    pub fn new(
+        now: Instant,
+        port: u16,
+        sessions: Sessions,
+        metrics: metrics::Rtc,
+        wake: Wake,
+    ) -> Self {
         Self {
             viewers: HashMap::new(),
             feeds: HashMap::new(),
@@ -45,6 +53,7 @@ impl Audience {
             sessions,
             metrics,
             wake,
+            port,
         }
     }
 
@@ -101,7 +110,7 @@ impl Audience {
         let after = viewer.age(now);
         let span = &viewer.span;
         if reason == "connect_timeout" {
-            tracing::warn!(parent: span, "never connected: is the UDP port open for it?");
+            tracing::warn!(parent: span, "never connected: is UDP port {} open for it?", self.port);
         } else if viewer.is_connected() {
             tracing::info!(parent: span, reason, ?after, "left");
         } else {

@@ -29,8 +29,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Of 256 packets, so many are lost on a path that has collapsed: it carries less than half, and no picture of it whole.
 const HEAVY_LOSS: u8 = 128;
 
-/// For how long a viewer has to report nothing else before its path is given up, and how long it then waits for a keyframe that comes
-/// anyhow before it asks for one.
+/// For how long a viewer has to report nothing else before its path is given up, and how long it then waits for a
+/// keyframe that comes anyhow before it asks for one.
 const TRIAL: Duration = Duration::from_secs(2);
 
 /// The next that a viewer is sent.

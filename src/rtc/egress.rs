@@ -202,7 +202,7 @@ impl Egress {
         let header = Header {
             payload_type,
             marker: index + 1 == picture.payloads.len(),
-            timestamp: picture.timestamp.wrapping_add(self.timestamp_offset),
+            timestamp: self.timestamp(picture.timestamp),
         };
         let original = sequence_number.to_be_bytes();
         let mut block = self.parameters.extensions.block(None);

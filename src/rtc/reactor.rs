@@ -76,7 +76,13 @@ impl Reactor {
             Arc::new(move || drop(waker.wake()))
         };
         Ok(Self {
-            audience: Audience::new(Instant::now(), sessions, metrics.clone(), wake),
+            audience: Audience::new(
+                Instant::now(),
+                socket.local_addr().port(),
+                sessions,
+                metrics.clone(),
+                wake,
+            ),
             poll,
             waker,
             socket,

@@ -281,7 +281,7 @@ impl Simulation {
             keyframes: Vec::new(),
             is_blocked: false,
             stats: metrics.rtc().viewers,
-            audience: Audience::new(now, sessions, metrics.rtc(), wake),
+            audience: Audience::new(now, 8080, sessions, metrics.rtc(), wake),
             channel: Arc::new(Channel::new("test".into(), TERMS, metrics.stream("test"))),
             sent: Sent::default(),
             network: Network {

@@ -29,6 +29,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// Bytes that wait at the most while there is no room.
 const MAX_WAITING: usize = 1 << 20;
 
+/// Paths without segmentation offload that are remembered one by one; with so many it is the device that lacks it.
 const MAX_WITHOUT_OFFLOAD: usize = 1024;
 
 /// Counts since the last [`UdpSocket::take_counts`].
