@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Sessions that are remembered. When there are more, the oldest ends.
+/// Sessions that are remembered; those that are over are not. When there are more, the oldest ends.
 const MOST: usize = 16_384;
 
 struct Lease {
@@ -61,12 +61,13 @@ impl Leases {
 
     fn sweep(&self, plane: &Plane, still_holds: impl Fn(&Grant) -> bool) {
         self.lock().retain(|lease| {
-            let holds = still_holds(&lease.grant);
             let Made { stream, session } = &lease.made;
+            let holds = still_holds(&lease.grant);
             if !holds && plane.end(stream, session) {
                 tracing::info!(stream, "a session ends with its permission");
             }
-            holds
+            // Most sessions end long before: who has a link could else fill the list, at the cost of others who have one.
+            holds && plane.has(stream, session)
         });
     }
 
