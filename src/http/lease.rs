@@ -1,4 +1,4 @@
-//! Sessions of those who may watch for a time only: they end with the permission, not when the viewer leaves.
+//! Sessions of those whose permission may end: they end with it, if their viewers don't leave before.
 
 use super::whep::Made;
 use crate::access::Access;
@@ -11,15 +11,15 @@ use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Sessions that are remembered; those that are over are not. When there are more, the oldest ends.
-const MOST: usize = 16_384;
+/// Sessions that are remembered: more than there can be. Those that are over are forgotten soon; when there are more, the oldest ends.
+const MOST: usize = 131_072;
 
 struct Lease {
     made: Made,
     grant: Grant,
 }
 
-/// The sessions whose permission ends.
+/// The sessions whose permission may end.
 #[derive(Default)]
 pub struct Leases {
     list: Mutex<VecDeque<Lease>>,
@@ -27,9 +27,9 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Remembers a session, if the permission for it ends.
+    /// Remembers a session, if the permission for it may end.
     pub fn add(&self, made: Made, grant: Grant, plane: &Plane) {
-        if grant.expires.is_none() {
+        if !grant.may_end() {
             return;
         }
         let mut list = self.lock();
