@@ -60,6 +60,26 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Origins whose pages may show ours in a frame; `*` stands for all. None but our own by default.
     pub frame_ancestors: Vec<String>,
+    /// JPEG images for those who watch over HTTP.
+    pub mjpeg: Mjpeg,
+}
+
+/// JPEG images for those who watch over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mjpeg {
+    /// Images a second of a stream, at the most; 0 to 30, of which 0 is none at all.
+    pub fps: u32,
+    /// libjpeg's, 10 to 95.
+    pub quality: u32,
+}
+
+impl Default for Mjpeg {
+    fn default() -> Self {
+        Self {
+            fps: 5,
+            quality: 75,
+        }
+    }
 }
 
 /// HTTP over TLS.
@@ -211,6 +231,7 @@ impl Default for Config {
             http: Http {
                 listen: DEFAULT_LISTEN,
                 frame_ancestors: Vec::new(),
+                mjpeg: Mjpeg::default(),
                 cors_origins: Vec::new(),
             },
             tls: None,

@@ -36,6 +36,16 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"https://example.org\"]",
             address::origin,
         );
+        let mjpeg = &mut config.http.mjpeg;
+        for (key, number, range) in [
+            ("mjpeg_fps", &mut mjpeg.fps, 0..=30),
+            ("mjpeg_quality", &mut mjpeg.quality, 10..=95),
+        ] {
+            let read = http.read(&mut problems, key, |value| {
+                value::whole(value, range.clone())
+            });
+            *number = read.unwrap_or(*number);
+        }
     }
     if let Some(tls) = root.table(&mut problems, TLS) {
         config.tls = access::tls(&mut problems, &tls);

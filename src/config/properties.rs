@@ -7,10 +7,12 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
+        config.http.mjpeg.fps,
+        config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
         config.rtc.listen,
@@ -256,6 +258,7 @@ prop_compose! {
         whep in any_whep(),
         limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
         rtc: SocketAddr,
@@ -277,6 +280,7 @@ prop_compose! {
                 listen: plain(http),
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
+                mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },
             },
             tls,
             auth,

@@ -9,7 +9,16 @@ use toml::de::{DeTable, DeValue};
 /// A table's name and its keys.
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
-pub(super) const HTTP: Table = ("http", &["listen", "cors_origins", "frame_ancestors"]);
+pub(super) const HTTP: Table = (
+    "http",
+    &[
+        "listen",
+        "cors_origins",
+        "frame_ancestors",
+        "mjpeg_fps",
+        "mjpeg_quality",
+    ],
+);
 pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
 pub(super) const AUTH: Table = (
     "auth",

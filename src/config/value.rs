@@ -12,9 +12,9 @@ use toml::de::DeValue;
 pub(super) type Parsed<T> = Result<T, String>;
 
 /// First segments of the daemon's own URLs: no stream may be named so.
-pub const RESERVED_NAMES: [&str; 11] = [
-    "api", "assets", "favicon", "healthz", "metrics", "offer", "readyz", "robots", "whep", "whip",
-    "ws",
+pub const RESERVED_NAMES: [&str; 13] = [
+    "api", "assets", "favicon", "healthz", "jpeg", "metrics", "mjpeg", "offer", "readyz", "robots",
+    "whep", "whip", "ws",
 ];
 
 const FPS: RangeInclusive<f64> = 1.0..=120.0;

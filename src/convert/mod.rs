@@ -1,11 +1,14 @@
-//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes.
+//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes; and those become JPEG images.
 //!
 //! Pure: knows neither devices nor time. Raw formats are taken to be limited range, as V4L2 has it unless a driver says
 //! otherwise; JPEG is full range (JFIF) and is brought to limited range on the way.
 
+mod jpeg;
 mod mjpeg;
 #[cfg(test)]
 mod tests;
+
+pub use jpeg::Compress;
 
 use crate::media::{I420, PixelFormat, RawFrame, Size};
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv422};

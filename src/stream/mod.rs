@@ -6,6 +6,7 @@
 
 mod capture;
 mod channel;
+mod jpegs;
 mod policy;
 mod run;
 
@@ -16,6 +17,7 @@ use crate::media::ProfileLevelId;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
+pub use jpegs::{Jpeg, Making, Watcher};
 pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

@@ -228,6 +228,8 @@ impl<'a> Session<'a> {
             self.stream.channel.take_keyframe_request();
         }
         self.stream.channel.publish(Arc::new(unit));
+        let jpegs = self.stream.channel.jpegs();
+        jpegs.offer(&self.picture, frame.captured_at, metrics);
         Ok(())
     }
 }
