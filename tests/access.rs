@@ -241,6 +241,7 @@ fn the_url_command_prints_links_and_renews_the_token() {
     assert_eq!(others.is_empty(), !links.contains('█'), "{links}");
 
     assert_eq!(with(&daemon, "/api/streams", &first).status, 200);
+    assert_eq!(watch(&daemon, "garden", &first).status, 201);
     command(&state, &["url", "--renew"]).unwrap();
     let second = daemon.token();
     assert_ne!(first, second);
@@ -250,6 +251,11 @@ fn the_url_command_prints_links_and_renews_the_token() {
         let new = with(&daemon, "/api/streams", &second).status;
         let is_new = new == 200 && old != 200;
         is_new.then_some(()).ok_or(format!("{old} {new}"))
+    }));
+    runtime.block_on(eventually("the session to end", async || {
+        let log = daemon.log();
+        let is_over = log.contains("a session ends with its permission");
+        is_over.then_some(()).ok_or(log)
     }));
     let nowhere = Scratch::new();
     let told = command(nowhere.path(), &["url"]).unwrap_err();

@@ -1,5 +1,5 @@
-//! Sessions, and replies without an end, of those who may watch for a time only: they end with the permission, not when the
-//! viewer leaves.
+//! Sessions, and replies without an end, of those whose permission may end: they end with it, if their viewers don't leave
+//! before.
 
 use super::whep::Made;
 use crate::access::Access;
@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Sessions that are remembered. When there are more, the oldest ends.
-const MOST: usize = 16_384;
+/// Sessions that are remembered: more than there can be. Those that are over are forgotten soon; when there are more, the oldest ends.
+const MOST: usize = 131_072;
 
 /// What ends with the permission for it.
 enum Held {
@@ -24,9 +24,9 @@ enum Held {
 }
 
 impl Held {
-    fn is_there(&self) -> bool {
+    fn is_there(&self, plane: &Plane) -> bool {
         match self {
-            Self::Session(_) => true,
+            Self::Session(Made { stream, session }) => plane.has(stream, session),
             Self::Reply(end) => end.strong_count() > 0,
         }
     }
@@ -48,7 +48,7 @@ struct Lease {
     grant: Grant,
 }
 
-/// What is held by those whose permission ends.
+/// What is held by those whose permission may end.
 #[derive(Default)]
 pub struct Leases {
     list: Mutex<VecDeque<Lease>>,
@@ -56,7 +56,7 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Remembers a session, if the permission for it ends.
+    /// Remembers a session, if the permission for it may end.
     pub fn add(&self, made: Made, grant: Grant, plane: &Plane) {
         self.hold(Held::Session(made), grant, plane);
     }
@@ -67,7 +67,7 @@ impl Leases {
     }
 
     fn hold(&self, held: Held, grant: Grant, plane: &Plane) {
-        if grant.expires.is_none() {
+        if !grant.may_end() {
             return;
         }
         let mut list = self.lock();
@@ -104,7 +104,8 @@ impl Leases {
             if !holds && held.end(plane) {
                 tracing::info!("a session ends with its permission");
             }
-            holds && held.is_there()
+            // Most end long before: who has a link could else fill the list, at the cost of others who have one.
+            holds && held.is_there(plane)
         });
     }
 

@@ -75,7 +75,7 @@ pub struct Context {
     pub access: Access,
     /// HTTPS, if it is that.
     pub tls: Option<Tls>,
-    /// Sessions of those who may for a time only.
+    /// Sessions of those whose permission may end.
     pub leases: Leases,
     /// The TCP port of the listener.
     pub port: u16,
