@@ -2,7 +2,10 @@
 //!
 //! Plain values. This module knows no other module.
 
+mod orientation;
+
 use bytes::Bytes;
+pub use orientation::{Flip, Orientation, Rotation};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
