@@ -53,6 +53,11 @@ fn written(config: &Config, terse: bool) -> String {
             "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
             stream.name, stream.size, stream.fps,
         );
+        text += &format!(
+            "rotate = {}\nflip = \"{}\"\n",
+            stream.rotate.degrees(),
+            stream.flip.name()
+        );
         text += &if terse {
             format!(
                 "bitrate = {bitrate}\nkeyframe_interval = {}\nlinger = {}\n",
@@ -158,6 +163,10 @@ prop_compose! {
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
+        (rotate, flip) in (
+            proptest::sample::select(&Rotation::ALL[..]),
+            proptest::sample::select(&Flip::ALL[..]),
+        ),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
@@ -170,6 +179,8 @@ prop_compose! {
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
+            rotate,
+            flip,
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {

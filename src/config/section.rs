@@ -54,6 +54,8 @@ pub(super) const STREAM: Table = (
         "size",
         "fps",
         "format",
+        "rotate",
+        "flip",
         "bitrate",
         "keyframe_interval",
         "playout_delay",
@@ -66,13 +68,15 @@ pub(super) const STREAM: Table = (
 pub const KEYS: [Table; 8] = [HTTP, TLS, AUTH, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
-const SYNONYMS: [(&str, &str); 6] = [
+const SYNONYMS: [(&str, &str); 8] = [
     ("frame_rate", "fps"),
     ("framerate", "fps"),
     ("resolution", "size"),
     ("path", "device"),
     ("address", "listen"),
     ("port", "listen"),
+    ("rotation", "rotate"),
+    ("mirror", "flip"),
 ];
 
 /// One table of the file: where it stands, and the keys that are its own.

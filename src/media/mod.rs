@@ -2,9 +2,11 @@
 //!
 //! Plain values. This module knows no other module.
 
+mod orientation;
 mod profile;
 
 use bytes::Bytes;
+pub use orientation::{Flip, Orientation, Rotation};
 pub use profile::{Profile, ProfileLevelId};
 use std::fmt;
 use std::str::FromStr;

@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
         Self {
             stream,
             keyframes: Keyframes::new(stream.config.keyframe_interval),
-            converter: Converter::new(),
+            converter: Converter::turning(stream.config.orientation()),
             picture: I420::new(crate::media::Size::new(0, 0)),
             encoder: None,
             bad_in_a_row: 0,
