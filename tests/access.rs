@@ -301,6 +301,20 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
     let answer = watch(&daemon, "garden", link);
     assert_eq!(answer.status, 201, "{answer:?}");
     let session = format!("/garden/{}", answer.header("location").unwrap());
+    // What is the matter with a session is told to who may watch its stream, and knows its name.
+    let doctor = |location: &str| {
+        format!(
+            "/api/sessions/{}/doctor",
+            location.rsplit('/').next().unwrap()
+        )
+    };
+    let own = doctor(&session);
+    assert_eq!(with(&daemon, &own, link).status, 200);
+    assert_eq!(ask(&daemon, "GET", &own, &[]).status, 401);
+    let other = watch(&daemon, "porch", &daemon.token());
+    let other = doctor(other.header("location").unwrap());
+    assert_eq!(with(&daemon, &other, link).status, 403);
+    assert_eq!(with(&daemon, &doctor("0"), link).status, 404);
     // A reply without an end is over with the permission, as a session is.
     let images = std::thread::spawn({
         let (address, link) = (daemon.address(), link.to_owned());

@@ -16,8 +16,9 @@ struct StreamList<'a> {
     streams: Vec<StreamView<'a>>,
 }
 
+/// A stream, as programs see it.
 #[derive(Serialize)]
-struct StreamView<'a> {
+pub struct StreamView<'a> {
     name: &'a str,
     state: &'static str,
     source: &'a str,
@@ -42,7 +43,8 @@ struct ErrorView {
 }
 
 impl<'a> StreamView<'a> {
-    fn new(stream: &'a Stream, now: Instant) -> Self {
+    /// What it is doing now.
+    pub fn new(stream: &'a Stream, now: Instant) -> Self {
         let Status {
             state,
             granted,

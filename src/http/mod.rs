@@ -6,6 +6,7 @@ mod assets;
 mod body;
 mod clients;
 mod cors;
+mod doctor;
 mod events;
 mod gate;
 mod lease;
@@ -373,6 +374,7 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,

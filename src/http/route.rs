@@ -23,6 +23,8 @@ pub enum Resource<'a> {
     Streams,
     /// The state of one.
     Stream(&'a str),
+    /// What is the matter with the session of that unguessable name.
+    Doctor(&'a str),
     /// Figures of single viewers.
     Viewers,
     /// WHEP: of the named stream, or of the default one.
@@ -78,6 +80,7 @@ impl<'a> Resource<'a> {
             ["api", "streams"] => Self::Streams,
             ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
+            ["api", "sessions", id, "doctor"] => Self::Doctor(id),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
             ["whep", stream, id] => Self::Session { stream, id },
@@ -120,6 +123,7 @@ impl<'a> Resource<'a> {
             | Self::Stream(_)
             | Self::Mjpeg(_)
             | Self::Jpeg(_)
+            | Self::Doctor(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
@@ -140,6 +144,7 @@ impl<'a> Resource<'a> {
             | Self::Stream(_)
             | Self::Mjpeg(_)
             | Self::Jpeg(_)
+            | Self::Doctor(_)
             | Self::Asset(_) => true,
             Self::Page(_)
             | Self::PageWithSlash(_)
@@ -162,6 +167,7 @@ impl<'a> Resource<'a> {
             Self::Metrics => "metrics",
             Self::Streams => "streams",
             Self::Stream(_) => "stream",
+            Self::Doctor(_) => "doctor",
             Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
@@ -215,6 +221,8 @@ mod tests {
             ("/cam/jpeg", Some(Resource::Jpeg(Some("cam")))),
             ("/api/offer", None),
             ("/api/jpeg", None),
+            ("/api/sessions/x1/doctor", Some(Resource::Doctor("x1"))),
+            ("/api/sessions/x1", None),
             ("/assets/a/b", None),
             ("/offer/cam", None),
             (

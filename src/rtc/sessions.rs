@@ -2,6 +2,7 @@
 //! thread; touched when a session begins, connects, restarts or ends, never by media.
 
 use super::demux::ViewerId;
+use super::facts::{Facts, Failures, Record};
 use super::fragment::Frame;
 use crate::config::Limits;
 use crate::stream::Stream;
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A session, as HTTP knows it.
 pub struct Entry {
@@ -24,6 +26,8 @@ pub struct Entry {
     pub remote: (String, String),
     /// For the answer to a restart.
     pub frame: Frame,
+    /// What is noted of it.
+    pub record: Record,
 }
 
 /// Which limit leaves no place for another session.
@@ -52,6 +56,8 @@ pub struct Table {
     seats: usize,
     by_stream: HashMap<String, u32>,
     by_client: HashMap<IpAddr, u32>,
+    /// Of those that are over.
+    failures: Failures,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +137,24 @@ impl Table {
         (entry.stream.name() == stream).then_some(entry)
     }
 
-    /// Forgets a session.
-    pub fn remove(&mut self, session: &str) {
-        let Some((entry, stage)) = self.entries.remove(session) else {
+    /// Forgets a session, but for the facts of one that failed.
+    pub fn end(&mut self, session: &str, now: Instant, reason: &'static str) {
+        let Some((session, (entry, stage))) = self.entries.remove_entry(session) else {
             return;
         };
         self.setups -= u32::from(stage == Stage::SettingUp);
-        self.uncount(entry.stream.name(), entry.client);
+        let stream = entry.stream.name();
+        self.uncount(stream, entry.client);
+        entry.record.ended(now, reason);
+        self.failures.add(session, stream.to_owned(), entry.record);
+    }
+
+    /// The stream and the facts of a session that there is, or that failed a short time ago.
+    pub fn facts(&mut self, session: &str, now: Instant) -> Option<(String, Facts)> {
+        match self.entries.get(session) {
+            Some((entry, _)) => Some((entry.stream.name().to_owned(), entry.record.read())),
+            None => self.failures.find(session, now),
+        }
     }
 
     /// How many there are.
@@ -170,6 +187,7 @@ impl Sessions {
             seats: 0,
             by_stream: HashMap::new(),
             by_client: HashMap::new(),
+            failures: Failures::default(),
         })))
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 #[path = "../viewing/daemon.rs"]
 mod daemon;
+mod doctor;
 mod events;
 mod http;
 mod limits;
