@@ -7,7 +7,9 @@ use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
 use fanlight::convert::Converter;
 use fanlight::encode::{Encoder, Settings};
-use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size, TestPicture};
+use fanlight::media::{
+    Flip, FrameRate, I420, Orientation, PixelFormat, RawFrame, Rotation, Size, TestPicture,
+};
 use std::hint::black_box;
 use std::time::Instant;
 use turbojpeg::{Compressor, Subsamp, YuvImage};
@@ -107,6 +109,28 @@ fn convert(c: &mut Criterion) {
     }
 }
 
+/// Beside the plain copy of the same bytes, which is what `none` comes to.
+fn turn(c: &mut Criterion) {
+    let frame = in_format(&frames()[0], PixelFormat::I420);
+    let mut group = c.benchmark_group("turn");
+    for (name, rotation, flip) in [
+        ("none", Rotation::None, Flip::None),
+        ("flip", Rotation::None, Flip::Horizontal),
+        ("90", Rotation::Quarter, Flip::None),
+        ("180", Rotation::Half, Flip::None),
+    ] {
+        let mut picture = I420::new(SIZE);
+        let mut converter = Converter::turning(Orientation::new(rotation, flip));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                converter
+                    .convert(black_box(&frame.lend()), &mut picture)
+                    .expect("it is whole")
+            });
+        });
+    }
+}
+
 fn encode(c: &mut Criterion) {
     let mut converter = Converter::new();
     let pictures: Vec<_> = frames()
@@ -141,5 +165,5 @@ fn encode(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, convert, encode);
+criterion_group!(benches, convert, turn, encode);
 criterion_main!(benches);

@@ -1,13 +1,18 @@
-//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes.
+//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes; and those become JPEG images.
 //!
 //! Pure: knows neither devices nor time. Raw formats are taken to be limited range, as V4L2 has it unless a driver says
 //! otherwise; JPEG is full range (JFIF) and is brought to limited range on the way.
 
+mod jpeg;
 mod mjpeg;
+mod orient;
 #[cfg(test)]
 mod tests;
 
-use crate::media::{I420, PixelFormat, RawFrame, Size};
+pub use jpeg::Compress;
+
+use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
+use orient::orient;
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv422};
 
 /// Chroma that stands for "no colour".
@@ -57,6 +62,9 @@ pub struct Converter {
     mjpeg: Option<mjpeg::Decoder>,
     /// 4:2:2 chroma of one band, blue difference before red difference.
     band: Vec<u8>,
+    orientation: Orientation,
+    /// The picture before it is turned; made with the first that is.
+    unturned: Option<I420>,
 }
 
 impl Converter {
@@ -65,7 +73,15 @@ impl Converter {
         Self::default()
     }
 
-    /// Converts `frame` into `picture`, which takes the frame's size cut to even sides.
+    /// The same, for pictures that are to be turned or mirrored.
+    pub fn turning(orientation: Orientation) -> Self {
+        Self {
+            orientation,
+            ..Self::default()
+        }
+    }
+
+    /// Converts `frame` into `picture`, which takes the frame's size cut to even sides, then turned.
     ///
     /// # Errors
     /// See [`ConvertError`]. The content of `picture` is then undefined, its size may have changed.
@@ -74,6 +90,20 @@ impl Converter {
         frame: &RawFrame<'_>,
         picture: &mut I420,
     ) -> Result<(), ConvertError> {
+        if self.orientation.is_identity() {
+            return self.unpack(frame, picture);
+        }
+        let unturned = self.unturned.take();
+        let mut unturned = unturned.unwrap_or_else(|| I420::new(frame.size));
+        let unpacked = self.unpack(frame, &mut unturned);
+        if unpacked.is_ok() {
+            orient(&unturned, self.orientation, picture);
+        }
+        self.unturned = Some(unturned);
+        unpacked
+    }
+
+    fn unpack(&mut self, frame: &RawFrame<'_>, picture: &mut I420) -> Result<(), ConvertError> {
         let (data, size) = (frame.data, frame.size);
         let stride = frame.format.stride(size.width, frame.stride);
         if size.even().pixels() == 0 {

@@ -1,6 +1,7 @@
 //! Every converter against a slow reference that looks up one sample at a time, on any size and content.
 
 use super::*;
+use crate::media::{Flip, Rotation};
 use proptest::prelude::*;
 use std::time::Instant;
 use turbojpeg::{Compressor, Image, Subsamp};
@@ -249,6 +250,23 @@ fn one_converter_takes_changing_formats_and_sizes() {
         converter.convert(&grey, &mut picture).unwrap();
         assert_eq!(picture.size(), size.even());
         assert!(picture.y.iter().all(|&y| y == 77));
+    }
+}
+
+#[test]
+fn what_is_turned_is_converted_first_and_a_bad_frame_spoils_nothing() {
+    let quarter = Orientation::new(Rotation::Quarter, Flip::None);
+    let mut converter = Converter::turning(quarter);
+    let mut picture = I420::new(Size::new(2, 2));
+    // Bright on the left, and so at the top once it is turned clockwise.
+    let data = [235, 128, 16, 128].repeat(4);
+    let good = frame(PixelFormat::Yuyv, Size::new(2, 4), &data);
+    let short = frame(PixelFormat::Yuyv, Size::new(2, 4), &data[..8]);
+    for _ in 0..2 {
+        converter.convert(&good, &mut picture).unwrap();
+        assert_eq!(picture.size(), Size::new(4, 2));
+        assert_eq!(picture.y, [235, 235, 235, 235, 16, 16, 16, 16]);
+        assert!(converter.convert(&short, &mut picture).is_err());
     }
 }
 

@@ -30,7 +30,10 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
         | Resource::Session { stream: name, .. }
         | Resource::EventStreams { stream: name, .. }
         | Resource::EventStream { stream: name, .. } => Some((Scope::View, Target::Stream(name))),
-        Resource::Whep(name) | Resource::JsonOffer(name) => Some((Scope::View, stream(name))),
+        Resource::Whep(name)
+        | Resource::JsonOffer(name)
+        | Resource::Mjpeg(name)
+        | Resource::Jpeg(name) => Some((Scope::View, stream(name))),
     }
 }
 

@@ -29,6 +29,10 @@ pub enum Resource<'a> {
     Whep(Option<&'a str>),
     /// The offer exchange in JSON, likewise.
     JsonOffer(Option<&'a str>),
+    /// JPEG images as they are made, likewise.
+    Mjpeg(Option<&'a str>),
+    /// One of them, likewise.
+    Jpeg(Option<&'a str>),
     /// A WHEP session.
     Session {
         /// Its stream.
@@ -88,7 +92,11 @@ impl<'a> Resource<'a> {
                 }
             }
             ["offer"] => Self::JsonOffer(None),
+            ["mjpeg"] => Self::Mjpeg(None),
+            ["jpeg"] => Self::Jpeg(None),
             ["assets" | "api" | "offer", ..] => return None,
+            [stream, "mjpeg"] => Self::Mjpeg(Some(stream)),
+            [stream, "jpeg"] => Self::Jpeg(Some(stream)),
             [stream, "whep"] => Self::Whep(Some(stream)),
             [stream, "whep", id] => Self::Session { stream, id },
             [stream, "offer"] => Self::JsonOffer(Some(stream)),
@@ -110,6 +118,8 @@ impl<'a> Resource<'a> {
             | Self::Metrics
             | Self::Streams
             | Self::Stream(_)
+            | Self::Mjpeg(_)
+            | Self::Jpeg(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
@@ -128,6 +138,8 @@ impl<'a> Resource<'a> {
             | Self::EventStream { .. }
             | Self::Streams
             | Self::Stream(_)
+            | Self::Mjpeg(_)
+            | Self::Jpeg(_)
             | Self::Asset(_) => true,
             Self::Page(_)
             | Self::PageWithSlash(_)
@@ -153,6 +165,8 @@ impl<'a> Resource<'a> {
             Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
+            Self::Mjpeg(_) => "mjpeg",
+            Self::Jpeg(_) => "jpeg",
             Self::Session { .. } => "session",
             Self::EventStreams { .. } | Self::EventStream { .. } => "events",
         }
@@ -196,7 +210,11 @@ mod tests {
             ("/cam/offer", Some(Resource::JsonOffer(Some("cam")))),
             ("", None),
             ("cam", None),
+            ("/mjpeg", Some(Resource::Mjpeg(None))),
+            ("/cam/mjpeg", Some(Resource::Mjpeg(Some("cam")))),
+            ("/cam/jpeg", Some(Resource::Jpeg(Some("cam")))),
             ("/api/offer", None),
+            ("/api/jpeg", None),
             ("/assets/a/b", None),
             ("/offer/cam", None),
             (

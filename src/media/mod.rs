@@ -2,7 +2,12 @@
 //!
 //! Plain values. This module knows no other module.
 
+mod orientation;
+mod profile;
+
 use bytes::Bytes;
+pub use orientation::{Flip, Orientation, Rotation};
+pub use profile::{Profile, ProfileLevelId};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -274,59 +279,6 @@ pub struct AccessUnit {
     pub encoded_at: Instant,
 }
 
-/// The part of a sequence parameter set that SDP repeats (RFC 6184, 8.1): `profile-level-id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ProfileLevelId {
-    /// `profile_idc`, 66 for Baseline.
-    pub profile: u8,
-    /// The constraint flags, the first flag in the highest bit.
-    pub constraints: u8,
-    /// `level_idc`: ten times the level, 31 for level 3.1.
-    pub level: u8,
-}
-
-impl ProfileLevelId {
-    /// Constrained Baseline in any of its three spellings (RFC 6184, table 5): Baseline, Main and Extended with the
-    /// constraint flags that each other's decoders want.
-    pub const fn is_constrained_baseline(self) -> bool {
-        let wanted = match self.profile {
-            66 => 0x40,
-            77 => 0x80,
-            88 => 0xc0,
-            _ => return false,
-        };
-        self.constraints & wanted == wanted
-    }
-}
-
-impl fmt::Display for ProfileLevelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            profile,
-            constraints,
-            level,
-        } = self;
-        write!(f, "{profile:02x}{constraints:02x}{level:02x}")
-    }
-}
-
-impl FromStr for ProfileLevelId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "a profile-level-id is six hexadecimal digits";
-        if text.len() != 6 || !text.is_ascii() {
-            return Err(EXPECTED);
-        }
-        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| EXPECTED);
-        Ok(Self {
-            profile: byte(0)?,
-            constraints: byte(2)?,
-            level: byte(4)?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,29 +327,5 @@ mod tests {
             lengths(Size::new(4, 2), 10),
             [Some(20), Some(30), Some(30), Some(20), None]
         );
-    }
-
-    #[test]
-    fn profile_level_ids_round_trip() {
-        let id: ProfileLevelId = "42e01f".parse().unwrap();
-        assert_eq!((id.profile, id.constraints, id.level), (0x42, 0xe0, 0x1f));
-        assert_eq!(id.to_string(), "42e01f");
-        for (text, expected) in [
-            ("42e01f", true),
-            ("42401f", true),
-            ("4d801f", true),
-            ("58c01f", true),
-            ("42001f", false),
-            ("42801f", false),
-            ("4d401f", false),
-            ("58801f", false),
-            ("640c1f", false),
-        ] {
-            let id: ProfileLevelId = text.parse().unwrap();
-            assert_eq!(id.is_constrained_baseline(), expected, "{text}");
-        }
-        assert!("42e01".parse::<ProfileLevelId>().is_err());
-        assert!("42e01g".parse::<ProfileLevelId>().is_err());
-        assert!("4é01f".parse::<ProfileLevelId>().is_err());
     }
 }

@@ -51,8 +51,8 @@ use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
 use reactor::{Command, Reactor};
-pub use sessions::Limit;
 use sessions::{Entry, Sessions};
+pub use sessions::{Limit, Seat};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -322,6 +322,14 @@ impl Plane {
         // An overloaded media thread ends it when the viewer stops checking the connection.
         let _ = self.send(Command::End(viewer));
         true
+    }
+
+    /// A place among the viewers of a stream for one who watches without a session; `client` as for [`answer`](Self::answer).
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn seat(&self, stream: &str, client: Option<IpAddr>) -> Result<Seat, Limit> {
+        self.sessions.seat(stream, client)
     }
 
     /// Whether there is a session of that id that shows that stream.

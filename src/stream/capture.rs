@@ -4,7 +4,7 @@ use super::policy::Unusable;
 use crate::capture::{CaptureError, ErrorKind, Granted, Opener};
 use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
-use crate::media::{I420, RawFrame, Size};
+use crate::media::{I420, Orientation, RawFrame, Size};
 use crate::metrics;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -42,6 +42,7 @@ impl Capture {
     pub fn start(
         name: &str,
         opener: Arc<dyn Opener>,
+        orientation: Orientation,
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
@@ -58,7 +59,7 @@ impl Capture {
                     pictures: &writer,
                     spent: to_draw_over,
                     spare: None,
-                    converter: Converter::new(),
+                    converter: Converter::turning(orientation),
                     metrics,
                 };
                 match capture(&*opener, outlet) {
@@ -248,7 +249,13 @@ mod tests {
     fn an_unusable_frame_costs_itself_alone_and_the_end_tells_why() {
         let (sender, opener) = greys();
         let metrics = Metrics::new().stream("greys");
-        let capture = Capture::start("greys", Arc::new(opener), metrics.clone()).unwrap();
+        let capture = Capture::start(
+            "greys",
+            Arc::new(opener),
+            Orientation::default(),
+            metrics.clone(),
+        )
+        .unwrap();
         let far = Duration::from_secs(60);
         for grey in [7, 0, 8] {
             sender.send(grey).unwrap();

@@ -120,6 +120,7 @@ impl<'a> Session<'a> {
         let capture = Capture::start(
             stream.name(),
             opener.clone(),
+            stream.config.orientation(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;
@@ -208,6 +209,8 @@ impl<'a> Session<'a> {
             self.stream.channel.take_keyframe_request();
         }
         self.stream.channel.publish(Arc::new(unit));
+        let jpegs = self.stream.channel.jpegs();
+        jpegs.offer(picture, *captured_at, metrics);
         Ok(())
     }
 }

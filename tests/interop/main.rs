@@ -7,6 +7,7 @@ mod events;
 mod http;
 mod limits;
 mod media;
+mod mjpeg;
 mod offer;
 mod patch;
 #[path = "../viewing/picture.rs"]
