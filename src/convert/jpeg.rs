@@ -103,9 +103,11 @@ mod tests {
         picture.v.fill(170);
         let jpeg = Compress::new(90).unwrap().compress(&picture).unwrap();
         let frame = RawFrame {
-            data: jpeg.into(),
+            data: &jpeg,
             format: PixelFormat::Mjpeg,
             size,
+            stride: 0,
+            dropped: 0,
             captured_at: Instant::now(),
         };
         let mut back = I420::new(size);

@@ -85,9 +85,11 @@ impl Images {
 /// The counter that the pattern drew into the picture.
 fn counter(jpeg: &Bytes) -> u32 {
     let frame = RawFrame {
-        data: jpeg.clone(),
+        data: &jpeg,
         format: PixelFormat::Mjpeg,
         size: SIZE,
+        stride: 0,
+        dropped: 0,
         captured_at: Instant::now(),
     };
     let mut picture = I420::new(SIZE);

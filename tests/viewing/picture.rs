@@ -15,9 +15,11 @@ pub fn counter(decoded: &impl YUVSource, turn: Orientation) -> u32 {
 
 fn turned(picture: &I420, turn: Orientation) -> I420 {
     let frame = RawFrame {
-        data: [&picture.y[..], &picture.u, &picture.v].concat().into(),
+        data: &[&picture.y[..], &picture.u, &picture.v].concat(),
         format: PixelFormat::I420,
         size: picture.size(),
+        stride: 0,
+        dropped: 0,
         captured_at: Instant::now(),
     };
     let mut output = I420::new(picture.size());
