@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::{Stream, Streams};
+use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
@@ -258,6 +258,7 @@ impl Daemon {
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
             whep: self.config.whep,
+            jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
@@ -283,6 +284,14 @@ impl Daemon {
         shutdown.cancel();
         outcome.and(drain(http, plane, streams).await)
     }
+}
+
+/// How JPEG images are made, if they are.
+fn making(mjpeg: config::Mjpeg) -> Option<Making> {
+    (mjpeg.fps > 0).then(|| Making {
+        interval: Duration::from_secs(1) / mjpeg.fps,
+        quality: mjpeg.quality as u8,
+    })
 }
 
 /// Where the system has no IPv6, its wildcard address means all of IPv4.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod convert;
 pub mod daemon;
 pub mod encode;
+pub mod h264;
 pub mod http;
 pub mod hub;
 pub mod latest;

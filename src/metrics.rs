@@ -51,7 +51,9 @@ pub struct Metrics {
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
     encode: Family<StreamLabel, Histogram>,
+    jpeg: Family<StreamLabel, Histogram>,
     viewers: Family<StreamLabel, Gauge>,
+    mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
@@ -79,8 +81,12 @@ pub struct Stream {
     pub convert: Histogram,
     /// Seconds to encode a frame.
     pub encode: Histogram,
+    /// Seconds to compress a picture to JPEG.
+    pub jpeg: Histogram,
     /// Who watches now.
     pub viewers: Gauge,
+    /// Those of them who watch JPEG images over HTTP.
+    pub mjpeg_viewers: Gauge,
     /// 1 while pictures flow.
     pub live: Gauge,
     failures: Family<FailureLabel, Counter>,
@@ -187,7 +193,13 @@ impl Metrics {
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
+            jpeg: histogram(&mut registry, "jpeg", "Time to compress a frame to JPEG"),
             viewers: family(&mut registry, "viewers", "Connected viewers"),
+            mjpeg_viewers: family(
+                &mut registry,
+                "mjpeg_viewers",
+                "Those of the viewers who watch JPEG images over HTTP",
+            ),
             live: family(&mut registry, "stream_live", "1 while pictures flow"),
             failures: family(
                 &mut registry,
@@ -228,7 +240,9 @@ impl Metrics {
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),
             encode: self.encode.get_or_create_owned(&label),
+            jpeg: self.jpeg.get_or_create_owned(&label),
             viewers: self.viewers.get_or_create_owned(&label),
+            mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
             failures: self.failures.clone(),
         }

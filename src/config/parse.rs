@@ -36,6 +36,16 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"https://example.org\"]",
             address::origin,
         );
+        let mjpeg = &mut config.http.mjpeg;
+        for (key, number, range) in [
+            ("mjpeg_fps", &mut mjpeg.fps, 0..=30),
+            ("mjpeg_quality", &mut mjpeg.quality, 10..=95),
+        ] {
+            let read = http.read(&mut problems, key, |value| {
+                value::whole(value, range.clone())
+            });
+            *number = read.unwrap_or(*number);
+        }
     }
     if let Some(tls) = root.table(&mut problems, TLS) {
         config.tls = access::tls(&mut problems, &tls);
@@ -119,6 +129,8 @@ fn stream(
     let size = section.read(problems, "size", value::size);
     let fps = section.read(problems, "fps", value::fps);
     let format = section.read(problems, "format", value::format);
+    let rotate = section.read(problems, "rotate", value::rotate);
+    let flip = section.read(problems, "flip", value::flip);
     let bitrate = section.read(problems, "bitrate", value::bitrate);
     let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
     let delay = section.read(problems, "playout_delay", value::playout_delay);
@@ -130,6 +142,8 @@ fn stream(
         size: size.unwrap_or(default.size),
         fps: fps.unwrap_or(default.fps),
         format: format.unwrap_or(default.format),
+        rotate: rotate.unwrap_or(default.rotate),
+        flip: flip.unwrap_or(default.flip),
         bitrate: bitrate.unwrap_or(default.bitrate),
         keyframe_interval: interval.unwrap_or(default.keyframe_interval),
         playout_delay: delay.unwrap_or(default.playout_delay),

@@ -12,10 +12,12 @@ fn written(config: &Config, terse: bool) -> String {
         .map(ToString::to_string)
         .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
+        config.http.mjpeg.fps,
+        config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
         rtc.listen,
@@ -56,6 +58,11 @@ fn written(config: &Config, terse: bool) -> String {
         text += &format!(
             "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
             stream.name, stream.size, stream.fps,
+        );
+        text += &format!(
+            "rotate = {}\nflip = \"{}\"\n",
+            stream.rotate.degrees(),
+            stream.flip.name()
         );
         text += &if terse {
             format!(
@@ -162,6 +169,10 @@ prop_compose! {
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
+        (rotate, flip) in (
+            proptest::sample::select(&Rotation::ALL[..]),
+            proptest::sample::select(&Flip::ALL[..]),
+        ),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
@@ -174,6 +185,8 @@ prop_compose! {
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
+            rotate,
+            flip,
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {
@@ -294,6 +307,7 @@ prop_compose! {
         whep in any_whep(),
         limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
         rtc in any_rtc(),
@@ -313,6 +327,7 @@ prop_compose! {
                 listen: plain(http),
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
+                mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },
             },
             tls,
             auth,

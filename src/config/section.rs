@@ -9,7 +9,16 @@ use toml::de::{DeTable, DeValue};
 /// A table's name and its keys.
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
-pub(super) const HTTP: Table = ("http", &["listen", "cors_origins", "frame_ancestors"]);
+pub(super) const HTTP: Table = (
+    "http",
+    &[
+        "listen",
+        "cors_origins",
+        "frame_ancestors",
+        "mjpeg_fps",
+        "mjpeg_quality",
+    ],
+);
 pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
 pub(super) const AUTH: Table = (
     "auth",
@@ -53,6 +62,8 @@ pub(super) const STREAM: Table = (
         "size",
         "fps",
         "format",
+        "rotate",
+        "flip",
         "bitrate",
         "keyframe_interval",
         "playout_delay",
@@ -65,13 +76,15 @@ pub(super) const STREAM: Table = (
 pub const KEYS: [Table; 8] = [HTTP, TLS, AUTH, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
-const SYNONYMS: [(&str, &str); 6] = [
+const SYNONYMS: [(&str, &str); 8] = [
     ("frame_rate", "fps"),
     ("framerate", "fps"),
     ("resolution", "size"),
     ("path", "device"),
     ("address", "listen"),
     ("port", "listen"),
+    ("rotation", "rotate"),
+    ("mirror", "flip"),
 ];
 
 /// One table of the file: where it stands, and the keys that are its own.

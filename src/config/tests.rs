@@ -87,6 +87,8 @@ fn a_file_with_every_key_means_what_it_says() {
         size = "640x480"
         fps = 12.5
         format = "MJPEG"
+        rotate = 270
+        flip = "Horizontal"
         bitrate = "800k"
         keyframe_interval = "1500ms"
         playout_delay = ["0ms", "200ms"]
@@ -154,6 +156,8 @@ fn a_file_with_every_key_means_what_it_says() {
         size: Size::new(640, 480),
         fps: FrameRate::from_f64(12.5).unwrap(),
         format: Some(PixelFormat::Mjpeg),
+        rotate: Rotation::ThreeQuarters,
+        flip: Flip::Horizontal,
         bitrate: 800_000,
         keyframe_interval: Duration::from_millis(1500),
         playout_delay: PlayoutDelay {
@@ -202,7 +206,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, bitrate, keyframe_interval, playout_delay, linger, always_on
+line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, rotate, flip, bitrate, keyframe_interval, playout_delay, linger, always_on
 "#;
     assert_eq!(complaint(text), expected.trim());
 }
@@ -448,6 +452,23 @@ fn rates_sizes_and_formats_have_their_ranges() {
     assert_eq!(
         told("format = \"rgb\""),
         "\"rgb\" is not one of auto, yuyv, nv12, mjpeg"
+    );
+    for rotation in Rotation::ALL {
+        let turned = stream(&format!("rotate = {}", rotation.degrees()));
+        assert_eq!(turned.orientation(), Orientation::new(rotation, Flip::None));
+    }
+    for bad in ["45", "-90", "360"] {
+        let told = told(&format!("rotate = {bad}"));
+        assert!(told.ends_with("is not one of 0, 90, 180, 270: degrees clockwise, without quotes"));
+    }
+    assert!(told("rotate = \"90\"").contains("without quotes"));
+    assert_eq!(
+        told("flip = \"verticl\""),
+        "\"verticl\" is not known; did you mean \"vertical\"?"
+    );
+    assert_eq!(
+        told("flip = \"both\""),
+        "\"both\" is not one of none, horizontal, vertical"
     );
     let relative = complaint("[[stream]]\nname = \"a\"\ndevice = \"video0\"");
     assert!(relative.contains("`fanlight cameras` lists"), "{relative}");

@@ -97,7 +97,7 @@ impl Audience {
         }
         self.demux.remove(id);
         self.timers.remove(id);
-        self.sessions.lock().remove(&viewer.session);
+        self.sessions.lock().end(&viewer.session, now, reason);
         let name = viewer.channel().name();
         if let Some(feed) = self.feeds.get_mut(name) {
             feed.viewers.retain(|other| *other != id);

@@ -12,11 +12,13 @@ mod cache;
 mod candidates;
 mod delivery;
 mod demux;
+mod diagnosis;
 mod early;
 mod egress;
 mod estimate;
 mod extensions;
 mod external;
+mod facts;
 mod feed;
 mod feedback;
 mod fragment;
@@ -47,7 +49,9 @@ use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::Stream;
+pub use diagnosis::{Diagnosis, diagnose};
 use external::External;
+pub use facts::{Checks, Endpoint, Facts, Transport};
 pub use fragment::Fragment;
 use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
@@ -55,8 +59,8 @@ use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
 use reactor::{Command, Reactor};
-pub use sessions::Limit;
 use sessions::{Entry, Sessions};
+pub use sessions::{Limit, Seat};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -241,8 +245,11 @@ impl Plane {
             stream.channel().clone(),
             Some(demand),
         );
+        let record = viewer.record().clone();
+        record.offered(&answer);
         let tag = sessions::tag();
         let entry = Entry {
+            record,
             viewer: id,
             stream: stream.clone(),
             client,
@@ -253,7 +260,7 @@ impl Plane {
         // Known before the media thread may end it.
         self.sessions.lock().insert(session.clone(), entry)?;
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
-            self.sessions.lock().remove(&session);
+            self.sessions.lock().end(&session, now, "overloaded");
             return Err(error);
         }
         self.metrics.sessions.inc();
@@ -387,16 +394,35 @@ impl Plane {
             return false;
         };
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
-        sessions.remove(session);
+        sessions.end(session, Instant::now(), "deleted");
         drop(sessions);
         // An overloaded media thread ends it when the viewer stops checking the connection.
         let _ = self.send(Command::End(viewer));
         true
     }
 
+    /// A place among the viewers of a stream for one who watches without a session; `client` as for [`answer`](Self::answer).
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn seat(&self, stream: &str, client: Option<IpAddr>) -> Result<Seat, Limit> {
+        self.sessions.seat(stream, client)
+    }
+
     /// Whether there is a session of that id that shows that stream.
     pub fn has(&self, stream: &str, session: &str) -> bool {
         self.sessions.lock().get_mut(stream, session).is_some()
+    }
+
+    /// The stream and the facts of a session that there is, or that failed a short time ago.
+    pub fn facts(&self, session: &str, now: Instant) -> Option<(String, Facts)> {
+        self.sessions.lock().facts(session, now)
+    }
+
+    /// The stream that such a session shows or showed.
+    pub fn stream_of(&self, session: &str) -> Option<String> {
+        self.facts(session, Instant::now())
+            .map(|(stream, _)| stream)
     }
 
     /// How many sessions there are, connected or not.

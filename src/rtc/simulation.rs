@@ -6,12 +6,12 @@ use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
 use super::outbox::{Outbox, Path};
-use super::packetize::nal_units;
 use super::peer::Peer;
 use super::sessions::Sessions;
 use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::{Limits, PlayoutDelay};
+use crate::h264::nal;
 use crate::media::AccessUnit;
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
@@ -515,13 +515,16 @@ fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
 
 /// The number of a picture that must be whole, and whether it is a keyframe.
 fn read_picture(data: &[u8]) -> (u32, bool) {
-    let nals: Vec<_> = nal_units(&Bytes::copy_from_slice(data)).collect();
+    let nals: Vec<_> = nal::units(data).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;
     let end = slice.iter().position(|byte| *byte == b'.').unwrap();
     let number = std::str::from_utf8(&slice[2..end]).unwrap();
     let number = number.parse().unwrap();
     let expected = write_picture(number, keyframe, (slice.len() - end - 1) as u32);
-    assert!(nal_units(&expected).eq(nals), "picture {number} is damaged");
+    assert!(
+        nal::units(&expected).eq(nals),
+        "picture {number} is damaged"
+    );
     (number, keyframe)
 }

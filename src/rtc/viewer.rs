@@ -2,7 +2,8 @@
 
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
-use super::demux::{Kind, ViewerId, is_nomination, kind};
+use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
+use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
 use super::outbox::{Outbox, Path};
 use super::peer::Peer;
@@ -53,6 +54,7 @@ pub struct Viewer {
     /// When it last sent something that was answered, or that the session's keys opened.
     heard: Instant,
     wishes: Wishes,
+    record: Record,
 }
 
 impl Viewer {
@@ -83,7 +85,13 @@ impl Viewer {
             selected: None,
             heard: now,
             wishes: Wishes::default(),
+            record: Record::new(now),
         }
+    }
+
+    /// What is noted of it.
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
     /// What it watches.
@@ -108,7 +116,9 @@ impl Viewer {
         };
         self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
         self.ingress = Some(ingress);
-        self.stats = Some(viewers.add(self.channel.name(), self.id));
+        let stats = viewers.add(self.channel.name(), self.id);
+        self.record.connected(stats.stats());
+        self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
@@ -217,6 +227,11 @@ impl Viewer {
         } else {
             self.paths.push(path);
         }
+        match kind(datagram) {
+            Some(Kind::Stun) if request_ufrag(datagram).is_some() => self.record.check(&path),
+            Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
+            _ => {}
+        }
         self.peer.receive(now, remote, datagram);
         true
     }
@@ -256,6 +271,9 @@ impl Viewer {
     /// The viewer proved `datagram`, which came by `path`, to be its own.
     pub fn proved(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.heard(now);
+        if kind(datagram) == Some(Kind::Stun) {
+            self.record.proved(&path, datagram);
+        }
         if is_nomination(datagram) {
             self.select(path);
         }
@@ -282,6 +300,9 @@ impl Viewer {
             let local = None;
             let mut path = known.copied().unwrap_or(Path { remote, local });
             if kind(&datagram) != Some(Kind::Stun) {
+                if !self.is_connected() {
+                    self.record.handshake(0, 1);
+                }
                 path = *self.selected.get_or_insert(path);
             }
             out.push(path, datagram.len(), |buffer| {

@@ -3,10 +3,12 @@
 mod answers;
 #[path = "../viewing/daemon.rs"]
 mod daemon;
+mod doctor;
 mod events;
 mod http;
 mod limits;
 mod media;
+mod mjpeg;
 mod offer;
 mod patch;
 #[path = "../viewing/picture.rs"]

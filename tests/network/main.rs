@@ -22,8 +22,7 @@ use support::namespace::{Host, ip};
 use viewer::Viewer;
 
 /// A daemon that shows a small pattern to everybody, as often as a test looks.
-const PATTERN: &str =
-    "[limits]\nrequest_rate = 1000\n[auth]\nmode = \"none\"\n\
+const PATTERN: &str = "[limits]\nrequest_rate = 1000\n[auth]\nmode = \"none\"\n\
     [[stream]]\nname = \"camera\"\npattern = true\nsize = \"320x180\"\n";
 
 /// The addresses that an answer offers, in its order.

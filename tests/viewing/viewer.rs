@@ -2,6 +2,7 @@
 
 use crate::daemon::{request, resolve};
 use crate::picture::counter;
+use fanlight::media::Orientation;
 use hyper::{Request, StatusCode};
 use openh264::decoder::Decoder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -28,6 +29,8 @@ pub struct Viewer {
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
+    /// How what arrives has to be turned to be upright.
+    pub turn: Orientation,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -84,6 +87,7 @@ impl Viewer {
             answer,
             lose: |_| false,
             is_closed: false,
+            turn: Orientation::default(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -187,7 +191,7 @@ impl Viewer {
             let unit = unit.expect("a frame, not the end of the session");
             self.keyframes += usize::from(unit.windows(4).any(|nal| nal == [0, 0, 1, 0x65]));
             if let Some(picture) = self.decoder.decode(&unit).unwrap() {
-                counters.push(counter(&picture));
+                counters.push(counter(&picture, self.turn));
             }
         }
         counters
