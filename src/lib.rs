@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
 pub mod encode;
 pub mod h264;
 pub mod http;

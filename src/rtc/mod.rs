@@ -10,6 +10,7 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+pub mod client;
 mod delivery;
 mod demux;
 mod diagnosis;
