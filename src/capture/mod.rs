@@ -39,11 +39,12 @@ pub trait Source {
     /// What was agreed when the source was opened.
     fn granted(&self) -> &Granted;
 
-    /// Waits for the next frame, and lends it: the newest there is. Late ones are left out and counted in it.
+    /// Waits for the next frame for up to a second, and lends it. `None` if there is none yet: whether that is too long, the
+    /// caller knows.
     ///
     /// # Errors
     /// [`ErrorKind::BadFrame`] costs this one frame; after any other kind the source is to be dropped and opened again.
-    fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError>;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError>;
 }
 
 /// Knows how to open a source, again and again: what a stream is configured with.

@@ -115,8 +115,13 @@ struct Outlet<'a> {
 impl Outlet<'_> {
     /// Converts a frame straight from the source's memory, and hands the picture over.
     fn put(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
-        self.metrics.captured.inc_by(1 + u64::from(frame.dropped));
-        self.metrics.dropped.inc_by(frame.dropped.into());
+        self.metrics.captured.inc();
+        self.metrics.lost.inc_by(frame.lost.into());
+        if frame.is_late {
+            // Converting takes longer than a frame lasts. The newest is taken, so that none ever waits in the driver.
+            self.metrics.dropped.inc();
+            return Ok(());
+        }
         let begin = Instant::now();
         let mut picture = self.blank();
         if let Err(error) = self.converter.convert(frame, &mut picture) {
@@ -158,8 +163,10 @@ fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureErr
     let mut unusable = Unusable::default();
     while !outlet.pictures.is_orphaned() {
         let frame = source.next_frame();
-        match frame.and_then(|frame| outlet.put(&granted, &frame)) {
-            Ok(()) => unusable.end(),
+        match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
+            Ok(Some(())) => unusable.end(),
+            // Whoever waits for pictures knows for how long.
+            Ok(None) => {}
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();
                 tracing::debug!(%error, "frame skipped");
@@ -186,6 +193,9 @@ mod tests {
 
     const SIZE: Size = Size::new(320, 240);
 
+    /// Behind such a frame a newer one waits.
+    const LATE: u8 = 255;
+
     /// Lends frames of the greys that it is sent, until the sender is gone. 0 stands for a frame that is too short.
     struct Greys {
         granted: Granted,
@@ -198,19 +208,20 @@ mod tests {
             &self.granted
         }
 
-        fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
+        fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
             let gone = |_| CaptureError::new(ErrorKind::Lost, "gone");
             let grey = self.greys.recv().map_err(gone)?;
             self.frame.fill(grey);
             let len = if grey == 0 { 1 } else { self.frame.len() };
-            Ok(RawFrame {
+            Ok(Some(RawFrame {
                 data: &self.frame[..len],
                 format: PixelFormat::Grey,
                 size: SIZE,
                 stride: 0,
                 captured_at: Instant::now(),
-                dropped: 0,
-            })
+                lost: 0,
+                is_late: grey == LATE,
+            }))
         }
     }
 
@@ -246,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_frame_costs_itself_alone_and_the_end_tells_why() {
+    fn an_unusable_or_late_frame_costs_itself_alone_and_the_end_tells_why() {
         let (sender, opener) = greys();
         let metrics = Metrics::new().stream("greys");
         let capture = Capture::start(
@@ -257,9 +268,9 @@ mod tests {
         )
         .unwrap();
         let far = Duration::from_secs(60);
-        for grey in [7, 0, 8] {
+        for grey in [7, 0, LATE, 8] {
             sender.send(grey).unwrap();
-            if grey == 0 {
+            if [0, LATE].contains(&grey) {
                 continue;
             }
             let Taken::Value(captured) = capture.pictures().take(far) else {
@@ -271,7 +282,8 @@ mod tests {
         drop(sender);
         let lost = CaptureError::new(ErrorKind::Lost, "gone");
         assert!(matches!(capture.pictures().take(far), Taken::Ended(Err(error)) if error == lost));
-        assert_eq!((metrics.captured.get(), metrics.bad.get()), (3, 1));
+        let counts = (metrics.captured.get(), metrics.bad.get());
+        assert_eq!((counts, metrics.dropped.get()), ((4, 1), 1));
     }
 
     #[test]
