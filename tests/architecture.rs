@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 22] = [
+    ("if_addrs", "addresses"),
+    ("nix", "addresses"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
