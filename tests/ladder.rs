@@ -102,8 +102,7 @@ async fn without_images_the_page_tells_the_reason_itself() {
     browser.open(&daemon.url("/")).await;
     browser.until_state("main", "unreachable").await;
     let said = browser.text(".notice").await;
-    let sentence =
-        "The server offered only 192.0.2.1, which this browser cannot reach; the page came from 127.0.0.1.";
+    let sentence = "The server offered only 192.0.2.1, which this browser cannot reach; the page came from 127.0.0.1.";
     assert!(said.contains(sentence), "{said}");
     browser.screenshot("unreachable").await;
     browser.click(".notice .why").await;

@@ -7,6 +7,7 @@
 mod access;
 mod address;
 mod limits;
+mod network;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -19,12 +20,13 @@ mod whep;
 
 pub use address::{Prefix, listen_address};
 pub use limits::Limits;
+pub use network::{EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer};
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 pub use whep::{CameraDown, IceServer, Whep};
 
-use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
+use crate::media::{Flip, FrameRate, Orientation, PixelFormat, Rotation, Size, TestPicture};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -142,15 +144,6 @@ impl Default for Auth {
     }
 }
 
-/// The media side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rtc {
-    /// UDP; the HTTP address unless configured.
-    pub listen: SocketAddr,
-    /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
-    pub external_addresses: Vec<IpAddr>,
-}
-
 /// What is kept over a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
@@ -171,6 +164,10 @@ pub struct Stream {
     pub fps: FrameRate,
     /// `None` is `auto`.
     pub format: Option<PixelFormat>,
+    /// How far pictures are turned.
+    pub rotate: Rotation,
+    /// How they are mirrored after that.
+    pub flip: Flip,
     /// Of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
@@ -207,7 +204,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSP
 
 impl Stream {
     /// A stream with the defaults for everything but its name and source: 1280x720 at 30 frames per second and
-    /// 2.5 Mbit/s, any format, a keyframe every 4 s, shown at once, open on demand and for 5 s after the last viewer.
+    /// 2.5 Mbit/s, any format, as the source sends it, a keyframe every 4 s, shown at once, open on demand and for 5 s after the last viewer.
     pub fn new(name: impl Into<String>, source: Source) -> Self {
         Self {
             name: name.into(),
@@ -215,12 +212,19 @@ impl Stream {
             size: Size::new(1280, 720),
             fps: FrameRate::whole(30),
             format: None,
+            rotate: Rotation::default(),
+            flip: Flip::default(),
             bitrate: 2_500_000,
             keyframe_interval: Duration::from_secs(4),
             playout_delay: PlayoutDelay::default(),
             linger: Duration::from_secs(5),
             always_on: false,
         }
+    }
+
+    /// What is done to every picture.
+    pub const fn orientation(&self) -> Orientation {
+        Orientation::new(self.rotate, self.flip)
     }
 }
 
@@ -236,10 +240,7 @@ impl Default for Config {
             },
             tls: None,
             auth: Auth::default(),
-            rtc: Rtc {
-                listen: DEFAULT_LISTEN,
-                external_addresses: Vec::new(),
-            },
+            rtc: Rtc::new(DEFAULT_LISTEN),
             state: State::default(),
             whep: Whep::default(),
             limits: Limits::default(),

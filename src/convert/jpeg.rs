@@ -103,9 +103,12 @@ mod tests {
         picture.v.fill(170);
         let jpeg = Compress::new(90).unwrap().compress(&picture).unwrap();
         let frame = RawFrame {
-            data: jpeg.into(),
+            data: &jpeg,
             format: PixelFormat::Mjpeg,
             size,
+            stride: 0,
+            lost: 0,
+            is_late: false,
             captured_at: Instant::now(),
         };
         let mut back = I420::new(size);

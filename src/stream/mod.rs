@@ -108,7 +108,7 @@ impl Stream {
         metrics: metrics::Stream,
     ) -> std::io::Result<Arc<Self>> {
         let settings = Settings {
-            size: config.size.even(),
+            size: config.orientation().size(config.size.even()),
             rate: config.fps,
             bitrate: config.bitrate,
         };
