@@ -203,9 +203,9 @@ impl Plane {
         let now = Instant::now();
         // A refusal costs no work.
         self.sessions.lock().admits(stream.name(), client)?;
-        let offer = Offer::parse(offer)?;
+        let offer = Offer::parse(offer, stream.profiles())?;
         // The source opens while the viewer does its handshakes.
-        let demand = stream.demand();
+        let demand = stream.demand(offer.video.codec.plays);
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();

@@ -12,7 +12,7 @@ use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::{Limits, PlayoutDelay};
 use crate::h264::nal;
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
@@ -68,7 +68,7 @@ impl Faults {
 
 /// Answers an offer as the daemon does.
 pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
-    let offer = Offer::parse(offer).unwrap();
+    let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
