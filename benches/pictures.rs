@@ -35,7 +35,8 @@ impl Frame {
             size: SIZE,
             stride: 0,
             captured_at: Instant::now(),
-            dropped: 0,
+            lost: 0,
+            is_late: false,
         }
     }
 }
@@ -53,6 +54,7 @@ fn frames() -> Vec<Frame> {
     (0..PICTURES)
         .map(|_| {
             let frame = source.next_frame().expect("it never ends");
+            let frame = frame.expect("it always has one");
             Frame {
                 data: frame.data.to_vec(),
                 format: frame.format,

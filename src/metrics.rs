@@ -44,6 +44,7 @@ fn seconds() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     captured: Family<StreamLabel, Counter>,
+    lost: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
@@ -68,7 +69,9 @@ pub struct Stream {
     name: String,
     /// Frames that the source delivered.
     pub captured: Counter,
-    /// Frames overwritten by a newer one before they could be encoded.
+    /// Frames that the source lost before they were delivered.
+    pub lost: Counter,
+    /// Frames left out for a newer one before they could be encoded.
     pub dropped: Counter,
     /// Frames that could not be used.
     pub bad: Counter,
@@ -185,10 +188,15 @@ impl Metrics {
         registry.register("build", "The running version", Info::new(version));
         Self {
             captured: family(&mut registry, "frames_captured", "Frames from the source"),
+            lost: family(
+                &mut registry,
+                "frames_lost",
+                "Frames that the source lost before they were delivered, by its own count",
+            ),
             dropped: family(
                 &mut registry,
                 "frames_dropped",
-                "Frames overwritten by a newer one before they could be encoded",
+                "Frames left out for a newer one before they could be encoded",
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
@@ -245,6 +253,7 @@ impl Metrics {
         Stream {
             name: name.to_owned(),
             captured: self.captured.get_or_create_owned(&label),
+            lost: self.lost.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),

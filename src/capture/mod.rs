@@ -50,12 +50,12 @@ pub trait Source {
     /// What was agreed when the source was opened.
     fn granted(&self) -> &Granted;
 
-    /// Waits for the next frame, and lends it: the newest there is, and late ones are left out and counted in it. Of H.264
-    /// none is left out, as long as the driver's buffers last.
+    /// Waits for the next frame for up to a second, and lends it. `None` if there is none yet: whether that is too long, the
+    /// caller knows.
     ///
     /// # Errors
     /// [`ErrorKind::BadFrame`] costs this one frame; after any other kind the source is to be dropped and opened again.
-    fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError>;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError>;
 
     /// Asks a source of H.264 for a keyframe, which comes soon. Whether it can be asked.
     fn ask_for_keyframe(&mut self) -> bool {

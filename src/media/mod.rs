@@ -220,8 +220,10 @@ pub struct RawFrame<'a> {
     pub stride: usize,
     /// When the sensor delivered the frame, by the driver's clock where there is one.
     pub captured_at: Instant,
-    /// Frames that were left out since the one before, because this one was there already: late frames are no use.
-    pub dropped: u32,
+    /// Frames that the source lost since the one before.
+    pub lost: u32,
+    /// A newer one waits already: where only the newest counts, this one can be left out.
+    pub is_late: bool,
 }
 
 /// A planar 4:2:0 picture with limited-range BT.601/BT.709 samples, ready to be encoded.

@@ -162,8 +162,8 @@ struct Outlet<'a> {
 impl Outlet<'_> {
     /// Takes a frame in straight from the source's memory.
     fn put(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
-        self.metrics.captured.inc_by(1 + u64::from(frame.dropped));
-        self.metrics.dropped.inc_by(frame.dropped.into());
+        self.metrics.captured.inc();
+        self.metrics.lost.inc_by(frame.lost.into());
         match frame.format {
             PixelFormat::H264 => self.pass(granted, frame),
             _ => self.convert(granted, frame),
@@ -203,6 +203,11 @@ impl Outlet<'_> {
         granted: &Arc<Granted>,
         frame: &RawFrame<'_>,
     ) -> Result<(), CaptureError> {
+        if frame.is_late {
+            // Converting takes longer than a frame lasts. The newest is taken, so that none ever waits in the driver.
+            self.metrics.dropped.inc();
+            return Ok(());
+        }
         let begin = Instant::now();
         let mut picture = self.blank();
         if let Err(error) = self.converter.convert(frame, &mut picture) {
@@ -275,8 +280,10 @@ fn capture(
     while !outlet.pictures.is_orphaned() {
         outlet.wish(&mut *source);
         let frame = source.next_frame();
-        match frame.and_then(|frame| outlet.put(&granted, &frame)) {
-            Ok(()) => unusable.end(),
+        match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
+            Ok(Some(())) => unusable.end(),
+            // Whoever waits for pictures knows for how long.
+            Ok(None) => {}
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();
                 outlet.passage.lost();
@@ -304,6 +311,9 @@ mod tests {
 
     const SIZE: Size = Size::new(320, 240);
 
+    /// Behind such a frame a newer one waits.
+    const LATE: u8 = 255;
+
     /// Lends frames of the greys that it is sent, until the sender is gone. 0 stands for a frame that is too short.
     struct Greys {
         granted: Granted,
@@ -316,19 +326,20 @@ mod tests {
             &self.granted
         }
 
-        fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
+        fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
             let gone = |_| CaptureError::new(ErrorKind::Lost, "gone");
             let grey = self.greys.recv().map_err(gone)?;
             self.frame.fill(grey);
             let len = if grey == 0 { 1 } else { self.frame.len() };
-            Ok(RawFrame {
+            Ok(Some(RawFrame {
                 data: &self.frame[..len],
                 format: PixelFormat::Grey,
                 size: SIZE,
                 stride: 0,
                 captured_at: Instant::now(),
-                dropped: 0,
-            })
+                lost: 0,
+                is_late: grey == LATE,
+            }))
         }
     }
 
@@ -371,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_frame_costs_itself_alone_and_the_end_tells_why() {
+    fn an_unusable_or_late_frame_costs_itself_alone_and_the_end_tells_why() {
         let (sender, opener) = greys();
         let metrics = Metrics::new().stream("greys");
         let capture = Capture::start(
@@ -382,9 +393,9 @@ mod tests {
         )
         .unwrap();
         let far = Duration::from_secs(60);
-        for grey in [7, 0, 8] {
+        for grey in [7, 0, LATE, 8] {
             sender.send(grey).unwrap();
-            if grey == 0 {
+            if [0, LATE].contains(&grey) {
                 continue;
             }
             let Taken::Value(captured) = capture.pictures().take(far) else {
@@ -397,7 +408,8 @@ mod tests {
         drop(sender);
         let lost = CaptureError::new(ErrorKind::Lost, "gone");
         assert!(matches!(capture.pictures().take(far), Taken::Ended(Err(error)) if error == lost));
-        assert_eq!((metrics.captured.get(), metrics.bad.get()), (3, 1));
+        let counts = (metrics.captured.get(), metrics.bad.get());
+        assert_eq!((counts, metrics.dropped.get()), ((4, 1), 1));
     }
 
     #[test]

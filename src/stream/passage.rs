@@ -45,7 +45,7 @@ impl Passage {
                 format!("{device}: the camera's H.264 can't be passed through: {unusable}");
             CaptureError::new(ErrorKind::NotPassable, detail)
         };
-        if frame.dropped > 0 {
+        if frame.lost > 0 {
             self.units.lost();
         }
         let mut passed = Vec::new();
@@ -97,7 +97,8 @@ mod tests {
             size: Size::new(320, 180),
             stride: 0,
             captured_at: at,
-            dropped: 0,
+            lost: 0,
+            is_late: false,
         }
     }
 
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_the_driver_dropped_costs_all_up_to_the_next_keyframe() {
+    fn a_buffer_that_the_source_lost_costs_all_up_to_the_next_keyframe() {
         let now = Instant::now();
         let mut passage = Passage::default();
         let whole = Ok(vec![true, false, false, true, false, false]);
@@ -119,7 +120,7 @@ mod tests {
             .unwrap();
         let rest = &MAIN[after_first + 4..];
         let late = RawFrame {
-            dropped: 1,
+            lost: 1,
             ..frame(rest, now)
         };
         assert_eq!(cut(&mut passage, now, late), Ok(vec![]));

@@ -89,7 +89,8 @@ fn counter(jpeg: &Bytes) -> u32 {
         format: PixelFormat::Mjpeg,
         size: SIZE,
         stride: 0,
-        dropped: 0,
+        lost: 0,
+        is_late: false,
         captured_at: Instant::now(),
     };
     let mut picture = I420::new(SIZE);

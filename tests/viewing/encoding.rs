@@ -159,8 +159,10 @@ impl Source for Encoding {
         &self.granted
     }
 
-    fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
-        let frame = self.pattern.next_frame()?;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+        let Some(frame) = self.pattern.next_frame()? else {
+            return Ok(None);
+        };
         let captured_at = frame.captured_at;
         self.converter.convert(&frame, &mut self.picture).unwrap();
         let counter = read_counter(&self.picture).unwrap();
@@ -190,14 +192,15 @@ impl Source for Encoding {
             return Err(CaptureError::new(ErrorKind::BadFrame, "a damaged buffer"));
         }
         self.camera.shown.lock().unwrap().push(counter);
-        Ok(RawFrame {
+        Ok(Some(RawFrame {
             data: &self.buffer,
             format: PixelFormat::H264,
             size: SIZE,
             stride: 0,
             captured_at,
-            dropped: 0,
-        })
+            lost: 0,
+            is_late: false,
+        }))
     }
 
     fn ask_for_keyframe(&mut self) -> bool {
