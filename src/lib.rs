@@ -12,6 +12,8 @@ pub mod convert;
 pub mod daemon;
 pub mod doctor;
 pub mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod h264;
 pub mod http;
 pub mod hub;

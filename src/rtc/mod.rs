@@ -11,6 +11,7 @@ pub mod bench;
 mod cache;
 mod candidates;
 pub mod client;
+mod contain;
 mod delivery;
 mod demux;
 mod diagnosis;
@@ -23,6 +24,8 @@ mod facts;
 mod feed;
 mod feedback;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
 mod offer;
@@ -34,7 +37,8 @@ mod reactor;
 mod restart;
 mod sessions;
 mod silence;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests use all of it"))]
 mod simulation;
 mod srtcp;
 mod srtp;
@@ -46,10 +50,12 @@ mod wishes;
 
 use crate::addresses::{Interface, Interfaces};
 use crate::config::{self, Limits};
+use crate::media::Profiles;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::Stream;
+use crate::stream::{Stream, Terms};
+use contain::contained;
 pub use diagnosis::{Diagnosis, diagnose};
 use external::External;
 pub use facts::{Checks, Endpoint, Facts, Transport};
@@ -213,14 +219,25 @@ impl Plane {
         let now = Instant::now();
         // A refusal costs no work.
         self.sessions.lock().admits(stream.name(), client)?;
-        let offer = Offer::parse(offer)?;
-        // The source opens while the viewer does its handshakes.
-        let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+        let profiles = stream.profiles();
+        let agree = || {
+            agree(
+                now,
+                &self.identity,
+                &credentials,
+                sources,
+                terms,
+                offer,
+                profiles,
+            )
+        };
+        let agreed = contained(&self.metrics.panics, agree);
+        let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
+        // The source opens while the viewer does its handshakes.
+        let demand = stream.demand(offer.video.codec.plays);
         let addresses = self.addresses(reached);
         let answer = answer::answer(
             &offer,
@@ -462,4 +479,20 @@ impl Plane {
         let _ = self.waker.wake();
         Ok(())
     }
+}
+
+/// Reads an offer, and makes the peer that answers it.
+fn agree(
+    now: Instant,
+    identity: &Identity,
+    credentials: &Credentials,
+    sources: Sources,
+    terms: Terms,
+    offer: &str,
+    profiles: Profiles,
+) -> Result<(Offer, Peer), OfferError> {
+    let offer = Offer::parse(offer, profiles)?;
+    let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
+        .map_err(|error| OfferError::Malformed(error.to_string()))?;
+    Ok((offer, peer))
 }

@@ -85,11 +85,12 @@ impl Images {
 /// The counter that the pattern drew into the picture.
 fn counter(jpeg: &Bytes) -> u32 {
     let frame = RawFrame {
-        data: &jpeg,
+        data: jpeg,
         format: PixelFormat::Mjpeg,
         size: SIZE,
         stride: 0,
-        dropped: 0,
+        lost: 0,
+        is_late: false,
         captured_at: Instant::now(),
     };
     let mut picture = I420::new(SIZE);

@@ -1,6 +1,8 @@
 //! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
 mod daemon;
+mod encoding;
+mod passing;
 mod picture;
 mod viewer;
 

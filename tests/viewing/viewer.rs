@@ -2,8 +2,9 @@
 
 use crate::daemon::{request, resolve};
 use crate::picture::counter;
+use bytes::Bytes;
 use fanlight::media::Orientation;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use openh264::decoder::Decoder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -53,6 +54,19 @@ impl Viewer {
             edit: |offer| offer,
         };
         Self::connect_as(&habits, to, path).await
+    }
+
+    /// What an offer of that kind is answered with.
+    pub async fn offer_as(habits: &Habits, to: SocketAddr, path: &str) -> Response<Bytes> {
+        let mut rtc = Rtc::new(Instant::now());
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, _) = change.apply().unwrap();
+        let offer = (habits.edit)(offer.to_sdp_string());
+        let post = Request::post(path)
+            .header("host", "localhost")
+            .header("content-type", "application/sdp");
+        request(to, post.body(offer).unwrap()).await
     }
 
     /// Makes the exchange with an offer of that kind.
