@@ -136,9 +136,7 @@ fn advice(group: &str, user: &str, is_member: bool, has: bool, path: &Path) -> S
             "log in again, or start fanlight again: {user} is in the group `{group}`, but was not when this session began"
         );
     }
-    format!(
-        "`sudo usermod -aG {group} {user}`, then log in again; the service's user `fanlight` needs the group too"
-    )
+    format!("`sudo usermod -aG {group} {user}`, then log in again")
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     let whose = match (file, &service) {
         (Some(file), Some(_)) => format!("{} of the service", file.display()),
         (Some(file), None) => file.display().to_string(),
+        (None, _) if Path::new(FILE_OF_THE_SERVICE).exists() => {
+            "built in, as no --config is given (`sudo fanlight doctor` looks at the service)"
+                .to_owned()
+        }
         (None, _) => "built in, as no --config is given".to_owned(),
     };
     findings.push(Finding::ok(CHECK, format!("{whose}: {streams}")));

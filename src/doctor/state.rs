@@ -104,7 +104,11 @@ fn to_be_made(path: &Path) -> Finding {
         ),
         Err(error) => Finding::fail(
             CHECK,
-            format!("{path} can't be made in {}: {error}", there.display()),
+            format!(
+                "{path} can't be made in {}: {}",
+                there.display(),
+                error.desc()
+            ),
             "make it and give it to the user that fanlight runs as, or name another with --state-dir",
         ),
     }
