@@ -28,6 +28,8 @@ pub struct Viewer {
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
+    /// The DTLS that it sent.
+    pub handshake: Vec<Vec<u8>>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -84,6 +86,7 @@ impl Viewer {
             answer,
             lose: |_| false,
             is_closed: false,
+            handshake: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -193,7 +196,21 @@ impl Viewer {
         counters
     }
 
-    fn send(&self, transmit: &Transmit) {
+    /// Sends from its address, beside its stack.
+    pub fn socket(&self) -> UdpSocket {
+        self.socket.try_clone().unwrap()
+    }
+
+    /// What the first attribute of that name in the answer says.
+    pub fn answered(&self, name: &str) -> &str {
+        let mut lines = self.answer.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        if (20..=63).contains(&transmit.contents[0]) {
+            self.handshake.push(transmit.contents.to_vec());
+        }
         let to = transmit.destination;
         self.socket.send_to(&transmit.contents, to).unwrap();
     }
