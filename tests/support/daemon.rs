@@ -109,6 +109,11 @@ impl Daemon {
         self.url(path).replace(&own, &format!("camera.lan:{port}"))
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.process.log.lock().unwrap().clone()
