@@ -32,6 +32,8 @@ pub struct Viewer {
     pub is_closed: bool,
     /// How what arrives has to be turned to be upright.
     pub turn: Orientation,
+    /// The DTLS that it sent.
+    pub handshake: Vec<Vec<u8>>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -102,6 +104,7 @@ impl Viewer {
             lose: |_| false,
             is_closed: false,
             turn: Orientation::default(),
+            handshake: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -211,7 +214,21 @@ impl Viewer {
         counters
     }
 
-    fn send(&self, transmit: &Transmit) {
+    /// Sends from its address, beside its stack.
+    pub fn socket(&self) -> UdpSocket {
+        self.socket.try_clone().unwrap()
+    }
+
+    /// What the first attribute of that name in the answer says.
+    pub fn answered(&self, name: &str) -> &str {
+        let mut lines = self.answer.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        if (20..=63).contains(&transmit.contents[0]) {
+            self.handshake.push(transmit.contents.to_vec());
+        }
         // Not every address that is offered can be reached.
         let _ = self
             .socket
