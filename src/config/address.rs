@@ -1,5 +1,6 @@
 //! Addresses in the configuration: where the daemon listens, under which it is reached, whose they are, and who may use it.
 
+use super::TcpListen;
 use super::value::{Parsed, shown, wrong_type};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,16 @@ pub(super) fn listen(value: &DeValue<'_>) -> Parsed<SocketAddr> {
         DeValue::Integer(port) => listen_address(&port.to_string()),
         DeValue::String(text) => listen_address(text),
         _ => Err(wrong_type(value, LISTEN)),
+    }
+}
+
+pub(super) fn tcp_listen(value: &DeValue<'_>) -> Parsed<TcpListen> {
+    match value.as_str() {
+        Some("http") => Ok(TcpListen::Http),
+        Some("off") => Ok(TcpListen::Off),
+        _ => listen(value)
+            .map(TcpListen::At)
+            .map_err(|message| format!("{message}; or \"http\", where HTTP is, or \"off\"")),
     }
 }
 

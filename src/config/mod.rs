@@ -127,8 +127,22 @@ impl Default for Auth {
 pub struct Rtc {
     /// UDP; the HTTP address unless configured.
     pub listen: SocketAddr,
+    /// Where viewers may come whose network blocks UDP.
+    pub tcp_listen: TcpListen,
     /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
     pub external_addresses: Vec<IpAddr>,
+}
+
+/// Where media over TCP is listened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TcpListen {
+    /// Where HTTP is: the first bytes of a connection tell.
+    #[default]
+    Http,
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// What is kept over a restart.
@@ -217,6 +231,7 @@ impl Default for Config {
             auth: Auth::default(),
             rtc: Rtc {
                 listen: DEFAULT_LISTEN,
+                tcp_listen: TcpListen::Http,
                 external_addresses: Vec::new(),
             },
             state: State::default(),

@@ -49,6 +49,9 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config.rtc.listen = rtc
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.rtc.listen);
+        config.rtc.tcp_listen = rtc
+            .read(&mut problems, "tcp_listen", address::tcp_listen)
+            .unwrap_or_default();
         config.rtc.external_addresses = rtc.list(
             &mut problems,
             "external_addresses",

@@ -7,13 +7,18 @@ use proptest::prelude::*;
 fn written(config: &Config, terse: bool) -> String {
     let addresses = &config.rtc.external_addresses;
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
         config.rtc.listen,
+        match config.rtc.tcp_listen {
+            TcpListen::Http => "http".to_owned(),
+            TcpListen::At(address) => address.to_string(),
+            TcpListen::Off => "off".to_owned(),
+        },
         addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
         config
             .state
@@ -249,6 +254,30 @@ prop_compose! {
     }
 }
 
+/// Without what a text can't say.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+prop_compose! {
+    fn any_rtc()(
+        listen: SocketAddr,
+        tcp in proptest::option::of(proptest::option::of(any::<SocketAddr>())),
+        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
+    ) -> Rtc {
+        let external = external.into_iter();
+        Rtc {
+            listen: plain(listen),
+            tcp_listen: match tcp {
+                None => TcpListen::Http,
+                Some(None) => TcpListen::Off,
+                Some(Some(address)) => TcpListen::At(plain(address)),
+            },
+            external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
@@ -258,9 +287,8 @@ prop_compose! {
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
-        rtc: SocketAddr,
+        rtc in any_rtc(),
         state in proptest::option::of("/[ -~]{0,20}"),
-        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
         for (index, stream) in streams.iter_mut().enumerate() {
@@ -270,8 +298,6 @@ prop_compose! {
                 path.push(index.to_string());
             }
         }
-        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
-        let external = external.into_iter();
         Config {
             http: Http {
                 listen: plain(http),
@@ -280,10 +306,7 @@ prop_compose! {
             },
             tls,
             auth,
-            rtc: Rtc {
-                listen: plain(rtc),
-                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
-            },
+            rtc,
             state: State { directory: state.map(PathBuf::from) },
             whep,
             limits,

@@ -1,4 +1,5 @@
-//! The media plane: every viewer's WebRTC session, on one thread and one UDP socket.
+//! The media plane: every viewer's WebRTC session, on one thread, one UDP socket, and TCP connections where there is no
+//! other way.
 //!
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
@@ -21,6 +22,7 @@ mod feedback;
 mod fragment;
 mod identity;
 mod keys;
+mod network;
 mod offer;
 mod outbox;
 mod packetize;
@@ -33,6 +35,7 @@ mod silence;
 mod simulation;
 mod srtcp;
 mod srtp;
+mod tcp;
 mod timers;
 mod udp;
 mod viewer;
@@ -44,6 +47,8 @@ use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::Stream;
+use answer::Addresses;
+pub use demux::is_check;
 pub use fragment::Fragment;
 use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
@@ -60,6 +65,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
+pub use tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
 pub use udp::UdpSocket;
 use viewer::Viewer;
 
@@ -130,6 +136,7 @@ pub struct Plane {
     waker: Arc<mio::Waker>,
     identity: Identity,
     bound: SocketAddr,
+    tcp: Option<SocketAddr>,
     external: Vec<IpAddr>,
     sessions: Sessions,
     next_viewer: AtomicU64,
@@ -139,12 +146,14 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the media thread on a bound socket. The certificate is the one in the state directory, if there is one.
+    /// Starts the media thread on a bound socket; `tcp` is the listener where viewers may begin ICE over TCP, whose
+    /// connections [`connect`](Self::connect) takes. The certificate is the one in the state directory, if there is one.
     ///
     /// # Errors
     /// When the system has no thread or poller for it, or no certificate can be made.
     pub fn start(
         socket: UdpSocket,
+        tcp: Option<SocketAddr>,
         external: Vec<IpAddr>,
         limits: Limits,
         metrics: metrics::Rtc,
@@ -170,6 +179,7 @@ impl Plane {
             waker,
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
             bound,
+            tcp,
             external,
             sessions,
             next_viewer: AtomicU64::new(1),
@@ -255,14 +265,33 @@ impl Plane {
         })
     }
 
-    /// Where a viewer can reach the media socket.
-    fn addresses(&self, reached: Option<IpAddr>) -> Vec<SocketAddr> {
-        candidates::addresses(&candidates::Situation {
-            bound: self.bound,
-            reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external,
-            interfaces: &interfaces(),
-        })
+    /// Where a viewer can reach the media socket and the listener.
+    fn addresses(&self, reached: Option<IpAddr>) -> Addresses {
+        let reached = reached.map(|ip| ip.to_canonical());
+        let interfaces = interfaces();
+        let of = |bound| {
+            candidates::addresses(&candidates::Situation {
+                bound,
+                reached,
+                external: &self.external,
+                interfaces: &interfaces,
+            })
+        };
+        // A listener behind a proxy of this machine is nowhere to be reached from another one.
+        let is_within_reach = |tcp: &SocketAddr| {
+            let ip = tcp.ip().to_canonical();
+            !ip.is_loopback() || reached == Some(ip)
+        };
+        Addresses {
+            udp: of(self.bound),
+            tcp: self.tcp.filter(is_within_reach).map_or_else(Vec::new, of),
+        }
+    }
+
+    /// Takes over a TCP connection that begins with a check of a viewer's. One that is nobody's is closed.
+    pub fn connect(&self, arrival: Arrival) {
+        // Dropping it closes it: an overloaded media thread takes no more.
+        let _ = self.send(Command::Connect(Box::new(arrival)));
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.

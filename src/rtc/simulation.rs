@@ -1,11 +1,11 @@
 //! A stream, the audience, and viewers on an independent WebRTC stack, joined by a simulated network: virtual time, no
 //! sockets, faults out of a seeded generator. For tests.
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::packetize::nal_units;
 use super::peer::Peer;
 use super::sessions::Sessions;
@@ -18,7 +18,7 @@ use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -81,7 +81,10 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         rtx_ssrc: sources.rtx,
         stream: "test",
         profile: "42c01f".parse().unwrap(),
-        addresses: &[SERVER.parse().unwrap()],
+        addresses: &Addresses {
+            udp: vec![SERVER.parse().unwrap()],
+            tcp: Vec::new(),
+        },
     };
     let text = answer(&offer, &local);
     (peer, credentials, text)
@@ -101,6 +104,8 @@ pub struct Client {
     rtc: Rtc,
     mid: Mid,
     address: SocketAddr,
+    /// Its way is TCP, as far as the daemon knows: the network is the same.
+    pub connection: Option<ConnectionId>,
     pub faults: Faults,
     pub joined: Instant,
     /// Whole pictures, in the order of their arrival.
@@ -109,6 +114,8 @@ pub struct Client {
     pub shown: Vec<Frame>,
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
+    /// How many of them left by TCP.
+    pub sent_by_tcp: usize,
     pub keyframe_requests: usize,
     /// Its checks went without an answer.
     pub lost_ice: bool,
@@ -230,6 +237,8 @@ impl Network {
 struct Sent {
     batch: Batch,
     is_blocked: bool,
+    /// Connections without room.
+    full: HashSet<ConnectionId>,
 }
 
 impl Outbox for Sent {
@@ -247,6 +256,13 @@ impl Outbox for Sent {
 
     fn is_blocked(&self) -> bool {
         self.is_blocked
+    }
+
+    fn has_room(&self, path: Path) -> bool {
+        match path.connection() {
+            Some(connection) => !self.full.contains(&connection),
+            None => !self.is_blocked,
+        }
     }
 }
 
@@ -341,11 +357,13 @@ impl Simulation {
             rtc,
             mid,
             address,
+            connection: None,
             faults,
             joined: self.now,
             frames: Vec::new(),
             shown: Vec::new(),
             sent: Vec::new(),
+            sent_by_tcp: 0,
             keyframe_requests: 0,
             lost_ice: false,
             free: self.now,
@@ -399,11 +417,7 @@ impl Simulation {
     }
 
     #[inline(never)]
-    fn receive(&mut self, remote: SocketAddr, data: &[u8]) {
-        let path = Path {
-            remote,
-            local: None,
-        };
+    fn receive(&mut self, path: Path, data: &[u8]) {
         self.audience.receive(self.now, path, data, &mut self.sent);
     }
 
@@ -438,7 +452,13 @@ impl Simulation {
             }
             let (address, to_server, data) = entry.remove();
             if to_server {
-                self.receive(address, &data);
+                let client = self.clients.iter().find(|c| c.address == address);
+                let connection = client.and_then(|client| client.connection);
+                let path = match connection {
+                    Some(connection) => Path::tcp(address, connection),
+                    None => Path::udp(address, None),
+                };
+                self.receive(path, &data);
                 continue;
             }
             let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
@@ -463,9 +483,10 @@ impl Simulation {
         let batch = &mut self.sent.batch;
         let datagrams = batch.waiting().iter().flat_map(|run| {
             let datagrams = batch.data(run).chunks(run.segment);
-            datagrams.map(|data| (run.path.remote, data))
+            datagrams.map(|data| (run.path, data))
         });
-        for (address, data) in datagrams {
+        for (path, data) in datagrams {
+            let address = path.remote;
             let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
                 continue;
             };
@@ -473,11 +494,29 @@ impl Simulation {
             if (128..=191).contains(&data[0]) && !is_rtcp {
                 client.numbers.check(data);
                 client.sent.push(self.now);
+                client.sent_by_tcp += usize::from(path.connection().is_some());
             }
             client.send(self.now, false, data, &mut self.network);
         }
         let count = batch.waiting().len();
         batch.advance(count);
+    }
+
+    /// A connection takes nothing more.
+    pub fn fill(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+    }
+
+    /// It takes everything again.
+    pub fn empty(&mut self, connection: ConnectionId) {
+        self.sent.full.remove(&connection);
+        self.audience.resume(self.now, connection, &mut self.sent);
+    }
+
+    /// It has ended.
+    pub fn hang_up(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+        self.audience.hung_up(connection);
     }
 
     /// A viewer asks for an ICE restart, and the answer never reaches it.

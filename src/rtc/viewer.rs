@@ -4,19 +4,18 @@ use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind};
 use super::feedback::{Feedback, Ingress};
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Peer;
 use super::wishes::Wishes;
 use crate::metrics;
 use crate::stream::{Channel, Demand};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Remote addresses that one viewer may have in its session; datagrams from further ones are dropped.
+/// Remote addresses and connections that one viewer may have in its session; datagrams from further ones are dropped.
 const MAX_PATHS: usize = 32;
 
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
@@ -45,7 +44,7 @@ pub struct Viewer {
     /// As long as there is a delivery.
     stats: Option<metrics::Viewer>,
     created: Instant,
-    /// Which of our addresses each of its addresses speaks to.
+    /// Which of our addresses each of its addresses speaks to, and its connections; the one heard last is the last.
     paths: Vec<Path>,
     /// Where all but connectivity checks go: the path that the viewer nominated last, or, before that, the one that
     /// the core selected. The core itself never leaves its first one.
@@ -108,7 +107,9 @@ impl Viewer {
         };
         self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
         self.ingress = Some(ingress);
-        self.stats = Some(viewers.add(self.channel.name(), self.id));
+        let stats = viewers.add(self.channel.name(), self.id);
+        stats.set_transport(path.transport());
+        self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
@@ -209,15 +210,16 @@ impl Viewer {
     /// Takes in a datagram. `false` if it came from one address too many, and was dropped: each costs the core memory
     /// for good.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
-        let Path { remote, local } = path;
-        if let Some(known) = self.paths.iter_mut().find(|known| known.remote == remote) {
-            known.local = local;
+        let mut known = self.paths.iter().rev();
+        if let Some(back) = known.position(|known| known.leads_as(&path)) {
+            let index = self.paths.len() - 1 - back;
+            self.paths[index..].rotate_left(1);
+            self.paths.pop();
         } else if self.paths.len() == MAX_PATHS {
             return false;
-        } else {
-            self.paths.push(path);
         }
-        self.peer.receive(now, remote, datagram);
+        self.paths.push(path);
+        self.peer.receive(now, path.remote, datagram);
         true
     }
 
@@ -264,8 +266,9 @@ impl Viewer {
     /// The viewer goes on in a new ICE session: its addresses in the last one are no longer its own.
     pub fn restarted(&mut self) {
         tracing::info!(parent: &self.span, "goes on after an ICE restart");
-        let selected = self.selected.map(|path| path.remote);
-        self.paths.retain(|path| Some(path.remote) == selected);
+        let selected = self.selected;
+        let is_selected = |path: &Path| selected.is_some_and(|selected| selected.leads_as(path));
+        self.paths.retain(is_selected);
     }
 
     fn select(&mut self, path: Path) {
@@ -273,14 +276,31 @@ impl Viewer {
         if let Some(delivery) = &mut self.delivery {
             delivery.path = path;
         }
+        if let Some(stats) = &self.stats {
+            stats.set_transport(path.transport());
+        }
     }
 
-    /// Queues what the peer has to say. Calls `each` with every destination.
-    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(SocketAddr)) {
+    /// Whether media may go to it.
+    pub fn has_room(&self, out: &impl Outbox) -> bool {
+        self.selected.is_some_and(|path| out.has_room(path))
+    }
+
+    /// Whether its media goes by that connection.
+    pub fn is_reached_by(&self, connection: ConnectionId) -> bool {
+        let selected = self.selected.and_then(|path| path.connection());
+        selected == Some(connection)
+    }
+
+    /// Queues what the peer has to say. Calls `each` with every path that the peer chose.
+    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(Path)) {
         while let Some((remote, datagram)) = self.peer.poll_transmit() {
-            let known = self.paths.iter().find(|path| path.remote == remote);
-            let local = None;
-            let mut path = known.copied().unwrap_or(Path { remote, local });
+            // The core knows nothing of connections. Where one has the address of a UDP path, an answer goes the way that
+            // the check came: it was heard last.
+            let mut known = self.paths.iter().rev();
+            let known = known.find(|path| path.remote == remote);
+            let proved = known.copied().unwrap_or(Path::udp(remote, None));
+            let mut path = proved;
             if kind(&datagram) != Some(Kind::Stun) {
                 path = *self.selected.get_or_insert(path);
             }
@@ -288,7 +308,7 @@ impl Viewer {
                 buffer.extend_from_slice(&datagram);
                 Ok::<_, std::convert::Infallible>(())
             });
-            each(remote);
+            each(proved);
         }
     }
 }

@@ -6,6 +6,9 @@ mod daemon;
 mod events;
 mod http;
 mod limits;
+#[path = "../viewing/link.rs"]
+#[expect(dead_code, reason = "these tests need one kind of it")]
+mod link;
 mod media;
 mod offer;
 mod patch;

@@ -1,7 +1,9 @@
-//! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
+//! Watching, over real HTTP, UDP and TCP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
 mod daemon;
+mod link;
 mod picture;
+mod tcp;
 mod viewer;
 
 use daemon::{pattern, request, start, until};
