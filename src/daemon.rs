@@ -6,6 +6,7 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
+use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -17,12 +18,12 @@ use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::{Stream, Streams};
+use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,7 @@ struct Kept {
     state: Option<Arc<State>>,
     access: Access,
     tls: Option<Tls>,
+    interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
@@ -112,7 +114,16 @@ impl Kept {
             metrics.auth(),
         )?;
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let interfaces = Interfaces::read();
+        let start = |tls: &config::Tls| {
+            Tls::start(
+                &tls.certificate,
+                state.as_deref(),
+                host_names(),
+                &interfaces,
+            )
+        };
+        let tls = tls.map(start);
         let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
@@ -121,6 +132,7 @@ impl Kept {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         })
     }
@@ -208,6 +220,11 @@ impl Daemon {
         self.config.auth.mode == AuthMode::Token
     }
 
+    /// The addresses of this machine.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.kept.interfaces.addresses()
+    }
+
     /// Where media is bound.
     pub const fn rtc_addr(&self) -> SocketAddr {
         self.socket.local_addr()
@@ -230,13 +247,15 @@ impl Daemon {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         } = self.kept;
         let streams = start_streams(&self.config, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             tcp_media,
-            self.config.rtc.external_addresses,
+            self.config.rtc,
+            interfaces.clone(),
             self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
@@ -252,6 +271,7 @@ impl Daemon {
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
             whep: self.config.whep,
+            jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
             media: MediaDoor::new(&self.config.limits),
             has_media,
@@ -276,12 +296,22 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             () = report_status(&streams, &plane) => Ok(()),
+            () = interfaces.follow() => Ok(()),
+            () = plane.clone().follow_network() => Ok(()),
         };
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
         shutdown.cancel();
         outcome.and(drain(http, plane, streams).await)
     }
+}
+
+/// How JPEG images are made, if they are.
+fn making(mjpeg: config::Mjpeg) -> Option<Making> {
+    (mjpeg.fps > 0).then(|| Making {
+        interval: Duration::from_secs(1) / mjpeg.fps,
+        quality: mjpeg.quality as u8,
+    })
 }
 
 /// Where the system has no IPv6, its wildcard address means all of IPv4.

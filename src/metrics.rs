@@ -5,7 +5,7 @@
 mod viewers;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
@@ -44,6 +44,7 @@ fn seconds() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     captured: Family<StreamLabel, Counter>,
+    lost: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
@@ -51,7 +52,9 @@ pub struct Metrics {
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
     encode: Family<StreamLabel, Histogram>,
+    jpeg: Family<StreamLabel, Histogram>,
     viewers: Family<StreamLabel, Gauge>,
+    mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
@@ -65,7 +68,9 @@ pub struct Stream {
     name: String,
     /// Frames that the source delivered.
     pub captured: Counter,
-    /// Frames overwritten by a newer one before they could be encoded.
+    /// Frames that the source lost before they were delivered.
+    pub lost: Counter,
+    /// Frames left out for a newer one before they could be encoded.
     pub dropped: Counter,
     /// Frames that could not be used.
     pub bad: Counter,
@@ -79,8 +84,12 @@ pub struct Stream {
     pub convert: Histogram,
     /// Seconds to encode a frame.
     pub encode: Histogram,
+    /// Seconds to compress a picture to JPEG.
+    pub jpeg: Histogram,
     /// Who watches now.
     pub viewers: Gauge,
+    /// Those of them who watch JPEG images over HTTP.
+    pub mjpeg_viewers: Gauge,
     /// 1 while pictures flow.
     pub live: Gauge,
     failures: Family<FailureLabel, Counter>,
@@ -118,6 +127,8 @@ pub struct Rtc {
     pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
+    /// Panics of the WebRTC core, each the end of one session or the refusal of one offer.
+    pub panics: Counter,
     /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
     pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
@@ -178,10 +189,15 @@ impl Metrics {
         registry.register("build", "The running version", Info::new(version));
         Self {
             captured: family(&mut registry, "frames_captured", "Frames from the source"),
+            lost: family(
+                &mut registry,
+                "frames_lost",
+                "Frames that the source lost before they were delivered, by its own count",
+            ),
             dropped: family(
                 &mut registry,
                 "frames_dropped",
-                "Frames overwritten by a newer one before they could be encoded",
+                "Frames left out for a newer one before they could be encoded",
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
@@ -189,7 +205,13 @@ impl Metrics {
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
+            jpeg: histogram(&mut registry, "jpeg", "Time to compress a frame to JPEG"),
             viewers: family(&mut registry, "viewers", "Connected viewers"),
+            mjpeg_viewers: family(
+                &mut registry,
+                "mjpeg_viewers",
+                "Those of the viewers who watch JPEG images over HTTP",
+            ),
             live: family(&mut registry, "stream_live", "1 while pictures flow"),
             failures: family(
                 &mut registry,
@@ -223,6 +245,7 @@ impl Metrics {
         Stream {
             name: name.to_owned(),
             captured: self.captured.get_or_create_owned(&label),
+            lost: self.lost.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),
@@ -230,7 +253,9 @@ impl Metrics {
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),
             encode: self.encode.get_or_create_owned(&label),
+            jpeg: self.jpeg.get_or_create_owned(&label),
             viewers: self.viewers.get_or_create_owned(&label),
+            mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
             failures: self.failures.clone(),
         }
@@ -333,6 +358,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "datagrams_unmatched",
             "Datagrams that belong to no session",
+        ),
+        panics: family(
+            registry,
+            "core_panics",
+            "Panics of the WebRTC core, each the end of one session or the refusal of one offer",
         ),
         pictures_skipped: family(
             registry,

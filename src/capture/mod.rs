@@ -39,11 +39,12 @@ pub trait Source {
     /// What was agreed when the source was opened.
     fn granted(&self) -> &Granted;
 
-    /// Waits for the next frame.
+    /// Waits for the next frame for up to a second, and lends it. `None` if there is none yet: whether that is too long, the
+    /// caller knows.
     ///
     /// # Errors
     /// [`ErrorKind::BadFrame`] costs this one frame; after any other kind the source is to be dropped and opened again.
-    fn next_frame(&mut self) -> Result<RawFrame, CaptureError>;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError>;
 }
 
 /// Knows how to open a source, again and again: what a stream is configured with.
@@ -105,7 +106,7 @@ impl ErrorKind {
                 "ask for a smaller size, a lower rate or `format = \"mjpeg\"`, or use another USB port"
             }
             Self::Lost => "check the cable; the camera is opened again when it is back",
-            Self::BadFrame => "check the cable if it happens often",
+            Self::BadFrame => "check the cable, or try another `format`",
             Self::Unsupported => {
                 "choose a format, size and rate that `fanlight cameras` lists for the device"
             }

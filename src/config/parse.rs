@@ -4,7 +4,7 @@ use super::problem::Problems;
 use super::section::{AUTH, HTTP, LIMITS, RTC, STATE, STREAM, Section, TLS, WHEP};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Source, Stream};
-use super::{access, address, limits, whep};
+use super::{access, address, limits, network, whep};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -36,6 +36,16 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"https://example.org\"]",
             address::origin,
         );
+        let mjpeg = &mut config.http.mjpeg;
+        for (key, number, range) in [
+            ("mjpeg_fps", &mut mjpeg.fps, 0..=30),
+            ("mjpeg_quality", &mut mjpeg.quality, 10..=95),
+        ] {
+            let read = http.read(&mut problems, key, |value| {
+                value::whole(value, range.clone())
+            });
+            *number = read.unwrap_or(*number);
+        }
     }
     if let Some(tls) = root.table(&mut problems, TLS) {
         config.tls = access::tls(&mut problems, &tls);
@@ -46,18 +56,7 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     }
     config.rtc.listen = config.http.listen;
     if let Some(rtc) = root.table(&mut problems, RTC) {
-        config.rtc.listen = rtc
-            .read(&mut problems, "listen", address::listen)
-            .unwrap_or(config.rtc.listen);
-        config.rtc.tcp_listen = rtc
-            .read(&mut problems, "tcp_listen", address::tcp_listen)
-            .unwrap_or_default();
-        config.rtc.external_addresses = rtc.list(
-            &mut problems,
-            "external_addresses",
-            "[\"203.0.113.7\"]",
-            address::external_address,
-        );
+        config.rtc = network::read(&mut problems, &rtc, config.rtc.listen);
     }
     if let Some(section) = root.table(&mut problems, WHEP) {
         config.whep = whep::read(&mut problems, &section);
@@ -130,6 +129,8 @@ fn stream(
     let size = section.read(problems, "size", value::size);
     let fps = section.read(problems, "fps", value::fps);
     let format = section.read(problems, "format", value::format);
+    let rotate = section.read(problems, "rotate", value::rotate);
+    let flip = section.read(problems, "flip", value::flip);
     let bitrate = section.read(problems, "bitrate", value::bitrate);
     let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
     let delay = section.read(problems, "playout_delay", value::playout_delay);
@@ -141,6 +142,8 @@ fn stream(
         size: size.unwrap_or(default.size),
         fps: fps.unwrap_or(default.fps),
         format: format.unwrap_or(default.format),
+        rotate: rotate.unwrap_or(default.rotate),
+        flip: flip.unwrap_or(default.flip),
         bitrate: bitrate.unwrap_or(default.bitrate),
         keyframe_interval: interval.unwrap_or(default.keyframe_interval),
         playout_delay: delay.unwrap_or(default.playout_delay),

@@ -5,21 +5,29 @@ use proptest::prelude::*;
 
 /// Writes a configuration as a user would, with the choice of notation made by `terse`.
 fn written(config: &Config, terse: bool) -> String {
-    let addresses = &config.rtc.external_addresses;
+    let rtc = &config.rtc;
+    let external: Vec<_> = rtc
+        .external_addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
+        config.http.mjpeg.fps,
+        config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
-        config.rtc.listen,
-        match config.rtc.tcp_listen {
+        rtc.listen,
+        match rtc.tcp_listen {
             TcpListen::Http => "http".to_owned(),
             TcpListen::At(address) => address.to_string(),
             TcpListen::Off => "off".to_owned(),
         },
-        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        rtc.interfaces,
+        rtc.exclude_interfaces,
         config
             .state
             .directory
@@ -55,6 +63,11 @@ fn written(config: &Config, terse: bool) -> String {
         text += &format!(
             "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
             stream.name, stream.size, stream.fps,
+        );
+        text += &format!(
+            "rotate = {}\nflip = \"{}\"\n",
+            stream.rotate.degrees(),
+            stream.flip.name()
         );
         text += &if terse {
             format!(
@@ -161,6 +174,10 @@ prop_compose! {
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
+        (rotate, flip) in (
+            proptest::sample::select(&Rotation::ALL[..]),
+            proptest::sample::select(&Flip::ALL[..]),
+        ),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
@@ -173,6 +190,8 @@ prop_compose! {
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
+            rotate,
+            flip,
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {
@@ -259,13 +278,30 @@ fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
 }
 
+fn any_external() -> impl Strategy<Value = ExternalAddress> {
+    let server = ("[a-z0-9.-]{1,20}", 1..=u16::MAX);
+    let is_usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    prop_oneof![
+        any::<IpAddr>()
+            .prop_filter("unreachable", is_usable)
+            .prop_map(ExternalAddress::Ip),
+        server.prop_map(|(host, port)| ExternalAddress::Stun(StunServer { host, port })),
+    ]
+}
+
 prop_compose! {
     fn any_rtc()(
         listen: SocketAddr,
         tcp in proptest::option::of(proptest::option::of(any::<SocketAddr>())),
-        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
+        external in proptest::collection::hash_map(any::<u8>(), any_external(), 0..3),
+        only in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+        not in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
     ) -> Rtc {
-        let external = external.into_iter();
+        let names = |set: std::collections::HashSet<String>| {
+            set.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let mut external_addresses: Vec<_> = external.into_values().collect();
+        external_addresses.dedup();
         Rtc {
             listen: plain(listen),
             tcp_listen: match tcp {
@@ -273,7 +309,9 @@ prop_compose! {
                 Some(None) => TcpListen::Off,
                 Some(Some(address)) => TcpListen::At(plain(address)),
             },
-            external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
+            external_addresses,
+            interfaces: names(only),
+            exclude_interfaces: names(not),
         }
     }
 }
@@ -285,6 +323,7 @@ prop_compose! {
         whep in any_whep(),
         limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
         rtc in any_rtc(),
@@ -303,6 +342,7 @@ prop_compose! {
                 listen: plain(http),
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
+                mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },
             },
             tls,
             auth,

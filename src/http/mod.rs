@@ -6,10 +6,14 @@ mod assets;
 mod body;
 mod clients;
 mod cors;
+mod doctor;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gate;
 mod lease;
 mod links;
+mod mjpeg;
 mod opening;
 mod pace;
 mod plain;
@@ -30,7 +34,7 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
-use crate::stream::Streams;
+use crate::stream::{Making, Streams};
 use crate::tls::Tls;
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -63,6 +67,10 @@ const BACKLOG: i32 = 1024;
 /// A client that acknowledges nothing for so long is gone, whatever it is still owed.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes that may wait for the network, in the kernel and again in the connection's own buffer, before more of a reply is
+/// asked for: of a live picture they would be late.
+const MOST_UNSENT: u32 = 64 << 10;
+
 /// What requests are served from.
 pub struct Context {
     /// Everything that can be watched.
@@ -73,7 +81,7 @@ pub struct Context {
     pub access: Access,
     /// HTTPS, if it is that.
     pub tls: Option<Tls>,
-    /// Sessions of those who may for a time only.
+    /// Sessions of those whose permission may end.
     pub leases: Leases,
     /// The TCP port of the listener.
     pub port: u16,
@@ -83,6 +91,8 @@ pub struct Context {
     pub cors: Cors,
     /// How the offer exchange behaves.
     pub whep: config::Whep,
+    /// How JPEG images are made; `None` if they are not.
+    pub jpegs: Option<Making>,
     /// How much is taken on.
     pub limits: config::Limits,
     /// Those who are connected, by address.
@@ -219,7 +229,9 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let socket = SockRef::from(&stream);
+    let _ = socket.set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
     let pace = Pace::new(&context.limits, now);
     let (context, watcher) = (context.clone(), graceful.watcher());
     tokio::spawn(async move {
@@ -327,6 +339,7 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
         .timer(TokioTimer::new())
         // `Pace` sees to it.
         .header_read_timeout(None)
+        .max_buf_size(MOST_UNSENT as usize)
         .serve_connection(io, service);
     Ok(watcher.watch(connection).await?)
 }
@@ -334,6 +347,9 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
+    if !route::is_url(request.uri()) {
+        return gate::harden(respond::Error::not_a_url().into());
+    }
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         let detail = format!("there is nothing at {path}");
@@ -414,10 +430,13 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,
+        Resource::Mjpeg(stream) => mjpeg::images(context, *stream, &request, from, grant),
+        Resource::Jpeg(stream) => mjpeg::image(context, *stream, &request, from).await,
         Resource::Session { stream, id } if is_read(request.method()) => {
             session::get(context, stream, id)
         }

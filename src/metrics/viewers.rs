@@ -25,22 +25,31 @@ struct Label {
     viewer: u64,
 }
 
-/// What media travels over.
+/// What carries a way to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// As it should.
+    /// Datagrams of their own.
     Udp,
-    /// Where UDP is blocked.
+    /// Datagrams in a TCP connection (RFC 4571).
     Tcp,
 }
 
 impl Transport {
-    /// In the API and the metrics.
+    /// As candidates (RFC 8839, 5.1), the API and the metrics have it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
         }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
     }
 }
 
@@ -227,6 +236,11 @@ pub struct Viewer {
 }
 
 impl Viewer {
+    /// The figures, which outlive the registration.
+    pub fn stats(&self) -> Arc<ViewerStats> {
+        self.stats.clone()
+    }
+
     /// Notes an estimate in bits per second, for the viewer and for the histogram: once a second, so that the
     /// histogram counts viewers' seconds.
     pub fn set_estimate(&self, bits_per_second: u64) {

@@ -11,15 +11,21 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+mod contain;
 mod delivery;
 mod demux;
+mod diagnosis;
 mod early;
 mod egress;
 mod estimate;
 mod extensions;
+mod external;
+mod facts;
 mod feed;
 mod feedback;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
 mod network;
@@ -27,37 +33,44 @@ mod offer;
 mod outbox;
 mod packetize;
 mod peer;
+mod probes;
+mod reach;
 mod reactor;
 mod restart;
 mod sessions;
 mod silence;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests use all of it"))]
 mod simulation;
 mod srtcp;
 mod srtp;
+mod stun;
 mod tcp;
 mod timers;
 mod udp;
 mod viewer;
 mod wishes;
 
-use crate::addresses::interfaces;
-use crate::config::Limits;
+use crate::addresses::Interfaces;
+use crate::config::{self, Limits};
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::Stream;
-use answer::Addresses;
+use crate::stream::{Stream, Terms};
+use contain::contained;
 pub use demux::is_check;
+pub use diagnosis::{Diagnosis, diagnose};
+pub use facts::{Checks, Endpoint, Facts, Transport};
 pub use fragment::Fragment;
 use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
+use reach::Reach;
 use reactor::{Command, Reactor};
-pub use sessions::Limit;
 use sessions::{Entry, Sessions};
+pub use sessions::{Limit, Seat};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,9 +148,7 @@ pub struct Plane {
     commands: SyncSender<Command>,
     waker: Arc<mio::Waker>,
     identity: Identity,
-    bound: SocketAddr,
-    tcp: Option<SocketAddr>,
-    external: Vec<IpAddr>,
+    reach: Reach,
     sessions: Sessions,
     next_viewer: AtomicU64,
     metrics: metrics::Rtc,
@@ -154,7 +165,8 @@ impl Plane {
     pub fn start(
         socket: UdpSocket,
         tcp: Option<SocketAddr>,
-        external: Vec<IpAddr>,
+        config: config::Rtc,
+        interfaces: Interfaces,
         limits: Limits,
         metrics: metrics::Rtc,
         state: Option<&State>,
@@ -178,9 +190,7 @@ impl Plane {
             commands,
             waker,
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
-            bound,
-            tcp,
-            external,
+            reach: Reach::new(bound, tcp, config, interfaces),
             sessions,
             next_viewer: AtomicU64::new(1),
             metrics,
@@ -191,7 +201,7 @@ impl Plane {
 
     /// The media socket's address.
     pub const fn local_addr(&self) -> SocketAddr {
-        self.bound
+        self.reach.bound()
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
@@ -209,15 +219,15 @@ impl Plane {
         let now = Instant::now();
         // A refusal costs no work.
         self.sessions.lock().admits(stream.name(), client)?;
-        let offer = Offer::parse(offer)?;
-        // The source opens while the viewer does its handshakes.
-        let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
-        let addresses = self.addresses(reached);
+        let agree = || agree(now, &self.identity, &credentials, sources, terms, offer);
+        let agreed = contained(&self.metrics.panics, agree);
+        let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
+        // The source opens while the viewer does its handshakes.
+        let demand = stream.demand();
+        let addresses = self.reach.addresses(reached);
         let answer = answer::answer(
             &offer,
             &answer::Local {
@@ -242,8 +252,11 @@ impl Plane {
             stream.channel().clone(),
             Some(demand),
         );
+        let record = viewer.record().clone();
+        record.offered(&answer);
         let tag = sessions::tag();
         let entry = Entry {
+            record,
             viewer: id,
             stream: stream.clone(),
             client,
@@ -254,7 +267,7 @@ impl Plane {
         // Known before the media thread may end it.
         self.sessions.lock().insert(session.clone(), entry)?;
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
-            self.sessions.lock().remove(&session);
+            self.sessions.lock().end(&session, now, "overloaded");
             return Err(error);
         }
         self.metrics.sessions.inc();
@@ -265,33 +278,18 @@ impl Plane {
         })
     }
 
-    /// Where a viewer can reach the media socket and the listener.
-    fn addresses(&self, reached: Option<IpAddr>) -> Addresses {
-        let reached = reached.map(|ip| ip.to_canonical());
-        let interfaces = interfaces();
-        let of = |bound| {
-            candidates::addresses(&candidates::Situation {
-                bound,
-                reached,
-                external: &self.external,
-                interfaces: &interfaces,
-            })
-        };
-        // A listener behind a proxy of this machine is nowhere to be reached from another one.
-        let is_within_reach = |tcp: &SocketAddr| {
-            let ip = tcp.ip().to_canonical();
-            !ip.is_loopback() || reached == Some(ip)
-        };
-        Addresses {
-            udp: of(self.bound),
-            tcp: self.tcp.filter(is_within_reach).map_or_else(Vec::new, of),
-        }
-    }
-
     /// Takes over a TCP connection that begins with a check of a viewer's. One that is nobody's is closed.
     pub fn connect(&self, arrival: Arrival) {
         // Dropping it closes it: an overloaded media thread takes no more.
         let _ = self.send(Command::Connect(Box::new(arrival)));
+    }
+
+    /// Keeps what is offered to viewers as the network is. Never completes.
+    pub async fn follow_network(self: Arc<Self>) {
+        let plane = self.clone();
+        // A request that can't be handed over counts as lost.
+        let send = move |probe| drop(plane.send(Command::Probe(probe)));
+        self.reach.follow(send).await;
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
@@ -335,7 +333,7 @@ impl Plane {
         entry.tag = sessions::tag();
         let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
         drop(sessions);
-        let fragment = frame.answer(&local, &self.addresses(reached));
+        let fragment = frame.answer(&local, &self.reach.addresses(reached));
         Ok(Some(Restarted { tag, fragment }))
     }
 
@@ -346,16 +344,35 @@ impl Plane {
             return false;
         };
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
-        sessions.remove(session);
+        sessions.end(session, Instant::now(), "deleted");
         drop(sessions);
         // An overloaded media thread ends it when the viewer stops checking the connection.
         let _ = self.send(Command::End(viewer));
         true
     }
 
+    /// A place among the viewers of a stream for one who watches without a session; `client` as for [`answer`](Self::answer).
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn seat(&self, stream: &str, client: Option<IpAddr>) -> Result<Seat, Limit> {
+        self.sessions.seat(stream, client)
+    }
+
     /// Whether there is a session of that id that shows that stream.
     pub fn has(&self, stream: &str, session: &str) -> bool {
         self.sessions.lock().get_mut(stream, session).is_some()
+    }
+
+    /// The stream and the facts of a session that there is, or that failed a short time ago.
+    pub fn facts(&self, session: &str, now: Instant) -> Option<(String, Facts)> {
+        self.sessions.lock().facts(session, now)
+    }
+
+    /// The stream that such a session shows or showed.
+    pub fn stream_of(&self, session: &str) -> Option<String> {
+        self.facts(session, Instant::now())
+            .map(|(stream, _)| stream)
     }
 
     /// How many sessions there are, connected or not.
@@ -394,4 +411,19 @@ impl Plane {
         let _ = self.waker.wake();
         Ok(())
     }
+}
+
+/// Reads an offer, and makes the peer that answers it.
+fn agree(
+    now: Instant,
+    identity: &Identity,
+    credentials: &Credentials,
+    sources: Sources,
+    terms: Terms,
+    offer: &str,
+) -> Result<(Offer, Peer), OfferError> {
+    let offer = Offer::parse(offer)?;
+    let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
+        .map_err(|error| OfferError::Malformed(error.to_string()))?;
+    Ok((offer, peer))
 }

@@ -6,6 +6,7 @@ use super::demux::ViewerId;
 use super::identity::Credentials;
 use super::network::Network;
 use super::outbox::{Outbox, Path};
+use super::probes::{Probe, Probes};
 use super::sessions::Sessions;
 use super::tcp::{Arrival, Connections};
 use super::udp::UdpSocket;
@@ -39,6 +40,8 @@ pub enum Command {
         /// The viewer's user name fragment. Its password signs what a lite agent does not send.
         remote_ufrag: String,
     },
+    /// Ask a STUN server.
+    Probe(Probe),
     /// End one.
     End(ViewerId),
     /// End all, and the thread.
@@ -52,6 +55,7 @@ pub struct Reactor {
     network: Network,
     inbox: Receiver<Command>,
     audience: Audience,
+    probes: Probes,
     metrics: metrics::Rtc,
     /// Datagrams of the batch at hand, copied out of the socket's buffers: the socket is needed to answer them.
     batch: Vec<(Path, Vec<u8>)>,
@@ -90,6 +94,7 @@ impl Reactor {
                 metrics.clone(),
                 wake,
             ),
+            probes: Probes::default(),
             poll,
             waker,
             network: Network { udp: socket, tcp },
@@ -164,6 +169,7 @@ impl Reactor {
                     local,
                     remote_ufrag,
                 } => self.audience.restart(viewer, local, remote_ufrag),
+                Command::Probe(probe) => self.probes.send(probe, &mut self.network),
                 Command::End(id) => self.audience.end(now, id, "deleted", &mut self.network),
                 Command::Stop => {
                     self.audience.end_all(now, "shutdown", &mut self.network);
@@ -196,6 +202,9 @@ impl Reactor {
             }
             let now = Instant::now();
             for (path, datagram) in &self.batch[..count] {
+                if self.probes.receive(path.remote, datagram) {
+                    continue;
+                }
                 self.audience
                     .receive(now, *path, datagram, &mut self.network);
             }

@@ -2,7 +2,8 @@
 
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
-use super::demux::{Kind, ViewerId, is_nomination, kind};
+use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
+use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
 use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Peer;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Remote addresses and connections that one viewer may have in its session; datagrams from further ones are dropped.
+/// Remote addresses and connections that one viewer may have in its session: the oldest that it does not use is forgotten.
+/// While it connects, each costs the core memory, and datagrams from further ones are dropped.
 const MAX_PATHS: usize = 32;
 
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
@@ -52,6 +54,7 @@ pub struct Viewer {
     /// When it last sent something that was answered, or that the session's keys opened.
     heard: Instant,
     wishes: Wishes,
+    record: Record,
 }
 
 impl Viewer {
@@ -82,7 +85,13 @@ impl Viewer {
             selected: None,
             heard: now,
             wishes: Wishes::default(),
+            record: Record::new(now),
         }
+    }
+
+    /// What is noted of it.
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
     /// What it watches.
@@ -109,6 +118,7 @@ impl Viewer {
         self.ingress = Some(ingress);
         let stats = viewers.add(self.channel.name(), self.id);
         stats.set_transport(path.transport());
+        self.record.connected(stats.stats());
         self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
@@ -207,19 +217,24 @@ impl Viewer {
         repeated
     }
 
-    /// Takes in a datagram. `false` if it came from one address too many, and was dropped: each costs the core memory
-    /// for good.
+    /// Takes in a datagram. `false` if it is not the viewer's, or came from one address too many, and was dropped.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
-        let mut known = self.paths.iter().rev();
-        if let Some(back) = known.position(|known| known.leads_as(&path)) {
-            let index = self.paths.len() - 1 - back;
-            self.paths[index..].rotate_left(1);
-            self.paths.pop();
-        } else if self.paths.len() == MAX_PATHS {
+        match kind(datagram) {
+            Some(Kind::Stun) if request_ufrag(datagram).is_some() => self.record.check(&path),
+            Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
+            _ => {}
+        }
+        let known = self.paths.iter().position(|known| known.leads_as(&path));
+        let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
+        if is_full && !self.is_connected() || !self.peer.receive(now, path.remote, datagram) {
             return false;
         }
+        let is_used = |path: &Path| self.selected.is_some_and(|used| used.leads_as(path));
+        let oldest = || self.paths.iter().position(|path| !is_used(path));
+        if let Some(place) = known.or_else(|| is_full.then(oldest)?) {
+            self.paths.remove(place);
+        }
         self.paths.push(path);
-        self.peer.receive(now, path.remote, datagram);
         true
     }
 
@@ -258,6 +273,9 @@ impl Viewer {
     /// The viewer proved `datagram`, which came by `path`, to be its own.
     pub fn proved(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.heard(now);
+        if kind(datagram) == Some(Kind::Stun) {
+            self.record.proved(&path, datagram);
+        }
         if is_nomination(datagram) {
             self.select(path);
         }
@@ -302,6 +320,9 @@ impl Viewer {
             let proved = known.copied().unwrap_or(Path::udp(remote, None));
             let mut path = proved;
             if kind(&datagram) != Some(Kind::Stun) {
+                if !self.is_connected() {
+                    self.record.handshake(0, 1);
+                }
                 path = *self.selected.get_or_insert(path);
             }
             out.push(path, datagram.len(), |buffer| {

@@ -1,5 +1,6 @@
 //! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
 
+use super::jpegs::Jpegs;
 use crate::config::PlayoutDelay;
 use crate::hub::{Hub, Notify, Subscription};
 use crate::media::AccessUnit;
@@ -23,6 +24,7 @@ pub struct Channel {
     keyframe_requested: AtomicBool,
     metrics: metrics::Stream,
     terms: Terms,
+    jpegs: Jpegs,
 }
 
 impl Channel {
@@ -34,6 +36,7 @@ impl Channel {
             keyframe_requested: AtomicBool::new(false),
             metrics,
             terms,
+            jpegs: Jpegs::default(),
         }
     }
 
@@ -50,6 +53,11 @@ impl Channel {
     /// The part of the metrics that counts this stream.
     pub const fn metrics(&self) -> &metrics::Stream {
         &self.metrics
+    }
+
+    /// Its pictures as JPEG images.
+    pub const fn jpegs(&self) -> &Jpegs {
+        &self.jpegs
     }
 
     /// Hands an access unit to all who watch.

@@ -6,6 +6,7 @@
 
 mod capture;
 mod channel;
+mod jpegs;
 mod policy;
 mod run;
 
@@ -16,6 +17,7 @@ use crate::media::ProfileLevelId;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
+pub use jpegs::{Jpeg, Making, Watcher};
 pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -106,7 +108,7 @@ impl Stream {
         metrics: metrics::Stream,
     ) -> std::io::Result<Arc<Self>> {
         let settings = Settings {
-            size: config.size.even(),
+            size: config.orientation().size(config.size.even()),
             rate: config.fps,
             bitrate: config.bitrate,
         };

@@ -1,14 +1,12 @@
-//! The encode thread of a stream: waits for demand, captures, converts, encodes, publishes; after a failure it
+//! The encode thread of a stream: waits for demand, captures, encodes, publishes; after a failure it
 //! backs off and begins again.
 
 use super::capture::{Capture, Captured};
 use super::policy::{Backoff, Keyframes};
 use super::{Failure, State, Stream, lock};
 use crate::capture::{CaptureError, Opener};
-use crate::convert::Converter;
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::latest::Taken;
-use crate::media::I420;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,8 +18,6 @@ const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the thread looks for the end of demand while no frame comes.
 const TICK: Duration = Duration::from_millis(250);
-/// Frames in a row that could not be converted, after which the source is opened anew.
-const MAX_BAD_FRAMES: u32 = 60;
 
 /// Starts the thread.
 pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<JoinHandle<()>> {
@@ -43,8 +39,6 @@ enum Fault {
     Stalled(&'static str, Duration),
     #[error(transparent)]
     Encoder(#[from] EncodeError),
-    #[error("no usable frame in {MAX_BAD_FRAMES}: {0}")]
-    Unusable(crate::convert::ConvertError),
     #[error("a thread of the stream panicked, which is a bug in fanlight or in a library")]
     Panicked,
     #[error("no thread for the capture: {0}")]
@@ -60,7 +54,6 @@ impl Fault {
                 "unplug the camera and plug it in again; another USB port or a lower rate may help",
             ),
             Self::Encoder(_) => ("encoder", "try another `size`"),
-            Self::Unusable(_) => ("bad_frame", "try another `format`"),
             Self::Panicked => ("panic", "report it, with the log"),
             Self::Thread(_) => ("system", "raise the limit on tasks (TasksMax, ulimit -u)"),
         }
@@ -103,10 +96,7 @@ fn fail(stream: &Stream, fault: &Fault, wait: Duration) {
 struct Session<'a> {
     stream: &'a Stream,
     keyframes: Keyframes,
-    converter: Converter,
-    picture: I420,
     encoder: Option<Encoder>,
-    bad_in_a_row: u32,
 }
 
 impl<'a> Session<'a> {
@@ -114,10 +104,7 @@ impl<'a> Session<'a> {
         Self {
             stream,
             keyframes: Keyframes::new(stream.config.keyframe_interval),
-            converter: Converter::new(),
-            picture: I420::new(crate::media::Size::new(0, 0)),
             encoder: None,
-            bad_in_a_row: 0,
         }
     }
 
@@ -133,26 +120,28 @@ impl<'a> Session<'a> {
         let capture = Capture::start(
             stream.name(),
             opener.clone(),
+            stream.config.orientation(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;
         let started = Instant::now();
         loop {
-            let taken = capture.frames().take(TICK);
+            let taken = capture.pictures().take(TICK);
             let now = Instant::now();
             stream
                 .channel
                 .metrics()
                 .dropped
-                .inc_by(capture.frames().take_overwritten());
+                .inc_by(capture.pictures().take_overwritten());
             match taken {
                 Taken::Value(captured) => {
                     if last_frame.is_none() {
                         self.is_live(&captured);
                         backoff.reset();
                     }
-                    last_frame = Some((now, captured.0.rate.interval()));
-                    self.frame(&captured)?;
+                    last_frame = Some((now, captured.granted.rate.interval()));
+                    self.encode(&captured)?;
+                    capture.give_back(captured.picture);
                 }
                 Taken::Ended(Err(error)) => return Err(error.into()),
                 // It ends by itself only after its reader, which is here.
@@ -171,33 +160,25 @@ impl<'a> Session<'a> {
         !control.stopping && !self.stream.is_unwanted(&control, now)
     }
 
-    fn is_live(&self, (granted, _): &Captured) {
+    fn is_live(&self, captured: &Captured) {
         self.stream.set_status(|status| {
             status.state = State::Live;
-            status.granted = Some((**granted).clone());
+            status.granted = Some((*captured.granted).clone());
             status.failure = None;
         });
     }
 
-    /// Converts, encodes and publishes one frame.
-    fn frame(&mut self, (granted, frame): &Captured) -> Result<(), Fault> {
+    /// Encodes and publishes one picture.
+    fn encode(&mut self, captured: &Captured) -> Result<(), Fault> {
+        let Captured {
+            granted,
+            captured_at,
+            picture,
+        } = captured;
         let metrics = self.stream.channel.metrics();
         let begin = Instant::now();
-        if let Err(error) = self.converter.convert(frame, &mut self.picture) {
-            metrics.bad.inc();
-            self.bad_in_a_row += 1;
-            tracing::debug!(%error, "frame skipped");
-            if self.bad_in_a_row >= MAX_BAD_FRAMES {
-                return Err(Fault::Unusable(error));
-            }
-            return Ok(());
-        }
-        self.bad_in_a_row = 0;
-        let converted = Instant::now();
-        metrics.convert.observe((converted - begin).as_secs_f64());
-
         let settings = Settings {
-            size: self.picture.size(),
+            size: picture.size(),
             rate: granted.rate,
             bitrate: self.stream.config.bitrate,
         };
@@ -212,22 +193,24 @@ impl<'a> Session<'a> {
         if self.stream.channel.take_keyframe_request() {
             self.keyframes.request();
         }
-        let is_due = self.keyframes.is_due(converted);
-        let Some(unit) = encoder.encode(&self.picture, frame.captured_at, is_due)? else {
+        let is_due = self.keyframes.is_due(begin);
+        let Some(unit) = encoder.encode(picture, *captured_at, is_due)? else {
             return Ok(());
         };
         metrics
             .encode
-            .observe((unit.encoded_at - converted).as_secs_f64());
+            .observe((unit.encoded_at - begin).as_secs_f64());
         metrics.encoded.inc();
         metrics.bytes.inc_by(unit.data.len() as u64);
         if unit.keyframe {
             metrics.keyframes.inc();
-            self.keyframes.made(converted);
+            self.keyframes.made(begin);
             // Who asked while it was made is served by it.
             self.stream.channel.take_keyframe_request();
         }
         self.stream.channel.publish(Arc::new(unit));
+        let jpegs = self.stream.channel.jpegs();
+        jpegs.offer(picture, *captured_at, metrics);
         Ok(())
     }
 }

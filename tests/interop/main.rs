@@ -3,13 +3,12 @@
 mod answers;
 #[path = "../viewing/daemon.rs"]
 mod daemon;
+mod doctor;
 mod events;
 mod http;
 mod limits;
-#[path = "../viewing/link.rs"]
-#[expect(dead_code, reason = "these tests need one kind of it")]
-mod link;
 mod media;
+mod mjpeg;
 mod offer;
 mod patch;
 #[path = "../viewing/picture.rs"]

@@ -2,7 +2,7 @@
 
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::Candidate;
 use str0m::net::{Protocol, TcpType, Transmit};
@@ -16,7 +16,7 @@ pub enum Link {
 impl Link {
     /// A new socket for a daemon there.
     pub fn udp(to: SocketAddr) -> Self {
-        Self::Udp(UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap())
+        Self::Udp(socket_towards(to))
     }
 
     /// A new connection to a daemon's listener.
@@ -65,9 +65,8 @@ impl Link {
         }
         match self {
             Self::Udp(socket) => {
-                socket
-                    .send_to(&transmit.contents, transmit.destination)
-                    .unwrap();
+                // Not every address that is offered can be reached.
+                let _ = socket.send_to(&transmit.contents, transmit.destination);
             }
             Self::Tcp(stream, _) => {
                 let length = (transmit.contents.len() as u16).to_be_bytes();
@@ -128,4 +127,15 @@ impl Link {
             }
         }
     }
+}
+
+/// A socket at the address of this machine that leads there.
+fn socket_towards(to: SocketAddr) -> UdpSocket {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let route = UdpSocket::bind((any, 0)).unwrap();
+    route.connect(to).unwrap();
+    UdpSocket::bind((route.local_addr().unwrap().ip(), 0)).unwrap()
 }

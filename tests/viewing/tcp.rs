@@ -1,7 +1,7 @@
 //! Watching over TCP (RFC 6544), as where UDP is blocked.
 
 use crate::daemon::{Running, get, pattern, request, start, start_with, until};
-use crate::link::Link;
+use crate::viewer::link::Link;
 use crate::viewer::{Begun, Habits, Viewer};
 use crate::{assert_in_order, watching};
 use fanlight::config::{Certificate, Config, Source, Stream, TcpListen, Tls};

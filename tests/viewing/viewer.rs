@@ -1,9 +1,13 @@
 //! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
 
+#[path = "link.rs"]
+pub mod link;
+
 use crate::daemon::{request, resolve};
-use crate::link::Link;
 use crate::picture::counter;
+use fanlight::media::Orientation;
 use hyper::{Request, StatusCode};
+use link::Link;
 use openh264::decoder::Decoder;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,10 +30,12 @@ pub struct Viewer {
     /// The session's URL path.
     pub location: String,
     /// The answer, as if it were given anew in the present ICE session.
-    answer: String,
+    pub answer: String,
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
+    /// How what arrives has to be turned to be upright.
+    pub turn: Orientation,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -129,6 +135,7 @@ impl Begun {
             answer,
             lose: |_| false,
             is_closed: false,
+            turn: Orientation::default(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -236,7 +243,7 @@ impl Viewer {
             let unit = unit.expect("a frame, not the end of the session");
             self.keyframes += usize::from(unit.windows(4).any(|nal| nal == [0, 0, 1, 0x65]));
             if let Some(picture) = self.decoder.decode(&unit).unwrap() {
-                counters.push(counter(&picture));
+                counters.push(counter(&picture, self.turn));
             }
         }
         counters

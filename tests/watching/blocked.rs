@@ -1,8 +1,8 @@
 //! The daemon and the browser on two machines, and between them a firewall that lets no UDP through.
 
-use crate::namespace::{self, DAEMON, Host};
 use crate::support::browser::Browser;
 use crate::support::daemon::Daemon;
+use crate::support::namespace::{self, DAEMON, Host};
 use crate::support::page::until_decoded;
 use crate::support::{eventually, http};
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn where_udp_is_blocked_a_browser_watches_over_tcp() {
             .unwrap()
             .block_on(watch(&host, &daemon));
     };
-    namespace::inside(test, || (), inside);
+    namespace::inside(test, crate::vm::turn, inside);
 }
 
 async fn watch(host: &Host, daemon: &Daemon) {
@@ -69,11 +69,17 @@ async fn watch(host: &Host, daemon: &Daemon) {
     .await;
     assert_eq!((&found[0], &found[1]), (&"tcp".into(), &"passive".into()));
     assert_eq!(transports(daemon), ["tcp"]);
+    let session = browser.run("return window.client.session", &[]).await;
+    let (_, id) = session.as_str().unwrap().rsplit_once('/').unwrap();
+    let found = http::get(daemon.address(), &format!("/api/sessions/{id}/doctor")).json();
+    assert_eq!(found["finding"], "udp_blocked", "{found}");
 
     // And the page, where nobody does anything.
     browser.open(&daemon.url("/camera")).await;
     browser.press("s").await;
     until_decoded(&browser, 60).await;
+    let way = "return document.querySelector('main').dataset.way";
+    assert_eq!(browser.run(way, &[]).await, "tcp");
     assert_eq!(transports(daemon).last().unwrap(), "tcp");
     browser.screenshot("udp-blocked").await;
 
