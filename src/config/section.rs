@@ -65,6 +65,7 @@ pub(super) const STREAM: Table = (
         "format",
         "rotate",
         "flip",
+        "encode",
         "bitrate",
         "keyframe_interval",
         "playout_delay",

@@ -5,16 +5,17 @@ pub mod link;
 
 use crate::daemon::{request, resolve};
 use crate::picture::counter;
+use bytes::Bytes;
 use fanlight::media::Orientation;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use link::Link;
 use openh264::decoder::Decoder;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::change::SdpAnswer;
 use str0m::change::SdpPendingOffer;
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
-use str0m::net::Receive;
+use str0m::net::{Receive, Transmit};
 use str0m::{Event, Input, Output, Rtc};
 
 /// However slow the machine is, by then it must have happened.
@@ -36,6 +37,8 @@ pub struct Viewer {
     pub is_closed: bool,
     /// How what arrives has to be turned to be upright.
     pub turn: Orientation,
+    /// The DTLS that it sent.
+    pub handshake: Vec<Vec<u8>>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -58,6 +61,19 @@ impl Viewer {
             edit: |offer| offer,
         };
         Self::connect_as(&habits, to, path).await
+    }
+
+    /// What an offer of that kind is answered with.
+    pub async fn offer_as(habits: &Habits, to: SocketAddr, path: &str) -> Response<Bytes> {
+        let mut rtc = Rtc::new(Instant::now());
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, _) = change.apply().unwrap();
+        let offer = (habits.edit)(offer.to_sdp_string());
+        let post = Request::post(path)
+            .header("host", "localhost")
+            .header("content-type", "application/sdp");
+        request(to, post.body(offer).unwrap()).await
     }
 
     /// Makes the exchange with an offer of that kind.
@@ -136,6 +152,7 @@ impl Begun {
             lose: |_| false,
             is_closed: false,
             turn: Orientation::default(),
+            handshake: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -184,7 +201,7 @@ impl Viewer {
         while self.rtc.is_alive() {
             match self.rtc.poll_output().unwrap() {
                 Output::Timeout(at) => self.rtc.handle_input(Input::Timeout(at)).unwrap(),
-                Output::Transmit(transmit) => self.link.send(&transmit),
+                Output::Transmit(transmit) => self.send(&transmit),
                 Output::Event(_) => {}
             }
         }
@@ -205,7 +222,7 @@ impl Viewer {
             let timeout = loop {
                 match self.rtc.poll_output().unwrap() {
                     Output::Timeout(at) => break at,
-                    Output::Transmit(transmit) => self.link.send(&transmit),
+                    Output::Transmit(transmit) => self.send(&transmit),
                     Output::Event(Event::MediaData(data)) if done(&data) => return,
                     Output::Event(Event::Closed) => self.is_closed = true,
                     Output::Event(_) => {}
@@ -247,5 +264,26 @@ impl Viewer {
             }
         }
         counters
+    }
+
+    /// Sends from its address, beside its stack.
+    pub fn socket(&self) -> UdpSocket {
+        match &self.link {
+            Link::Udp(socket) => socket.try_clone().unwrap(),
+            Link::Tcp(..) => unreachable!("a viewer over UDP"),
+        }
+    }
+
+    /// What the first attribute of that name in the answer says.
+    pub fn answered(&self, name: &str) -> &str {
+        let mut lines = self.answer.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        if (20..=63).contains(&transmit.contents[0]) {
+            self.handshake.push(transmit.contents.to_vec());
+        }
+        self.link.send(transmit);
     }
 }
