@@ -4,6 +4,7 @@
 mod api;
 mod assets;
 mod body;
+pub mod client;
 mod clients;
 mod cors;
 mod doctor;

@@ -11,6 +11,7 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+pub mod client;
 mod contain;
 mod delivery;
 mod demux;

@@ -89,8 +89,11 @@ impl Reach {
         );
     }
 
-    /// Tells when no interface is left to offer, and when one is again.
+    /// Tells when no interface is left to offer, and when one is again. Who has named external addresses may want it so.
     async fn complain_if_alone(&self) {
+        if !self.config.external_addresses.is_empty() {
+            return;
+        }
         let mut network = self.interfaces.subscribe();
         let mut was_alone = false;
         loop {

@@ -2,9 +2,11 @@
 //! either way a new one is taken up by the next handshake, and connections that exist go on.
 
 mod authority;
+mod client;
 mod source;
 
 pub use authority::{Authority, sha256};
+pub use client::{ClientStream, Validity, connect};
 
 use crate::addresses::Interfaces;
 use crate::config;
