@@ -90,7 +90,11 @@ pub struct Daemon {
     http: SocketAddr,
     redirect: Option<TcpListener>,
     kept: Kept,
+    open: Box<Open>,
 }
+
+/// What opens a stream's source.
+type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
 /// What the state directory holds, and what is made of it.
 struct Kept {
@@ -165,6 +169,7 @@ impl Daemon {
                         listener,
                         socket,
                         http,
+                        open: Box::new(opener),
                     });
                 }
             }
@@ -188,6 +193,16 @@ impl Daemon {
         }
         let socket = UdpSocket::bind(address).map_err(bind("UDP", address))?;
         Ok((listener, socket, http))
+    }
+
+    /// Has the streams' sources opened by others than those that the configuration means.
+    #[must_use]
+    pub fn with_sources(
+        mut self,
+        open: impl Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync + 'static,
+    ) -> Self {
+        self.open = Box::new(open);
+        self
     }
 
     /// Where HTTP is bound.
@@ -238,7 +253,7 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &metrics)?;
+        let streams = start_streams(&self.config, &self.open, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc,
@@ -350,20 +365,23 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
+fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
+    let request = Request {
+        size: stream.size,
+        rate: stream.fps,
+        format: stream.format,
+    };
+    match &stream.source {
+        config::Source::Device(path) => Arc::new(Camera::new(path, request)),
+        config::Source::Pattern(picture) => {
+            Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+        }
+    }
+}
+
+fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        let request = Request {
-            size: stream.size,
-            rate: stream.fps,
-            format: stream.format,
-        };
-        let opener: Arc<dyn Opener> = match &stream.source {
-            config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-            config::Source::Pattern(picture) => {
-                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
-            }
-        };
-        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
+        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

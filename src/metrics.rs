@@ -48,6 +48,7 @@ pub struct Metrics {
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
+    passed: Family<StreamLabel, Counter>,
     keyframes: Family<StreamLabel, Counter>,
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
@@ -76,7 +77,9 @@ pub struct Stream {
     pub bad: Counter,
     /// Access units that the encoder made.
     pub encoded: Counter,
-    /// Those of them that are keyframes.
+    /// Access units of the camera's own that were passed through.
+    pub passed: Counter,
+    /// Access units that are keyframes.
     pub keyframes: Counter,
     /// Bytes of all access units.
     pub bytes: Counter,
@@ -199,7 +202,16 @@ impl Metrics {
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
-            keyframes: family(&mut registry, "keyframes", "Keyframes encoded"),
+            passed: family(
+                &mut registry,
+                "frames_passed",
+                "Access units of the camera's own H.264 passed through",
+            ),
+            keyframes: family(
+                &mut registry,
+                "keyframes",
+                "Keyframes, encoded or passed through",
+            ),
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
@@ -247,6 +259,7 @@ impl Metrics {
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),
+            passed: self.passed.get_or_create_owned(&label),
             keyframes: self.keyframes.get_or_create_owned(&label),
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),

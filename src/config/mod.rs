@@ -168,6 +168,8 @@ pub struct Stream {
     pub rotate: Rotation,
     /// How they are mirrored after that.
     pub flip: Flip,
+    /// Whether a camera's own H.264 is passed through. Test patterns are encoded in any case.
+    pub encode: Encode,
     /// Of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
@@ -178,6 +180,32 @@ pub struct Stream {
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
+}
+
+/// Whether pictures are encoded here, or the camera's own H.264 is passed through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encode {
+    /// H.264 is not asked for.
+    Always,
+    /// H.264 is passed through where the camera has it at the size and rate, WebRTC can carry it and every viewer plays it.
+    #[default]
+    Auto,
+    /// A camera without such H.264 can't be watched, nor can it by a viewer who doesn't play it.
+    Never,
+}
+
+impl Encode {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Always, Self::Auto, Self::Never];
+
+    /// The name that the configuration uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Auto => "auto",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// The bounds within which a viewer chooses how long it holds pictures back, so that late ones are still in time: 0 s
@@ -204,7 +232,8 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSP
 
 impl Stream {
     /// A stream with the defaults for everything but its name and source: 1280x720 at 30 frames per second and
-    /// 2.5 Mbit/s, any format, as the source sends it, a keyframe every 4 s, shown at once, open on demand and for 5 s after the last viewer.
+    /// 2.5 Mbit/s, any format, as the source sends it, H.264 passed through where that is possible, a keyframe every 4 s, shown at once, open on
+    /// demand and for 5 s after the last viewer.
     pub fn new(name: impl Into<String>, source: Source) -> Self {
         Self {
             name: name.into(),
@@ -214,6 +243,7 @@ impl Stream {
             format: None,
             rotate: Rotation::default(),
             flip: Flip::default(),
+            encode: Encode::Auto,
             bitrate: 2_500_000,
             keyframe_interval: Duration::from_secs(4),
             playout_delay: PlayoutDelay::default(),

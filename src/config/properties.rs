@@ -53,10 +53,11 @@ fn written(config: &Config, terse: bool) -> String {
             Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
         let format = stream.format.map_or("auto", PixelFormat::name);
+        let encode = stream.encode.name();
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
         let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
         text += &format!(
-            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
+            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\nencode = \"{encode}\"\n",
             stream.name, stream.size, stream.fps,
         );
         text += &format!(
@@ -173,12 +174,15 @@ prop_compose! {
             proptest::sample::select(&Rotation::ALL[..]),
             proptest::sample::select(&Flip::ALL[..]),
         ),
+        encode in proptest::sample::select(&Encode::ALL[..]),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
         always_on: bool,
     ) -> Stream {
+        let is_pattern = device.is_none();
+        let is_turned = rotate != Rotation::default() || flip != Flip::default();
         Stream {
             name,
             source: device.map_or(Source::Pattern(picture), |path| Source::Device(path.into())),
@@ -187,6 +191,12 @@ prop_compose! {
             format,
             rotate,
             flip,
+            encode: match (encode, format) {
+                (Encode::Never, Some(format)) if format != PixelFormat::H264 => Encode::Auto,
+                (Encode::Never, _) if is_pattern || is_turned => Encode::Auto,
+                (Encode::Always, Some(PixelFormat::H264)) => Encode::Auto,
+                (encode, _) => encode,
+            },
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {

@@ -64,6 +64,7 @@ pub(super) const STREAM: Table = (
         "format",
         "rotate",
         "flip",
+        "encode",
         "bitrate",
         "keyframe_interval",
         "playout_delay",

@@ -61,11 +61,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
+/// What a connection may buffer, and so what a request's head may be long; hyper's own bound is 25 times that, which
+/// `[limits] connections` of them would make a lot. Tokens are 8 KiB at the most.
+const BUFFER: usize = 16 << 10;
 /// A client that acknowledges nothing for so long is gone, whatever it is still owed.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that may wait for the network, in the kernel and again in the connection's own buffer, before more of a reply is
-/// asked for: of a live picture they would be late.
+/// Bytes that may wait for the network in the kernel before more of a reply is asked for, besides the connection's own
+/// buffer: of a live picture they would be late.
 const MOST_UNSENT: u32 = 64 << 10;
 
 /// What requests are served from.
@@ -288,7 +291,7 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
         .timer(TokioTimer::new())
         // `Pace` sees to it.
         .header_read_timeout(None)
-        .max_buf_size(MOST_UNSENT as usize)
+        .max_buf_size(BUFFER)
         .serve_connection(io, service);
     Ok(watcher.watch(connection).await?)
 }

@@ -16,7 +16,7 @@ use super::restart::{Outcome, Restarts};
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::crypto::providers::RingProvider;
@@ -45,7 +45,7 @@ fn identity() -> &'static Identity {
 pub fn offer(data: &[u8]) {
     let Some(offer) = std::str::from_utf8(data)
         .ok()
-        .and_then(|text| Offer::parse(text).ok())
+        .and_then(|text| Offer::parse(text, Profiles::ENCODED).ok())
     else {
         return;
     };
@@ -215,7 +215,7 @@ impl Reporter {
             epoch: now,
             now,
             cache: Cache::default(),
-            delivery: Delivery::new(now, egress, path),
+            delivery: Delivery::new(now, egress, path, None),
             ingress: Ingress::new(Opener::new(crypto, &key()).expect("a cipher"), VIDEO),
             sender: sender.expect("a cipher"),
             out: Sent::default(),
@@ -283,7 +283,7 @@ thread_local! {
 }
 
 /// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Who has no
-/// keys can't end a session: the viewer gets its pictures whatever comes.
+/// keys, and no check of the viewer's to repeat, can do nothing to a session: the viewer gets its pictures whatever comes.
 pub fn datagrams(data: &[u8]) {
     let [first, rest @ ..] = data else { return };
     if first & 1 == 1 {
@@ -298,12 +298,12 @@ pub fn datagrams(data: &[u8]) {
     attack.run(&mut network, rest);
     let before = network.clients[0].frames.len();
     network.run(Duration::from_millis(120));
-    if !attack.has_password {
+    if !attack.has_checks {
         let frames = network.clients[0].frames.len();
         assert!(frames > before, "the viewer sees nothing any more");
     }
     // Its time is virtual, and what it was told accumulates.
-    if !attack.has_password && uses < USES {
+    if !attack.has_checks && uses < USES {
         CONNECTED.set(Some((network, uses + 1)));
     }
 }
@@ -328,8 +328,8 @@ fn connected() -> Simulation {
 /// Reads what to do: kind, length, bytes.
 #[derive(Default)]
 struct Attack {
-    /// Some of the datagrams were sealed with the viewer's password, so it was the viewer.
-    has_password: bool,
+    /// Some of the datagrams may have been checks with the integrity of the viewer's.
+    has_checks: bool,
 }
 
 impl Attack {
@@ -364,13 +364,15 @@ impl Attack {
                         *byte ^= change[1];
                     }
                 }
+                // Who is on the way can send its checks from elsewhere, and have the media follow (RFC 8445, 19.1).
+                self.has_checks |= request_ufrag(&datagram).is_some();
                 network.inject(from, &datagram);
             }
             kind => {
                 let (names, theirs) = network.clients[0].names.clone();
                 let check = check(&names.ufrag, &theirs, bytes);
                 let password = if kind == 7 { "wrong" } else { &names.password };
-                self.has_password |= kind != 7;
+                self.has_checks |= kind != 7;
                 if let Some(check) = with_integrity(&check, password) {
                     network.inject(from, &check);
                 }

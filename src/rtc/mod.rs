@@ -49,6 +49,7 @@ mod wishes;
 
 use crate::addresses::{Interface, Interfaces};
 use crate::config::{self, Limits};
+use crate::media::Profiles;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -220,11 +221,22 @@ impl Plane {
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
-        let agree = || agree(now, &self.identity, &credentials, sources, terms, offer);
+        let profiles = stream.profiles();
+        let agree = || {
+            agree(
+                now,
+                &self.identity,
+                &credentials,
+                sources,
+                terms,
+                offer,
+                profiles,
+            )
+        };
         let agreed = contained(&self.metrics.panics, agree);
         let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
         // The source opens while the viewer does its handshakes.
-        let demand = stream.demand();
+        let demand = stream.demand(offer.video.codec.plays);
         let addresses = self.addresses(reached);
         let answer = answer::answer(
             &offer,
@@ -476,8 +488,9 @@ fn agree(
     sources: Sources,
     terms: Terms,
     offer: &str,
+    profiles: Profiles,
 ) -> Result<(Offer, Peer), OfferError> {
-    let offer = Offer::parse(offer)?;
+    let offer = Offer::parse(offer, profiles)?;
     let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
         .map_err(|error| OfferError::Malformed(error.to_string()))?;
     Ok((offer, peer))

@@ -12,7 +12,7 @@ use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::{Limits, PlayoutDelay};
 use crate::h264::nal;
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Faults {
 
 /// Answers an offer as the daemon does.
 pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
-    let offer = Offer::parse(offer).unwrap();
+    let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
@@ -370,7 +370,7 @@ impl Simulation {
         let (offer, pending) = change.apply().unwrap();
         let offer = offer.to_sdp_string();
         let (peer, credentials, text) = answered(self.now, &offer);
-        let theirs = Offer::parse(&offer).unwrap().video.ice.0;
+        let theirs = Offer::parse(&offer, Profiles::ENCODED).unwrap().video.ice.0;
         let names = (credentials.clone(), theirs);
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         rtc.sdp_api().accept_answer(pending, text).unwrap();

@@ -39,7 +39,9 @@ pub struct Viewer {
     pub span: tracing::Span,
     channel: Arc<Channel>,
     /// Keeps the source open; a channel that is filled unasked needs none.
-    _demand: Option<Demand>,
+    demand: Option<Demand>,
+    /// It is shown nothing up to that picture.
+    after: Option<u64>,
     /// There is one once the handshake is done.
     delivery: Option<Box<Delivery>>,
     /// As long as there is a delivery.
@@ -77,7 +79,8 @@ impl Viewer {
             peer,
             span,
             channel,
-            _demand: demand,
+            demand,
+            after: None,
             delivery: None,
             ingress: None,
             stats: None,
@@ -100,6 +103,16 @@ impl Viewer {
         &self.channel
     }
 
+    /// Whether it is no use to it what was made before it came.
+    pub fn needs_new_pictures(&self) -> bool {
+        self.demand.as_ref().is_some_and(Demand::is_unserved)
+    }
+
+    /// Has it shown nothing up to that picture.
+    pub const fn begin_after(&mut self, picture: Option<u64>) {
+        self.after = picture;
+    }
+
     /// The handshake is done: media may flow. `false` if it can't.
     pub fn connected(&mut self, now: Instant, viewers: &metrics::Viewers) -> bool {
         if self.is_connected() {
@@ -115,7 +128,7 @@ impl Viewer {
                 return false;
             }
         };
-        self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
+        self.delivery = Some(Box::new(Delivery::new(now, egress, path, self.after)));
         self.ingress = Some(ingress);
         let stats = viewers.add(self.channel.name(), self.id);
         self.record.connected(stats.stats());

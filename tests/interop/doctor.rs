@@ -2,9 +2,10 @@
 
 use crate::daemon::{Running, start_with, until};
 use crate::offer::plain;
-use crate::refusals::detail;
+
+use crate::daemon;
+use crate::exchange::{ask, detail, header, post, session, text};
 use crate::viewer::Viewer;
-use crate::{ask, daemon, header, post, session, text};
 use fanlight::config::ExternalAddress;
 use hyper::{Method, Request};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! JPEG images over HTTP: the reply without an end, the single image, and who is let in.
 
 use crate::daemon::{Running, pattern, start, start_with, until};
-use crate::refusals::detail;
-use crate::{ask, header, post};
+
+use crate::exchange::{ask, detail, header, post};
 use bytes::{Bytes, BytesMut};
 use fanlight::capture::pattern::read_counter;
 use fanlight::config::{Limits, Mjpeg, Source, Stream};

@@ -2,8 +2,9 @@
 
 use crate::daemon::{request, resolve};
 use crate::picture::counter;
+use bytes::Bytes;
 use fanlight::media::Orientation;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use openh264::decoder::Decoder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub struct Viewer {
     pub is_closed: bool,
     /// How what arrives has to be turned to be upright.
     pub turn: Orientation,
+    /// The DTLS that it sent.
+    pub handshake: Vec<Vec<u8>>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -53,6 +56,19 @@ impl Viewer {
             edit: |offer| offer,
         };
         Self::connect_as(&habits, to, path).await
+    }
+
+    /// What an offer of that kind is answered with.
+    pub async fn offer_as(habits: &Habits, to: SocketAddr, path: &str) -> Response<Bytes> {
+        let mut rtc = Rtc::new(Instant::now());
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, _) = change.apply().unwrap();
+        let offer = (habits.edit)(offer.to_sdp_string());
+        let post = Request::post(path)
+            .header("host", "localhost")
+            .header("content-type", "application/sdp");
+        request(to, post.body(offer).unwrap()).await
     }
 
     /// Makes the exchange with an offer of that kind.
@@ -88,6 +104,7 @@ impl Viewer {
             lose: |_| false,
             is_closed: false,
             turn: Orientation::default(),
+            handshake: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -197,7 +214,21 @@ impl Viewer {
         counters
     }
 
-    fn send(&self, transmit: &Transmit) {
+    /// Sends from its address, beside its stack.
+    pub fn socket(&self) -> UdpSocket {
+        self.socket.try_clone().unwrap()
+    }
+
+    /// What the first attribute of that name in the answer says.
+    pub fn answered(&self, name: &str) -> &str {
+        let mut lines = self.answer.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        if (20..=63).contains(&transmit.contents[0]) {
+            self.handshake.push(transmit.contents.to_vec());
+        }
         // Not every address that is offered can be reached.
         let _ = self
             .socket

@@ -106,7 +106,8 @@ fn start(index: u32, choice: &Choice, rate: u32) -> Result<nokhwa::Camera, Nokhw
         PixelFormat::Nv12 => FrameFormat::NV12,
         PixelFormat::Mjpeg => FrameFormat::MJPEG,
         PixelFormat::Grey => FrameFormat::GRAY,
-        PixelFormat::Yuyv | PixelFormat::I420 => FrameFormat::YUYV,
+        // H.264 is never chosen for this library, which doesn't know it.
+        PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
     };
     let resolution = Resolution::new(choice.size.width, choice.size.height);
     let exact = RequestedFormatType::Exact(CameraFormat::new(resolution, format, rate));
