@@ -2,13 +2,14 @@
 //!
 //! `cargo bench --bench pictures`, at 1280x720. A filter as the last argument takes some of them: `-- encode`.
 
-use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
 use fanlight::convert::Converter;
 use fanlight::encode::{Encoder, Settings};
-use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size, TestPicture};
+use fanlight::media::{
+    Flip, FrameRate, I420, Orientation, PixelFormat, RawFrame, Rotation, Size, TestPicture,
+};
 use std::hint::black_box;
 use std::time::Instant;
 use turbojpeg::{Compressor, Subsamp, YuvImage};
@@ -20,8 +21,28 @@ const DRAWN: FrameRate = FrameRate::whole(120);
 /// Two seconds, which one keyframe begins.
 const PICTURES: usize = 60;
 
+/// What a source lent, kept.
+struct Frame {
+    data: Vec<u8>,
+    format: PixelFormat,
+}
+
+impl Frame {
+    fn lend(&self) -> RawFrame<'_> {
+        RawFrame {
+            data: &self.data,
+            format: self.format,
+            size: SIZE,
+            stride: 0,
+            captured_at: Instant::now(),
+            lost: 0,
+            is_late: false,
+        }
+    }
+}
+
 /// Frames of the noise, which takes all the bitrate there is.
-fn frames() -> Vec<RawFrame> {
+fn frames() -> Vec<Frame> {
     let request = Request {
         size: SIZE,
         rate: DRAWN,
@@ -31,12 +52,19 @@ fn frames() -> Vec<RawFrame> {
         .open()
         .expect("it always opens");
     (0..PICTURES)
-        .map(|_| source.next_frame().expect("it never ends"))
+        .map(|_| {
+            let frame = source.next_frame().expect("it never ends");
+            let frame = frame.expect("it always has one");
+            Frame {
+                data: frame.data.to_vec(),
+                format: frame.format,
+            }
+        })
         .collect()
 }
 
 /// The same content in another layout.
-fn in_format(frame: &RawFrame, format: PixelFormat) -> RawFrame {
+fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
     let pixels = SIZE.pixels();
     let (luma, chroma) = frame.data.split_at(pixels);
     let data = match format {
@@ -62,25 +90,45 @@ fn in_format(frame: &RawFrame, format: PixelFormat) -> RawFrame {
                 .compress_yuv_to_vec(image)
                 .expect("it has these planes")
         }
+        PixelFormat::H264 => unreachable!("it is passed through"),
     };
-    RawFrame {
-        data: Bytes::from(data),
-        format,
-        ..frame.clone()
-    }
+    Frame { data, format }
 }
 
 fn convert(c: &mut Criterion) {
     let frame = &frames()[0];
     let mut group = c.benchmark_group("convert");
-    for format in PixelFormat::ALL {
+    let converted = |format: &PixelFormat| *format != PixelFormat::H264;
+    for format in PixelFormat::ALL.into_iter().filter(converted) {
         let frame = in_format(frame, format);
         let mut picture = I420::new(SIZE);
         let mut converter = Converter::new();
         group.bench_function(format.name(), |b| {
             b.iter(|| {
                 converter
-                    .convert(black_box(&frame), &mut picture)
+                    .convert(black_box(&frame.lend()), &mut picture)
+                    .expect("it is whole")
+            });
+        });
+    }
+}
+
+/// Beside the plain copy of the same bytes, which is what `none` comes to.
+fn turn(c: &mut Criterion) {
+    let frame = in_format(&frames()[0], PixelFormat::I420);
+    let mut group = c.benchmark_group("turn");
+    for (name, rotation, flip) in [
+        ("none", Rotation::None, Flip::None),
+        ("flip", Rotation::None, Flip::Horizontal),
+        ("90", Rotation::Quarter, Flip::None),
+        ("180", Rotation::Half, Flip::None),
+    ] {
+        let mut picture = I420::new(SIZE);
+        let mut converter = Converter::turning(Orientation::new(rotation, flip));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                converter
+                    .convert(black_box(&frame.lend()), &mut picture)
                     .expect("it is whole")
             });
         });
@@ -93,7 +141,9 @@ fn encode(c: &mut Criterion) {
         .iter()
         .map(|frame| {
             let mut picture = I420::new(SIZE);
-            converter.convert(frame, &mut picture).expect("it is whole");
+            converter
+                .convert(&frame.lend(), &mut picture)
+                .expect("it is whole");
             picture
         })
         .collect();
@@ -119,5 +169,5 @@ fn encode(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, convert, encode);
+criterion_group!(benches, convert, turn, encode);
 criterion_main!(benches);

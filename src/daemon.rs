@@ -6,6 +6,7 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
+use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -17,12 +18,12 @@ use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::{Stream, Streams};
+use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +90,11 @@ pub struct Daemon {
     http: SocketAddr,
     redirect: Option<TcpListener>,
     kept: Kept,
+    open: Box<Open>,
 }
+
+/// What opens a stream's source.
+type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
 /// What the state directory holds, and what is made of it.
 struct Kept {
@@ -97,6 +102,7 @@ struct Kept {
     state: Option<Arc<State>>,
     access: Access,
     tls: Option<Tls>,
+    interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
@@ -111,7 +117,16 @@ impl Kept {
             metrics.auth(),
         )?;
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let interfaces = Interfaces::read();
+        let start = |tls: &config::Tls| {
+            Tls::start(
+                &tls.certificate,
+                state.as_deref(),
+                host_names(),
+                &interfaces,
+            )
+        };
+        let tls = tls.map(start);
         let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
@@ -120,6 +135,7 @@ impl Kept {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         })
     }
@@ -153,6 +169,7 @@ impl Daemon {
                         listener,
                         socket,
                         http,
+                        open: Box::new(opener),
                     });
                 }
             }
@@ -178,6 +195,16 @@ impl Daemon {
         Ok((listener, socket, http))
     }
 
+    /// Has the streams' sources opened by others than those that the configuration means.
+    #[must_use]
+    pub fn with_sources(
+        mut self,
+        open: impl Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync + 'static,
+    ) -> Self {
+        self.open = Box::new(open);
+        self
+    }
+
     /// Where HTTP is bound.
     pub const fn http_addr(&self) -> SocketAddr {
         self.http
@@ -196,6 +223,11 @@ impl Daemon {
     /// Whether other machines need the daemon's token.
     pub fn needs_token(&self) -> bool {
         self.config.auth.mode == AuthMode::Token
+    }
+
+    /// The addresses of this machine.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.kept.interfaces.addresses()
     }
 
     /// Where media is bound.
@@ -218,12 +250,14 @@ impl Daemon {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &metrics)?;
+        let streams = start_streams(&self.config, &self.open, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
-            self.config.rtc.external_addresses,
+            self.config.rtc,
+            interfaces.clone(),
             self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
@@ -239,6 +273,7 @@ impl Daemon {
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
             whep: self.config.whep,
+            jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
@@ -256,12 +291,22 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             () = report_status(&streams, &plane) => Ok(()),
+            () = interfaces.follow() => Ok(()),
+            () = plane.clone().follow_network() => Ok(()),
         };
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
         shutdown.cancel();
         outcome.and(drain(http, plane, streams).await)
     }
+}
+
+/// How JPEG images are made, if they are.
+fn making(mjpeg: config::Mjpeg) -> Option<Making> {
+    (mjpeg.fps > 0).then(|| Making {
+        interval: Duration::from_secs(1) / mjpeg.fps,
+        quality: mjpeg.quality as u8,
+    })
 }
 
 /// Where the system has no IPv6, its wildcard address means all of IPv4.
@@ -320,20 +365,23 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
+fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
+    let request = Request {
+        size: stream.size,
+        rate: stream.fps,
+        format: stream.format,
+    };
+    match &stream.source {
+        config::Source::Device(path) => Arc::new(Camera::new(path, request)),
+        config::Source::Pattern(picture) => {
+            Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+        }
+    }
+}
+
+fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        let request = Request {
-            size: stream.size,
-            rate: stream.fps,
-            format: stream.format,
-        };
-        let opener: Arc<dyn Opener> = match &stream.source {
-            config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-            config::Source::Pattern(picture) => {
-                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
-            }
-        };
-        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
+        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

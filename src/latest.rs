@@ -58,14 +58,23 @@ pub fn latest<T, E>() -> (Writer<T, E>, Reader<T, E>) {
 }
 
 impl<T, E> Writer<T, E> {
-    /// Stores a value in place of one that was not taken. `false` if the reader is gone.
-    pub fn put(&self, value: T) -> bool {
+    /// Stores a value in place of one that was not taken, which is given back.
+    pub fn put(&self, value: T) -> Option<T> {
         let mut state = self.0.lock();
-        if state.value.replace(value).is_some() {
-            state.overwritten += 1;
+        let overwritten = state.value.replace(value);
+        state.overwritten += u64::from(overwritten.is_some());
+        self.0.changed.notify_one();
+        overwritten
+    }
+
+    /// Stores a value, or has it joined to one that was not taken.
+    pub fn join(&self, value: T, join: impl FnOnce(&mut T, T)) {
+        let mut state = self.0.lock();
+        match &mut state.value {
+            Some(waiting) => join(waiting, value),
+            none => *none = Some(value),
         }
         self.0.changed.notify_one();
-        !state.reader_is_gone
     }
 
     /// Ends the cell with the reason.
@@ -133,7 +142,7 @@ mod tests {
     fn a_late_reader_gets_the_newest_value_and_the_number_it_missed() {
         let (writer, reader) = latest::<_, ()>();
         for n in 1..=3 {
-            assert!(writer.put(n));
+            assert_eq!(writer.put(n), (n > 1).then(|| n - 1));
         }
         assert_eq!(reader.take(NOW), Taken::Value(3));
         assert_eq!(reader.take(NOW), Taken::TimedOut);
@@ -142,9 +151,21 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_joined_are_all_there_and_none_is_counted_as_missed() {
+        let (writer, reader) = latest::<_, ()>();
+        for n in 1..=3 {
+            writer.join(vec![n], |waiting, more| waiting.extend(more));
+        }
+        assert_eq!(reader.take(NOW), Taken::Value(vec![1, 2, 3]));
+        assert_eq!(reader.take_overwritten(), 0);
+        writer.join(vec![4], |_, _| panic!("nothing waits"));
+        assert_eq!(reader.take(NOW), Taken::Value(vec![4]));
+    }
+
+    #[test]
     fn the_reason_of_the_end_comes_once_and_after_the_last_value() {
         let (writer, reader) = latest();
-        writer.put(1);
+        assert_eq!(writer.put(1), None);
         writer.fail("gone");
         assert_eq!(reader.take(NOW), Taken::Value(1));
         assert_eq!(reader.take(NOW), Taken::Ended(Err("gone")));
@@ -153,11 +174,10 @@ mod tests {
 
     #[test]
     fn a_writer_learns_that_its_reader_is_gone() {
-        let (writer, reader) = latest::<_, ()>();
+        let (writer, reader) = latest::<u8, ()>();
         assert!(!writer.is_orphaned());
         drop(reader);
         assert!(writer.is_orphaned());
-        assert!(!writer.put(1));
     }
 
     #[test]
@@ -167,7 +187,7 @@ mod tests {
             let far = Duration::from_secs(60);
             (reader.take(far), reader.take(far))
         });
-        writer.put(7);
+        assert_eq!(writer.put(7), None);
         while writer.0.lock().value.is_some() {
             std::thread::yield_now();
         }

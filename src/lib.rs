@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod h264;
 pub mod http;
 pub mod hub;
 pub mod latest;

@@ -44,14 +44,18 @@ fn seconds() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     captured: Family<StreamLabel, Counter>,
+    lost: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
+    passed: Family<StreamLabel, Counter>,
     keyframes: Family<StreamLabel, Counter>,
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
     encode: Family<StreamLabel, Histogram>,
+    jpeg: Family<StreamLabel, Histogram>,
     viewers: Family<StreamLabel, Gauge>,
+    mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
     rtc: Rtc,
@@ -65,13 +69,17 @@ pub struct Stream {
     name: String,
     /// Frames that the source delivered.
     pub captured: Counter,
-    /// Frames overwritten by a newer one before they could be encoded.
+    /// Frames that the source lost before they were delivered.
+    pub lost: Counter,
+    /// Frames left out for a newer one before they could be encoded.
     pub dropped: Counter,
     /// Frames that could not be used.
     pub bad: Counter,
     /// Access units that the encoder made.
     pub encoded: Counter,
-    /// Those of them that are keyframes.
+    /// Access units of the camera's own that were passed through.
+    pub passed: Counter,
+    /// Access units that are keyframes.
     pub keyframes: Counter,
     /// Bytes of all access units.
     pub bytes: Counter,
@@ -79,8 +87,12 @@ pub struct Stream {
     pub convert: Histogram,
     /// Seconds to encode a frame.
     pub encode: Histogram,
+    /// Seconds to compress a picture to JPEG.
+    pub jpeg: Histogram,
     /// Who watches now.
     pub viewers: Gauge,
+    /// Those of them who watch JPEG images over HTTP.
+    pub mjpeg_viewers: Gauge,
     /// 1 while pictures flow.
     pub live: Gauge,
     failures: Family<FailureLabel, Counter>,
@@ -178,18 +190,38 @@ impl Metrics {
         registry.register("build", "The running version", Info::new(version));
         Self {
             captured: family(&mut registry, "frames_captured", "Frames from the source"),
+            lost: family(
+                &mut registry,
+                "frames_lost",
+                "Frames that the source lost before they were delivered, by its own count",
+            ),
             dropped: family(
                 &mut registry,
                 "frames_dropped",
-                "Frames overwritten by a newer one before they could be encoded",
+                "Frames left out for a newer one before they could be encoded",
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
-            keyframes: family(&mut registry, "keyframes", "Keyframes encoded"),
+            passed: family(
+                &mut registry,
+                "frames_passed",
+                "Access units of the camera's own H.264 passed through",
+            ),
+            keyframes: family(
+                &mut registry,
+                "keyframes",
+                "Keyframes, encoded or passed through",
+            ),
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
+            jpeg: histogram(&mut registry, "jpeg", "Time to compress a frame to JPEG"),
             viewers: family(&mut registry, "viewers", "Connected viewers"),
+            mjpeg_viewers: family(
+                &mut registry,
+                "mjpeg_viewers",
+                "Those of the viewers who watch JPEG images over HTTP",
+            ),
             live: family(&mut registry, "stream_live", "1 while pictures flow"),
             failures: family(
                 &mut registry,
@@ -223,14 +255,18 @@ impl Metrics {
         Stream {
             name: name.to_owned(),
             captured: self.captured.get_or_create_owned(&label),
+            lost: self.lost.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),
+            passed: self.passed.get_or_create_owned(&label),
             keyframes: self.keyframes.get_or_create_owned(&label),
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),
             encode: self.encode.get_or_create_owned(&label),
+            jpeg: self.jpeg.get_or_create_owned(&label),
             viewers: self.viewers.get_or_create_owned(&label),
+            mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
             failures: self.failures.clone(),
         }

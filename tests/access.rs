@@ -241,6 +241,7 @@ fn the_url_command_prints_links_and_renews_the_token() {
     assert_eq!(others.is_empty(), !links.contains('█'), "{links}");
 
     assert_eq!(with(&daemon, "/api/streams", &first).status, 200);
+    assert_eq!(watch(&daemon, "garden", &first).status, 201);
     command(&state, &["url", "--renew"]).unwrap();
     let second = daemon.token();
     assert_ne!(first, second);
@@ -250,6 +251,11 @@ fn the_url_command_prints_links_and_renews_the_token() {
         let new = with(&daemon, "/api/streams", &second).status;
         let is_new = new == 200 && old != 200;
         is_new.then_some(()).ok_or(format!("{old} {new}"))
+    }));
+    runtime.block_on(eventually("the session to end", async || {
+        let log = daemon.log();
+        let is_over = log.contains("a session ends with its permission");
+        is_over.then_some(()).ok_or(log)
     }));
     let nowhere = Scratch::new();
     let told = command(nowhere.path(), &["url"]).unwrap_err();
@@ -295,6 +301,25 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
     let answer = watch(&daemon, "garden", link);
     assert_eq!(answer.status, 201, "{answer:?}");
     let session = format!("/garden/{}", answer.header("location").unwrap());
+    // What is the matter with a session is told to who may watch its stream, and knows its name.
+    let doctor = |location: &str| {
+        format!(
+            "/api/sessions/{}/doctor",
+            location.rsplit('/').next().unwrap()
+        )
+    };
+    let own = doctor(&session);
+    assert_eq!(with(&daemon, &own, link).status, 200);
+    assert_eq!(ask(&daemon, "GET", &own, &[]).status, 401);
+    let other = watch(&daemon, "porch", &daemon.token());
+    let other = doctor(other.header("location").unwrap());
+    assert_eq!(with(&daemon, &other, link).status, 403);
+    assert_eq!(with(&daemon, &doctor("0"), link).status, 404);
+    // A reply without an end is over with the permission, as a session is.
+    let images = std::thread::spawn({
+        let (address, link) = (daemon.address(), link.to_owned());
+        move || read_to_end(address, &format!("/garden/mjpeg?token={link}"))
+    });
     let cookie = ask(&daemon, "GET", &format!("/garden?token={link}"), &[]);
     let cookie = cookie.header("set-cookie").unwrap();
     let age = cookie.split("Max-Age=").nth(1).unwrap().split(';').next();
@@ -320,10 +345,25 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         let is_over = log.contains("a session ends with its permission");
         is_over.then_some(()).ok_or(log)
     }));
+    let images = images.join().unwrap();
+    assert!(images.contains("image/jpeg"), "{}", images.len());
+    assert!(images.ends_with("0\r\n\r\n"), "it ends as it should");
     let bearer = format!("Bearer {}", daemon.token());
     assert!(session.starts_with("/garden/whep/"), "{session}");
     let ended = ask(&daemon, "DELETE", &session, &[("authorization", &bearer)]);
     assert_eq!(ended.status, 404, "it is over");
+}
+
+/// What comes until the daemon closes the connection.
+fn read_to_end(server: std::net::SocketAddr, path: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(server).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: camera.lan\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    String::from_utf8_lossy(&all).into_owned()
 }
 
 #[test]

@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 19] = [
+const HOMES: [(&str, &str); 22] = [
+    ("if_addrs", "addresses"),
+    ("nix", "addresses"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
+    ("h264_reader", "h264"),
     ("openh264", "encode"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
@@ -37,6 +40,7 @@ const LAYERS: [&[&str]; 9] = [
         "addresses",
         "auth",
         "config",
+        "h264",
         "shutdown",
         "latest",
         "metrics",

@@ -1,6 +1,6 @@
 //! The command as a process: what it tells a service manager, how it ends, and its exit status.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -43,7 +43,13 @@ fn a_service_manager_is_told_when_the_ports_are_bound_and_when_the_daemon_ends()
     manager.set_read_timeout(patience).unwrap();
     let hear = || {
         let mut buffer = [0; 1000];
-        let len = manager.recv(&mut buffer).unwrap();
+        let len = loop {
+            match manager.recv(&mut buffer) {
+                // Whoever stops and continues the test, as debuggers and terminals do, interrupts a receive with a time-out.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.unwrap(),
+            }
+        };
         String::from_utf8_lossy(&buffer[..len]).into_owned()
     };
     let mut daemon = fanlight(&PATTERN)

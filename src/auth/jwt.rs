@@ -1,7 +1,7 @@
 //! JSON Web Tokens (RFC 7519) of an issuer whose keys are in a file: which algorithm a key is for says the key, never the
 //! token (RFC 8725, 3.1).
 
-use super::{Flaw, Grant, Scope, Scopes, Streams, verify};
+use super::{Basis, Flaw, Grant, Scope, Scopes, Streams, verify};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
@@ -196,7 +196,7 @@ fn grant(claims: Claims, now: u64) -> Result<Grant, Flaw> {
             Some(streams) => Streams::Only(streams.into_vec()),
         },
         expires: Some(expires),
-        share: None,
+        basis: Basis::Nothing,
     })
 }
 

@@ -13,7 +13,7 @@ mod verify;
 pub use failures::Failures;
 pub use jwt::{JwtKeys, KeysError};
 pub use request::{Presented, Request, cookie_name};
-pub use scope::{Grant, Scope, Scopes, Streams, Target};
+pub use scope::{Basis, Grant, Scope, Scopes, Streams, Target};
 pub use share::{Ledger, LedgerError, Share, ShareKey};
 pub use token::{Token, TokenError};
 
@@ -192,7 +192,7 @@ impl Guard {
             Proof::None => Ok(Grant::everything()),
             Proof::Token { token, key, shares } => {
                 if token.is(text) {
-                    return Ok(Grant::everything());
+                    return Ok(Grant::all(Basis::Token(token.clone())));
                 }
                 let share = key.verify(text)?;
                 shares.admits(&share, now.unix)?;
@@ -202,10 +202,11 @@ impl Guard {
         }
     }
 
-    /// Whether what was granted still holds: it has not expired, and its link was not revoked.
+    /// Whether what was granted still holds: it has not expired, its link was not revoked, and its token not replaced.
     pub fn still_holds(&self, grant: &Grant, now: Now) -> bool {
-        let is_revoked = match (&self.proof, &grant.share) {
-            (Proof::Token { shares, .. }, Some(id)) => !shares.contains(id),
+        let is_revoked = match (&self.proof, &grant.basis) {
+            (Proof::Token { shares, .. }, Basis::Share(id)) => !shares.contains(id),
+            (Proof::Token { token, .. }, Basis::Token(used)) => token != used,
             _ => false,
         };
         !is_revoked && grant.expires.is_none_or(|expires| now.unix < expires)

@@ -1,5 +1,6 @@
 //! What can be allowed: scopes, the streams that they are for, and for how long.
 
+use super::Token;
 use std::fmt;
 use std::str::FromStr;
 
@@ -127,6 +128,17 @@ impl Streams {
     }
 }
 
+/// What a grant hangs on: with it, what was granted ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// Nothing that could be taken back.
+    Nothing,
+    /// The daemon's token, which may be replaced.
+    Token(Token),
+    /// A signed link, by its name, which may be revoked.
+    Share(String),
+}
+
 /// What somebody may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -136,19 +148,29 @@ pub struct Grant {
     pub streams: Streams,
     /// Until when, in seconds since 1970.
     pub expires: Option<u64>,
-    /// By which signed link, if by one.
-    pub share: Option<String>,
+    /// As long as that is good.
+    pub basis: Basis,
 }
 
 impl Grant {
     /// All there is, for ever.
     pub fn everything() -> Self {
+        Self::all(Basis::Nothing)
+    }
+
+    /// All there is, on that basis.
+    pub fn all(basis: Basis) -> Self {
         Self {
             scopes: Scope::ALL.into_iter().collect(),
             streams: Streams::All,
             expires: None,
-            share: None,
+            basis,
         }
+    }
+
+    /// Whether it may end before who has it leaves.
+    pub fn may_end(&self) -> bool {
+        self.expires.is_some() || self.basis != Basis::Nothing
     }
 
     /// Whether it covers that scope there.

@@ -5,7 +5,7 @@
 //! has to quote: the expiry in seconds since 1970, the scopes as letters, no stream for all of them, and HMAC-SHA256
 //! (RFC 2104) of all before it, base64url.
 
-use super::{Flaw, Grant, Scopes, Streams};
+use super::{Basis, Flaw, Grant, Scopes, Streams};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
@@ -72,7 +72,7 @@ impl Share {
                 Streams::Only(self.streams)
             },
             expires: Some(self.expires),
-            share: Some(self.id),
+            basis: Basis::Share(self.id),
         }
     }
 }

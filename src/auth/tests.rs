@@ -156,11 +156,29 @@ fn a_link_opens_its_stream_with_its_scope_until_it_ends() {
     let Proof::Token { shares, .. } = &mut guard.proof else {
         unreachable!()
     };
-    shares.revoke(grant.share.as_deref().unwrap()).unwrap();
+    let Basis::Share(id) = &grant.basis else {
+        panic!("{grant:?}")
+    };
+    shares.revoke(id).unwrap();
     let revoked = of(&guard, Scope::View, Target::Stream("cam"));
     assert_eq!(revoked, Err(Refusal::Invalid(Flaw::Revoked)));
     assert!(!guard.still_holds(&grant, now()));
     assert!(guard.still_holds(&Grant::everything(), later));
+}
+
+#[test]
+fn with_the_token_goes_what_it_granted() {
+    let (mut guard, token, _) = guard();
+    let bearer = format!("Bearer {token}");
+    let request = from("10.0.0.9", &[("authorization", &bearer)]);
+    let judged = guard.judge(&request, Scope::Admin, Target::Daemon, now());
+    let grant = judged.unwrap();
+    assert!(grant.may_end() && guard.still_holds(&grant, now()));
+    let Proof::Token { token, .. } = &mut guard.proof else {
+        unreachable!()
+    };
+    *token = Token::generate();
+    assert!(!guard.still_holds(&grant, now()));
 }
 
 #[test]

@@ -18,6 +18,7 @@ const LENGTH: std::ops::RangeInclusive<usize> = 22..=256;
 pub struct TokenError;
 
 /// The secret. It does not show itself in logs.
+#[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
@@ -50,6 +51,14 @@ impl Token {
         self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }
 }
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl Eq for Token {}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,16 +5,24 @@ use proptest::prelude::*;
 
 /// Writes a configuration as a user would, with the choice of notation made by `terse`.
 fn written(config: &Config, terse: bool) -> String {
-    let addresses = &config.rtc.external_addresses;
+    let rtc = &config.rtc;
+    let external: Vec<_> = rtc
+        .external_addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
+        config.http.mjpeg.fps,
+        config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
-        config.rtc.listen,
-        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        rtc.listen,
+        rtc.interfaces,
+        rtc.exclude_interfaces,
         config
             .state
             .directory
@@ -45,11 +53,17 @@ fn written(config: &Config, terse: bool) -> String {
             Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
         let format = stream.format.map_or("auto", PixelFormat::name);
+        let encode = stream.encode.name();
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
         let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
         text += &format!(
-            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
+            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\nencode = \"{encode}\"\n",
             stream.name, stream.size, stream.fps,
+        );
+        text += &format!(
+            "rotate = {}\nflip = \"{}\"\n",
+            stream.rotate.degrees(),
+            stream.flip.name()
         );
         text += &if terse {
             format!(
@@ -156,18 +170,33 @@ prop_compose! {
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
         format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
+        (rotate, flip) in (
+            proptest::sample::select(&Rotation::ALL[..]),
+            proptest::sample::select(&Flip::ALL[..]),
+        ),
+        encode in proptest::sample::select(&Encode::ALL[..]),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
         always_on: bool,
     ) -> Stream {
+        let is_pattern = device.is_none();
+        let is_turned = rotate != Rotation::default() || flip != Flip::default();
         Stream {
             name,
             source: device.map_or(Source::Pattern(picture), |path| Source::Device(path.into())),
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
+            rotate,
+            flip,
+            encode: match (encode, format) {
+                (Encode::Never, Some(format)) if format != PixelFormat::H264 => Encode::Auto,
+                (Encode::Never, _) if is_pattern || is_turned => Encode::Auto,
+                (Encode::Always, Some(PixelFormat::H264)) => Encode::Auto,
+                (encode, _) => encode,
+            },
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {
@@ -249,6 +278,38 @@ prop_compose! {
     }
 }
 
+fn any_external() -> impl Strategy<Value = ExternalAddress> {
+    let server = ("[a-z0-9.-]{1,20}", 1..=u16::MAX);
+    let is_usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    prop_oneof![
+        any::<IpAddr>()
+            .prop_filter("unreachable", is_usable)
+            .prop_map(ExternalAddress::Ip),
+        server.prop_map(|(host, port)| ExternalAddress::Stun(StunServer { host, port })),
+    ]
+}
+
+prop_compose! {
+    fn any_rtc()(
+        listen: SocketAddr,
+        external in proptest::collection::hash_map(any::<u8>(), any_external(), 0..3),
+        only in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+        not in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+    ) -> Rtc {
+        let names = |set: std::collections::HashSet<String>| {
+            set.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let mut external_addresses: Vec<_> = external.into_values().collect();
+        external_addresses.dedup();
+        Rtc {
+            listen: SocketAddr::new(listen.ip(), listen.port()),
+            external_addresses,
+            interfaces: names(only),
+            exclude_interfaces: names(not),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
@@ -256,11 +317,11 @@ prop_compose! {
         whep in any_whep(),
         limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
-        rtc: SocketAddr,
+        rtc in any_rtc(),
         state in proptest::option::of("/[ -~]{0,20}"),
-        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
         for (index, stream) in streams.iter_mut().enumerate() {
@@ -271,19 +332,16 @@ prop_compose! {
             }
         }
         let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
-        let external = external.into_iter();
         Config {
             http: Http {
                 listen: plain(http),
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
+                mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },
             },
             tls,
             auth,
-            rtc: Rtc {
-                listen: plain(rtc),
-                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
-            },
+            rtc,
             state: State { directory: state.map(PathBuf::from) },
             whep,
             limits,

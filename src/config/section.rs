@@ -9,13 +9,30 @@ use toml::de::{DeTable, DeValue};
 /// A table's name and its keys.
 pub(super) type Table = (&'static str, &'static [&'static str]);
 
-pub(super) const HTTP: Table = ("http", &["listen", "cors_origins", "frame_ancestors"]);
+pub(super) const HTTP: Table = (
+    "http",
+    &[
+        "listen",
+        "cors_origins",
+        "frame_ancestors",
+        "mjpeg_fps",
+        "mjpeg_quality",
+    ],
+);
 pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
 pub(super) const AUTH: Table = (
     "auth",
     &["mode", "loopback", "jwt_keys", "jwt_audience", "jwt_issuer"],
 );
-pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
+pub(super) const RTC: Table = (
+    "rtc",
+    &[
+        "listen",
+        "external_addresses",
+        "interfaces",
+        "exclude_interfaces",
+    ],
+);
 pub(super) const STATE: Table = ("state", &["directory"]);
 pub(super) const WHEP: Table = ("whep", &["camera_down", "require_if_match", "ice_servers"]);
 pub(super) const LIMITS: Table = (
@@ -45,6 +62,9 @@ pub(super) const STREAM: Table = (
         "size",
         "fps",
         "format",
+        "rotate",
+        "flip",
+        "encode",
         "bitrate",
         "keyframe_interval",
         "playout_delay",
@@ -57,13 +77,15 @@ pub(super) const STREAM: Table = (
 pub const KEYS: [Table; 8] = [HTTP, TLS, AUTH, RTC, STATE, WHEP, LIMITS, STREAM];
 
 /// Other words for a key that users bring along from similar programs.
-const SYNONYMS: [(&str, &str); 6] = [
+const SYNONYMS: [(&str, &str); 8] = [
     ("frame_rate", "fps"),
     ("framerate", "fps"),
     ("resolution", "size"),
     ("path", "device"),
     ("address", "listen"),
     ("port", "listen"),
+    ("rotation", "rotate"),
+    ("mirror", "flip"),
 ];
 
 /// One table of the file: where it stands, and the keys that are its own.

@@ -1,7 +1,7 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
-use super::PlayoutDelay;
-use crate::media::{FrameRate, PixelFormat, Size, TestPicture};
+use super::{Encode, PlayoutDelay};
+use crate::media::{Flip, FrameRate, PixelFormat, Rotation, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use toml::de::DeValue;
 pub(super) type Parsed<T> = Result<T, String>;
 
 /// First segments of the daemon's own URLs: no stream may be named so.
-pub const RESERVED_NAMES: [&str; 11] = [
-    "api", "assets", "favicon", "healthz", "metrics", "offer", "readyz", "robots", "whep", "whip",
-    "ws",
+pub const RESERVED_NAMES: [&str; 13] = [
+    "api", "assets", "favicon", "healthz", "jpeg", "metrics", "mjpeg", "offer", "readyz", "robots",
+    "whep", "whip", "ws",
 ];
 
 const FPS: RangeInclusive<f64> = 1.0..=120.0;
@@ -106,6 +106,40 @@ pub(super) fn format(value: &DeValue<'_>) -> Parsed<Option<PixelFormat>> {
             Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
             None => format!("{} is not {expected}", shown(value)),
         })
+}
+
+/// Degrees clockwise.
+pub(super) fn rotate(value: &DeValue<'_>) -> Parsed<Rotation> {
+    const EXPECTED: &str = "one of 0, 90, 180, 270: degrees clockwise, without quotes";
+    let DeValue::Integer(_) = value else {
+        return Err(wrong_type(value, EXPECTED));
+    };
+    let degrees = number(value).unwrap_or(f64::NAN);
+    let is_meant = |rotation: &Rotation| f64::from(rotation.degrees()) == degrees;
+    (Rotation::ALL.into_iter().find(is_meant))
+        .ok_or_else(|| format!("{} is not {EXPECTED}", shown(value)))
+}
+
+pub(super) fn flip(value: &DeValue<'_>) -> Parsed<Flip> {
+    let names = Flip::ALL.map(Flip::name);
+    let expected = format!("one of {}", names.join(", "));
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let known = |flip: &Flip| text.eq_ignore_ascii_case(flip.name());
+    (Flip::ALL.into_iter().find(known)).ok_or_else(|| match nearest(text, &names) {
+        Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
+        None => format!("{} is not {expected}", shown(value)),
+    })
+}
+
+/// `always`, `auto` or `never`.
+pub(super) fn encode(value: &DeValue<'_>) -> Parsed<Encode> {
+    let names = Encode::ALL.map(Encode::name);
+    let expected = format!("one of {}", names.join(", "));
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let mut known = Encode::ALL.into_iter();
+    known
+        .find(|encode| text.eq_ignore_ascii_case(encode.name()))
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
 }
 
 /// Bits per second: a whole number, or a string with a unit such as `2.5M` or `800k`.

@@ -65,7 +65,8 @@ impl Decoder {
     }
 }
 
-fn unusable(error: Error) -> ConvertError {
+/// The library's words as our error.
+pub(super) fn unusable(error: Error) -> ConvertError {
     ConvertError::Jpeg(match error {
         Error::TurboJpegError(text) => text,
         other => other.to_string(),

@@ -1,13 +1,18 @@
-//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes.
+//! Frames as cameras deliver them become the planar 4:2:0 pictures that the encoder takes; and those become JPEG images.
 //!
 //! Pure: knows neither devices nor time. Raw formats are taken to be limited range, as V4L2 has it unless a driver says
 //! otherwise; JPEG is full range (JFIF) and is brought to limited range on the way.
 
+mod jpeg;
 mod mjpeg;
+mod orient;
 #[cfg(test)]
 mod tests;
 
-use crate::media::{I420, PixelFormat, RawFrame, Size};
+pub use jpeg::Compress;
+
+use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
+use orient::orient;
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv422};
 
 /// Chroma that stands for "no colour".
@@ -57,6 +62,9 @@ pub struct Converter {
     mjpeg: Option<mjpeg::Decoder>,
     /// 4:2:2 chroma of one band, blue difference before red difference.
     band: Vec<u8>,
+    orientation: Orientation,
+    /// The picture before it is turned; made with the first that is.
+    unturned: Option<I420>,
 }
 
 impl Converter {
@@ -65,16 +73,43 @@ impl Converter {
         Self::default()
     }
 
-    /// Converts `frame` into `picture`, which takes the frame's size cut to even sides.
+    /// The same, for pictures that are to be turned or mirrored.
+    pub fn turning(orientation: Orientation) -> Self {
+        Self {
+            orientation,
+            ..Self::default()
+        }
+    }
+
+    /// Converts `frame` into `picture`, which takes the frame's size cut to even sides, then turned.
     ///
     /// # Errors
     /// See [`ConvertError`]. The content of `picture` is then undefined, its size may have changed.
-    pub fn convert(&mut self, frame: &RawFrame, picture: &mut I420) -> Result<(), ConvertError> {
-        let (data, size) = (&frame.data[..], frame.size);
+    pub fn convert(
+        &mut self,
+        frame: &RawFrame<'_>,
+        picture: &mut I420,
+    ) -> Result<(), ConvertError> {
+        if self.orientation.is_identity() {
+            return self.unpack(frame, picture);
+        }
+        let unturned = self.unturned.take();
+        let mut unturned = unturned.unwrap_or_else(|| I420::new(frame.size));
+        let unpacked = self.unpack(frame, &mut unturned);
+        if unpacked.is_ok() {
+            orient(&unturned, self.orientation, picture);
+        }
+        self.unturned = Some(unturned);
+        unpacked
+    }
+
+    fn unpack(&mut self, frame: &RawFrame<'_>, picture: &mut I420) -> Result<(), ConvertError> {
+        let (data, size) = (frame.data, frame.size);
+        let stride = frame.format.stride(size.width, frame.stride);
         if size.even().pixels() == 0 {
             return Err(ConvertError::Empty(size));
         }
-        if let Some(expected) = frame.format.frame_len(size)
+        if let Some(expected) = frame.format.frame_len(size, stride)
             && data.len() < expected
         {
             return Err(ConvertError::Short {
@@ -85,7 +120,7 @@ impl Converter {
             });
         }
         match frame.format {
-            PixelFormat::Yuyv => self.yuyv(data, size, picture),
+            PixelFormat::Yuyv => self.yuyv(data, size, stride, picture),
             PixelFormat::Mjpeg => {
                 let decoder = match &mut self.mjpeg {
                     Some(decoder) => decoder,
@@ -94,15 +129,16 @@ impl Converter {
                 decoder.decode(data, size, picture)
             }
             PixelFormat::Nv12 => {
-                nv12(data, size, picture);
+                nv12(data, size, stride, picture);
                 Ok(())
             }
             PixelFormat::I420 => {
-                i420(data, size, picture);
+                i420(data, size, stride, picture);
                 Ok(())
             }
+            PixelFormat::H264 => Err(ConvertError::Refused("H.264 is passed through".to_owned())),
             PixelFormat::Grey => {
-                grey(data, size, picture);
+                grey(data, size, stride, picture);
                 Ok(())
             }
         }
@@ -110,9 +146,14 @@ impl Converter {
 
     /// Packed 4:2:2. The library's own way to 4:2:0 drops the chroma of every other row, which shimmers on thin
     /// coloured lines, so the rows are unpacked as 4:2:2 and averaged in pairs here.
-    fn yuyv(&mut self, data: &[u8], size: Size, picture: &mut I420) -> Result<(), ConvertError> {
+    fn yuyv(
+        &mut self,
+        data: &[u8],
+        size: Size,
+        source_stride: usize,
+        picture: &mut I420,
+    ) -> Result<(), ConvertError> {
         picture.reset(size);
-        let source_stride = size.width.div_ceil(2) as usize * 4;
         let width = picture.size().width as usize;
         let chroma = width / 2;
         self.band.resize(2 * BAND * chroma, NEUTRAL);
@@ -161,17 +202,19 @@ fn average_rows(rows: &[u8], width: usize, output: &mut [u8]) {
 }
 
 /// Planar luma, interleaved chroma.
-fn nv12(data: &[u8], size: Size, picture: &mut I420) {
+fn nv12(data: &[u8], size: Size, stride: usize, picture: &mut I420) {
     picture.reset(size);
     let (width, chroma) = (
         picture.size().width as usize,
         picture.size().width as usize / 2,
     );
-    let (luma, interleaved) = data.split_at(size.pixels());
-    copy_rows(luma, size.width as usize, &mut picture.y, width);
-    let source_stride = size.width.div_ceil(2) as usize * 2;
+    let (luma, interleaved) = data.split_at(stride * size.height as usize);
+    copy_rows(luma, stride, &mut picture.y, width);
     let outputs = (picture.u.chunks_exact_mut(chroma)).zip(picture.v.chunks_exact_mut(chroma));
-    for (row, (u, v)) in interleaved.chunks_exact(source_stride).zip(outputs) {
+    for (row, (u, v)) in interleaved
+        .chunks_exact(stride.next_multiple_of(2))
+        .zip(outputs)
+    {
         for ((u, v), pair) in u.iter_mut().zip(v).zip(row.as_chunks::<2>().0) {
             // As one number, which the compiler turns into vector code; as two bytes it is 25 times slower.
             let pair = u16::from_le_bytes(*pair);
@@ -181,22 +224,22 @@ fn nv12(data: &[u8], size: Size, picture: &mut I420) {
 }
 
 /// Already what the encoder takes, but for sides that may be odd.
-fn i420(data: &[u8], size: Size, picture: &mut I420) {
+fn i420(data: &[u8], size: Size, stride: usize, picture: &mut I420) {
     picture.reset(size);
     let width = picture.size().width as usize;
-    let (chroma_width, chroma_height) = (size.width.div_ceil(2), size.height.div_ceil(2));
-    let (luma, chroma) = data.split_at(size.pixels());
-    let (u, v) = chroma.split_at(chroma_width as usize * chroma_height as usize);
-    copy_rows(luma, size.width as usize, &mut picture.y, width);
-    copy_rows(u, chroma_width as usize, &mut picture.u, width / 2);
-    copy_rows(v, chroma_width as usize, &mut picture.v, width / 2);
+    let chroma_stride = stride.div_ceil(2);
+    let (luma, chroma) = data.split_at(stride * size.height as usize);
+    let (u, v) = chroma.split_at(chroma_stride * size.height.div_ceil(2) as usize);
+    copy_rows(luma, stride, &mut picture.y, width);
+    copy_rows(u, chroma_stride, &mut picture.u, width / 2);
+    copy_rows(v, chroma_stride, &mut picture.v, width / 2);
 }
 
 /// Luma alone.
-fn grey(data: &[u8], size: Size, picture: &mut I420) {
+fn grey(data: &[u8], size: Size, stride: usize, picture: &mut I420) {
     picture.reset(size);
     let width = picture.size().width as usize;
-    copy_rows(data, size.width as usize, &mut picture.y, width);
+    copy_rows(data, stride, &mut picture.y, width);
     picture.u.fill(NEUTRAL);
     picture.v.fill(NEUTRAL);
 }

@@ -1,7 +1,7 @@
 //! Every converter against a slow reference that looks up one sample at a time, on any size and content.
 
 use super::*;
-use bytes::Bytes;
+use crate::media::{Flip, Rotation};
 use proptest::prelude::*;
 use std::time::Instant;
 use turbojpeg::{Compressor, Image, Subsamp};
@@ -9,16 +9,19 @@ use turbojpeg::{Compressor, Image, Subsamp};
 /// Reads (Y, U, V) at a pixel.
 type Sampler<'a> = &'a dyn Fn(usize, usize) -> [u8; 3];
 
-fn frame(format: PixelFormat, size: Size, data: impl Into<Bytes>) -> RawFrame {
+fn frame(format: PixelFormat, size: Size, data: &[u8]) -> RawFrame<'_> {
     RawFrame {
-        data: data.into(),
+        data,
         format,
         size,
+        stride: 0,
         captured_at: Instant::now(),
+        lost: 0,
+        is_late: false,
     }
 }
 
-fn convert(frame: &RawFrame) -> Result<I420, ConvertError> {
+fn convert(frame: &RawFrame<'_>) -> Result<I420, ConvertError> {
     let mut picture = I420::new(Size::new(2, 2));
     Converter::new().convert(frame, &mut picture)?;
     Ok(picture)
@@ -99,7 +102,7 @@ fn sizes() -> impl Strategy<Value = Size> {
 /// A size and exactly the bytes that a raw frame of it has.
 fn raw(format: PixelFormat) -> impl Strategy<Value = (Size, Vec<u8>)> {
     sizes().prop_flat_map(move |size| {
-        let len = format.frame_len(size).unwrap();
+        let len = format.frame_len(size, 0).unwrap();
         (
             Just(size),
             proptest::collection::vec(any::<u8>(), len..=len),
@@ -116,7 +119,7 @@ proptest! {
             [pair[x % 2 * 2], pair[1], pair[3]]
         };
         let expected = reference(size, &sample, unchanged);
-        assert_close(&convert(&frame(PixelFormat::Yuyv, size, data.clone())).unwrap(), &expected);
+        assert_close(&convert(&frame(PixelFormat::Yuyv, size, &data)).unwrap(), &expected);
     }
 
     #[test]
@@ -127,7 +130,7 @@ proptest! {
             [data[y * width + x], pair[0], pair[1]]
         };
         let expected = reference(size, &sample, unchanged);
-        prop_assert_eq!(convert(&frame(PixelFormat::Nv12, size, data.clone())).unwrap(), expected);
+        prop_assert_eq!(convert(&frame(PixelFormat::Nv12, size, &data)).unwrap(), expected);
     }
 
     #[test]
@@ -139,14 +142,14 @@ proptest! {
             [data[y * width + x], data[at], data[at + plane]]
         };
         let expected = reference(size, &sample, unchanged);
-        prop_assert_eq!(convert(&frame(PixelFormat::I420, size, data.clone())).unwrap(), expected);
+        prop_assert_eq!(convert(&frame(PixelFormat::I420, size, &data)).unwrap(), expected);
     }
 
     #[test]
     fn grey_matches_the_reference((size, data) in raw(PixelFormat::Grey)) {
         let sample = |x: usize, y: usize| [data[y * size.width as usize + x], 128, 128];
         let expected = reference(size, &sample, unchanged);
-        prop_assert_eq!(convert(&frame(PixelFormat::Grey, size, data.clone())).unwrap(), expected);
+        prop_assert_eq!(convert(&frame(PixelFormat::Grey, size, &data)).unwrap(), expected);
     }
 
     #[test]
@@ -171,7 +174,7 @@ proptest! {
                 [luma[y * align(width) + x], chroma(at), chroma(at + plane)]
             };
             let expected = reference(size, &sample, full_to_limited);
-            let actual = convert(&frame(PixelFormat::Mjpeg, size, jpeg.clone())).unwrap();
+            let actual = convert(&frame(PixelFormat::Mjpeg, size, &jpeg)).unwrap();
             assert_close(&actual, &expected);
         }
     }
@@ -188,14 +191,40 @@ proptest! {
             data[(len * place) as usize] = value;
         }
         data.truncate((len * keep * 2.0) as usize);
-        let _ = convert(&frame(PixelFormat::Mjpeg, size, data));
+        let _ = convert(&frame(PixelFormat::Mjpeg, size, &data));
+    }
+
+    #[test]
+    fn padding_of_rows_is_left_out(size in sizes(), padding in 1_usize..20, seed: u8) {
+        for format in PixelFormat::ALL {
+            let Some(len) = format.frame_len(size, 0) else { continue };
+            let packed: Vec<u8> = (0..len).map(|at| (at * 7) as u8 ^ seed).collect();
+            let row = format.stride(size.width, 0);
+            // A whole pair, so that rows of chroma have a whole number of it.
+            let stride = (row + 2 * padding).next_multiple_of(2);
+            let luma = packed.chunks(row).take(size.height as usize).map(|row| (row, stride));
+            let rest = &packed[row * size.height as usize..];
+            let (chroma_row, chroma_stride) = match format {
+                PixelFormat::I420 => (row.div_ceil(2), stride / 2),
+                _ => (row.next_multiple_of(2), stride),
+            };
+            let chroma = rest.chunks(chroma_row).map(|row| (row, chroma_stride));
+            let padded: Vec<u8> = luma
+                .chain(chroma)
+                .flat_map(|(row, stride)| row.iter().copied().chain(std::iter::repeat_n(99, stride - row.len())))
+                .collect();
+            prop_assert_eq!(format.frame_len(size, stride), Some(padded.len()));
+            let padded = RawFrame { stride, ..frame(format, size, &padded) };
+            prop_assert_eq!(convert(&padded), convert(&frame(format, size, &packed)), "{}", format);
+        }
     }
 
     #[test]
     fn a_raw_frame_that_lacks_a_byte_is_an_error(size in sizes()) {
         for format in PixelFormat::ALL {
-            if let Some(expected) = format.frame_len(size) {
-                let short = frame(format, size, vec![0; expected - 1]);
+            if let Some(expected) = format.frame_len(size, 0) {
+                let zeros = vec![0; expected];
+                let short = frame(format, size, &zeros[..expected - 1]);
                 prop_assert_eq!(
                     convert(&short),
                     Err(ConvertError::Short { format, size, expected, actual: expected - 1 })
@@ -212,15 +241,33 @@ fn one_converter_takes_changing_formats_and_sizes() {
     for (width, height) in [(64, 48), (32, 16), (128, 96), (63, 47)] {
         let size = Size::new(width, height);
         let jpeg = jpeg(size, Subsamp::Sub2x1, 9);
-        let expected = convert(&frame(PixelFormat::Mjpeg, size, jpeg.clone())).unwrap();
+        let expected = convert(&frame(PixelFormat::Mjpeg, size, &jpeg)).unwrap();
         converter
-            .convert(&frame(PixelFormat::Mjpeg, size, jpeg), &mut picture)
+            .convert(&frame(PixelFormat::Mjpeg, size, &jpeg), &mut picture)
             .unwrap();
         assert_eq!(picture, expected);
-        let grey = frame(PixelFormat::Grey, size, vec![77; size.pixels()]);
+        let sevens = vec![77; size.pixels()];
+        let grey = frame(PixelFormat::Grey, size, &sevens);
         converter.convert(&grey, &mut picture).unwrap();
         assert_eq!(picture.size(), size.even());
         assert!(picture.y.iter().all(|&y| y == 77));
+    }
+}
+
+#[test]
+fn what_is_turned_is_converted_first_and_a_bad_frame_spoils_nothing() {
+    let quarter = Orientation::new(Rotation::Quarter, Flip::None);
+    let mut converter = Converter::turning(quarter);
+    let mut picture = I420::new(Size::new(2, 2));
+    // Bright on the left, and so at the top once it is turned clockwise.
+    let data = [235, 128, 16, 128].repeat(4);
+    let good = frame(PixelFormat::Yuyv, Size::new(2, 4), &data);
+    let short = frame(PixelFormat::Yuyv, Size::new(2, 4), &data[..8]);
+    for _ in 0..2 {
+        converter.convert(&good, &mut picture).unwrap();
+        assert_eq!(picture.size(), Size::new(4, 2));
+        assert_eq!(picture.y, [235, 235, 235, 235, 16, 16, 16, 16]);
+        assert!(converter.convert(&short, &mut picture).is_err());
     }
 }
 
@@ -229,7 +276,7 @@ fn a_truncated_jpeg_is_a_bad_frame() {
     let size = Size::new(160, 120);
     let whole = jpeg(size, Subsamp::Sub2x1, 0);
     for keep in [0, 1, 2, 100, whole.len() / 2, whole.len() - 20] {
-        let cut = frame(PixelFormat::Mjpeg, size, whole[..keep].to_vec());
+        let cut = frame(PixelFormat::Mjpeg, size, &whole[..keep]);
         assert!(
             matches!(convert(&cut), Err(ConvertError::Jpeg(_))),
             "{keep} bytes"
@@ -241,7 +288,7 @@ fn a_truncated_jpeg_is_a_bad_frame() {
 fn what_webcams_do_to_a_good_jpeg_is_forgiven() {
     let size = Size::new(64, 48);
     let good = jpeg(size, Subsamp::Sub2x1, 3);
-    let expected = convert(&frame(PixelFormat::Mjpeg, size, good.clone())).unwrap();
+    let expected = convert(&frame(PixelFormat::Mjpeg, size, &good)).unwrap();
     // Padding behind the image, as in a buffer that is longer than the frame.
     let mut padded = good.clone();
     padded.resize(good.len() + 5000, 0);
@@ -257,7 +304,7 @@ fn what_webcams_do_to_a_good_jpeg_is_forgiven() {
     assert!(bare.len() < good.len());
     for data in [padded, stray, bare] {
         assert_eq!(
-            convert(&frame(PixelFormat::Mjpeg, size, data)).as_ref(),
+            convert(&frame(PixelFormat::Mjpeg, size, &data)).as_ref(),
             Ok(&expected)
         );
     }
@@ -268,7 +315,7 @@ fn a_jpeg_of_another_size_is_an_error() {
     let data = jpeg(Size::new(64, 48), Subsamp::Sub2x2, 0);
     let expected = Size::new(128, 48);
     assert_eq!(
-        convert(&frame(PixelFormat::Mjpeg, expected, data)),
+        convert(&frame(PixelFormat::Mjpeg, expected, &data)),
         Err(ConvertError::JpegSize {
             expected,
             actual: Size::new(64, 48)
@@ -280,7 +327,7 @@ fn a_jpeg_of_another_size_is_an_error() {
 fn a_frame_without_pixels_is_an_error() {
     for size in [Size::new(0, 0), Size::new(1, 480), Size::new(640, 1)] {
         for format in PixelFormat::ALL {
-            let empty = frame(format, size, vec![0; 4096]);
+            let empty = frame(format, size, &[0; 4096]);
             assert_eq!(convert(&empty), Err(ConvertError::Empty(size)));
         }
     }
@@ -299,7 +346,7 @@ fn grey_and_colour_jpegs_keep_black_and_white() {
                 format: turbojpeg::PixelFormat::RGB,
             };
             let data = turbojpeg::compress(image, 95, subsamp).unwrap().to_vec();
-            let picture = convert(&frame(PixelFormat::Mjpeg, size, data)).unwrap();
+            let picture = convert(&frame(PixelFormat::Mjpeg, size, &data)).unwrap();
             assert!(picture.y.iter().all(|&y| y == luma), "{subsamp:?} {level}");
             assert!(picture.u.iter().chain(&picture.v).all(|&c| c == NEUTRAL));
         }

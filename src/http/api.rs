@@ -16,12 +16,13 @@ struct StreamList<'a> {
     streams: Vec<StreamView<'a>>,
 }
 
+/// A stream, as programs see it.
 #[derive(Serialize)]
-struct StreamView<'a> {
+pub struct StreamView<'a> {
     name: &'a str,
     state: &'static str,
     source: &'a str,
-    /// This and the next four: what the source granted; null until it was opened.
+    /// This and the next four: what the source granted, the sides as viewers see them; null until it was opened.
     device: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
@@ -42,20 +43,23 @@ struct ErrorView {
 }
 
 impl<'a> StreamView<'a> {
-    fn new(stream: &'a Stream, now: Instant) -> Self {
+    /// What it is doing now.
+    pub fn new(stream: &'a Stream, now: Instant) -> Self {
         let Status {
             state,
             granted,
             failure,
         } = stream.status();
         let granted = granted.as_ref();
+        let orientation = stream.config().orientation();
+        let size = granted.map(|granted| orientation.size(granted.size));
         Self {
             name: stream.name(),
             state: state.name(),
             source: stream.source(),
             device: granted.map(|granted| granted.device.clone()),
-            width: granted.map(|granted| granted.size.width),
-            height: granted.map(|granted| granted.size.height),
+            width: size.map(|size| size.width),
+            height: size.map(|size| size.height),
             fps: granted.map(|granted| granted.rate.as_f64()),
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,

@@ -30,7 +30,17 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
         | Resource::Session { stream: name, .. }
         | Resource::EventStreams { stream: name, .. }
         | Resource::EventStream { stream: name, .. } => Some((Scope::View, Target::Stream(name))),
-        Resource::Whep(name) | Resource::JsonOffer(name) => Some((Scope::View, stream(name))),
+        // As for the session itself. One that nobody knows is nobody's stream, and everybody's.
+        Resource::Doctor(session) => {
+            let stream = context.plane.stream_of(session);
+            let stream = stream.and_then(|name| context.streams.get(&name));
+            let target = stream.map_or(Target::Any, |stream| Target::Stream(stream.name()));
+            Some((Scope::View, target))
+        }
+        Resource::Whep(name)
+        | Resource::JsonOffer(name)
+        | Resource::Mjpeg(name)
+        | Resource::Jpeg(name) => Some((Scope::View, stream(name))),
     }
 }
 

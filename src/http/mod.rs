@@ -6,12 +6,14 @@ mod assets;
 mod body;
 mod clients;
 mod cors;
+mod doctor;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gate;
 mod lease;
 mod links;
+mod mjpeg;
 mod pace;
 mod plain;
 mod respond;
@@ -30,7 +32,7 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
-use crate::stream::Streams;
+use crate::stream::{Making, Streams};
 use crate::tls::{self, Tls};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -65,6 +67,10 @@ const BUFFER: usize = 16 << 10;
 /// A client that acknowledges nothing for so long is gone, whatever it is still owed.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes that may wait for the network in the kernel before more of a reply is asked for, besides the connection's own
+/// buffer: of a live picture they would be late.
+const MOST_UNSENT: u32 = 64 << 10;
+
 /// What requests are served from.
 pub struct Context {
     /// Everything that can be watched.
@@ -75,7 +81,7 @@ pub struct Context {
     pub access: Access,
     /// HTTPS, if it is that.
     pub tls: Option<Tls>,
-    /// Sessions of those who may for a time only.
+    /// Sessions of those whose permission may end.
     pub leases: Leases,
     /// The TCP port of the listener.
     pub port: u16,
@@ -85,6 +91,8 @@ pub struct Context {
     pub cors: Cors,
     /// How the offer exchange behaves.
     pub whep: config::Whep,
+    /// How JPEG images are made; `None` if they are not.
+    pub jpegs: Option<Making>,
     /// How much is taken on.
     pub limits: config::Limits,
     /// Those who are connected, by address.
@@ -206,7 +214,9 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let socket = SockRef::from(&stream);
+    let _ = socket.set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
+    let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
     let pace = Pace::new(&context.limits, now);
     let (context, watcher) = (context.clone(), graceful.watcher());
     tokio::spawn(async move {
@@ -372,10 +382,13 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
+        Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,
+        Resource::Mjpeg(stream) => mjpeg::images(context, *stream, &request, from, grant),
+        Resource::Jpeg(stream) => mjpeg::image(context, *stream, &request, from).await,
         Resource::Session { stream, id } if is_read(request.method()) => {
             session::get(context, stream, id)
         }

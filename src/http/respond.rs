@@ -44,6 +44,8 @@ pub enum Error {
     Unusable(String),
     /// The camera is down, as the sentence says; it is tried again after that time.
     CameraDown(String, Duration),
+    /// There is no picture of the camera, as the sentence says; it may come in that time.
+    NoPicture(String, Duration),
     /// The request must say which ICE session it means (RFC 6585, 3).
     PreconditionRequired,
     /// It means another one.
@@ -56,6 +58,12 @@ pub enum Error {
     Overloaded,
     /// The daemon is ending.
     Stopping,
+}
+
+impl From<Limit> for Error {
+    fn from(limit: Limit) -> Self {
+        Self::Full(limit)
+    }
 }
 
 impl From<AnswerError> for Error {
@@ -103,7 +111,9 @@ impl Error {
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooManyRequests(_) | Self::Full(Limit::Address) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Full(_) | Self::Overloaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPicture(..) | Self::Full(_) | Self::Overloaded | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -127,7 +137,8 @@ impl Error {
             | Self::Malformed(detail)
             | Self::Unusable(detail)
             | Self::PreconditionFailed(detail)
-            | Self::CameraDown(detail, _) => detail,
+            | Self::CameraDown(detail, _)
+            | Self::NoPicture(detail, _) => detail,
             Self::PreconditionRequired => {
                 "say with If-Match which ICE session is meant: its ETag, or * for a restart".into()
             }
@@ -151,8 +162,9 @@ impl Error {
             // RFC 5789, 2.2, for a patch.
             Self::UnsupportedMediaType(FRAGMENT) => Some((ACCEPT_PATCH, FRAGMENT.to_owned())),
             Self::UnsupportedMediaType(expected) => Some((ACCEPT_POST, (*expected).to_owned())),
-            Self::CameraDown(_, wait) => Some(retry_after(*wait)),
-            Self::TooManyRequests(wait) => Some(retry_after(*wait)),
+            Self::CameraDown(_, wait) | Self::NoPicture(_, wait) | Self::TooManyRequests(wait) => {
+                Some(retry_after(*wait))
+            }
             Self::Full(Limit::Setups) | Self::Overloaded => {
                 Some(retry_after(Duration::from_secs(1)))
             }

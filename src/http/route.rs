@@ -23,12 +23,18 @@ pub enum Resource<'a> {
     Streams,
     /// The state of one.
     Stream(&'a str),
+    /// What is the matter with the session of that unguessable name.
+    Doctor(&'a str),
     /// Figures of single viewers.
     Viewers,
     /// WHEP: of the named stream, or of the default one.
     Whep(Option<&'a str>),
     /// The offer exchange in JSON, likewise.
     JsonOffer(Option<&'a str>),
+    /// JPEG images as they are made, likewise.
+    Mjpeg(Option<&'a str>),
+    /// One of them, likewise.
+    Jpeg(Option<&'a str>),
     /// A WHEP session.
     Session {
         /// Its stream.
@@ -80,6 +86,7 @@ impl<'a> Resource<'a> {
             ["api", "streams"] => Self::Streams,
             ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
+            ["api", "sessions", id, "doctor"] => Self::Doctor(id),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
             ["whep", stream, id] => Self::Session { stream, id },
@@ -94,7 +101,11 @@ impl<'a> Resource<'a> {
                 }
             }
             ["offer"] => Self::JsonOffer(None),
+            ["mjpeg"] => Self::Mjpeg(None),
+            ["jpeg"] => Self::Jpeg(None),
             ["assets" | "api" | "offer", ..] => return None,
+            [stream, "mjpeg"] => Self::Mjpeg(Some(stream)),
+            [stream, "jpeg"] => Self::Jpeg(Some(stream)),
             [stream, "whep"] => Self::Whep(Some(stream)),
             [stream, "whep", id] => Self::Session { stream, id },
             [stream, "offer"] => Self::JsonOffer(Some(stream)),
@@ -116,6 +127,9 @@ impl<'a> Resource<'a> {
             | Self::Metrics
             | Self::Streams
             | Self::Stream(_)
+            | Self::Mjpeg(_)
+            | Self::Jpeg(_)
+            | Self::Doctor(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
@@ -134,6 +148,9 @@ impl<'a> Resource<'a> {
             | Self::EventStream { .. }
             | Self::Streams
             | Self::Stream(_)
+            | Self::Mjpeg(_)
+            | Self::Jpeg(_)
+            | Self::Doctor(_)
             | Self::Asset(_) => true,
             Self::Page(_)
             | Self::PageWithSlash(_)
@@ -156,9 +173,12 @@ impl<'a> Resource<'a> {
             Self::Metrics => "metrics",
             Self::Streams => "streams",
             Self::Stream(_) => "stream",
+            Self::Doctor(_) => "doctor",
             Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
+            Self::Mjpeg(_) => "mjpeg",
+            Self::Jpeg(_) => "jpeg",
             Self::Session { .. } => "session",
             Self::EventStreams { .. } | Self::EventStream { .. } => "events",
         }
@@ -202,7 +222,13 @@ mod tests {
             ("/cam/offer", Some(Resource::JsonOffer(Some("cam")))),
             ("", None),
             ("cam", None),
+            ("/mjpeg", Some(Resource::Mjpeg(None))),
+            ("/cam/mjpeg", Some(Resource::Mjpeg(Some("cam")))),
+            ("/cam/jpeg", Some(Resource::Jpeg(Some("cam")))),
             ("/api/offer", None),
+            ("/api/jpeg", None),
+            ("/api/sessions/x1/doctor", Some(Resource::Doctor("x1"))),
+            ("/api/sessions/x1", None),
             ("/assets/a/b", None),
             ("/offer/cam", None),
             (

@@ -2,7 +2,12 @@
 //!
 //! Plain values. This module knows no other module.
 
+mod orientation;
+mod profile;
+
 use bytes::Bytes;
+pub use orientation::{Flip, Orientation, Rotation};
+pub use profile::{Profile, ProfileLevelId, Profiles};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -116,14 +121,23 @@ pub enum PixelFormat {
     Grey,
     /// One JPEG image a frame.
     Mjpeg,
+    /// A byte stream of H.264 (ITU-T H.264, annex B), whole access units a frame. It is passed through, never decoded.
+    H264,
 }
 
 impl PixelFormat {
     /// Every format.
-    pub const ALL: [Self; 5] = [Self::Yuyv, Self::Nv12, Self::I420, Self::Grey, Self::Mjpeg];
+    pub const ALL: [Self; 6] = [
+        Self::Yuyv,
+        Self::Nv12,
+        Self::I420,
+        Self::Grey,
+        Self::Mjpeg,
+        Self::H264,
+    ];
 
     /// Those that a camera can be asked for, in the order in which documentation lists them.
-    pub const CAPTURED: [Self; 3] = [Self::Yuyv, Self::Nv12, Self::Mjpeg];
+    pub const CAPTURED: [Self; 4] = [Self::Yuyv, Self::Nv12, Self::Mjpeg, Self::H264];
 
     /// The name that the configuration and the logs use.
     pub const fn name(self) -> &'static str {
@@ -133,19 +147,33 @@ impl PixelFormat {
             Self::I420 => "i420",
             Self::Grey => "grey",
             Self::Mjpeg => "mjpeg",
+            Self::H264 => "h264",
         }
     }
 
-    /// Bytes of one frame of that size whose rows have no padding; `None` for a compressed format.
+    /// Bytes from one row of luma, or of packed pixels, to the next: `stride` if that is room enough for a row, else
+    /// the length of a row. 0 for a compressed format.
     ///
-    /// Odd sides are legal: chroma that half a pixel pair needs is there.
-    pub const fn frame_len(self, size: Size) -> Option<usize> {
-        let chroma = size.width.div_ceil(2) as usize * size.height.div_ceil(2) as usize;
+    /// Rows of interleaved chroma are as far apart, rounded up to a whole pair; rows of planar chroma half as far.
+    pub const fn stride(self, width: u32, stride: usize) -> usize {
+        let row = match self {
+            // Odd sides are legal: chroma that half a pixel pair needs is there.
+            Self::Yuyv => width.div_ceil(2) as usize * 4,
+            Self::Nv12 | Self::I420 | Self::Grey => width as usize,
+            Self::Mjpeg | Self::H264 => return 0,
+        };
+        if stride > row { stride } else { row }
+    }
+
+    /// Bytes of one frame of that size and [`stride`](Self::stride); `None` for a compressed format.
+    pub const fn frame_len(self, size: Size, stride: usize) -> Option<usize> {
+        let stride = self.stride(size.width, stride);
+        let luma = stride * size.height as usize;
+        let chroma_rows = size.height.div_ceil(2) as usize;
         match self {
-            Self::Yuyv => Some(size.width.div_ceil(2) as usize * 4 * size.height as usize),
-            Self::Nv12 | Self::I420 => Some(size.pixels() + 2 * chroma),
-            Self::Grey => Some(size.pixels()),
-            Self::Mjpeg => None,
+            Self::Yuyv | Self::Grey => Some(luma),
+            Self::Nv12 | Self::I420 => Some(luma + stride.next_multiple_of(2) * chroma_rows),
+            Self::Mjpeg | Self::H264 => None,
         }
     }
 }
@@ -179,17 +207,23 @@ impl TestPicture {
     }
 }
 
-/// One frame as the source delivered it.
-#[derive(Debug, Clone)]
-pub struct RawFrame {
-    /// Pixels or a compressed image, laid out as `format` says, rows without padding.
-    pub data: Bytes,
+/// One frame as the source delivered it, lent for as long as the source is not asked for the next.
+#[derive(Debug, Clone, Copy)]
+pub struct RawFrame<'a> {
+    /// Pixels or a compressed image, laid out as `format` says.
+    pub data: &'a [u8],
     /// The layout of `data`.
     pub format: PixelFormat,
     /// In pixels.
     pub size: Size,
+    /// Bytes from one row to the next, see [`PixelFormat::stride`]; 0 for rows without padding.
+    pub stride: usize,
     /// When the sensor delivered the frame, by the driver's clock where there is one.
     pub captured_at: Instant,
+    /// Frames that the source lost since the one before.
+    pub lost: u32,
+    /// A newer one waits already: where only the newest counts, this one can be left out.
+    pub is_late: bool,
 }
 
 /// A planar 4:2:0 picture with limited-range BT.601/BT.709 samples, ready to be encoded.
@@ -257,59 +291,6 @@ pub struct AccessUnit {
     pub encoded_at: Instant,
 }
 
-/// The part of a sequence parameter set that SDP repeats (RFC 6184, 8.1): `profile-level-id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ProfileLevelId {
-    /// `profile_idc`, 66 for Baseline.
-    pub profile: u8,
-    /// The constraint flags, the first flag in the highest bit.
-    pub constraints: u8,
-    /// `level_idc`: ten times the level, 31 for level 3.1.
-    pub level: u8,
-}
-
-impl ProfileLevelId {
-    /// Constrained Baseline in any of its three spellings (RFC 6184, table 5): Baseline, Main and Extended with the
-    /// constraint flags that each other's decoders want.
-    pub const fn is_constrained_baseline(self) -> bool {
-        let wanted = match self.profile {
-            66 => 0x40,
-            77 => 0x80,
-            88 => 0xc0,
-            _ => return false,
-        };
-        self.constraints & wanted == wanted
-    }
-}
-
-impl fmt::Display for ProfileLevelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            profile,
-            constraints,
-            level,
-        } = self;
-        write!(f, "{profile:02x}{constraints:02x}{level:02x}")
-    }
-}
-
-impl FromStr for ProfileLevelId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "a profile-level-id is six hexadecimal digits";
-        if text.len() != 6 || !text.is_ascii() {
-            return Err(EXPECTED);
-        }
-        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| EXPECTED);
-        Ok(Self {
-            profile: byte(0)?,
-            constraints: byte(2)?,
-            level: byte(4)?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,38 +326,18 @@ mod tests {
 
     #[test]
     fn frame_lengths_follow_the_format() {
-        let lengths = |size| PixelFormat::ALL.map(|format| format.frame_len(size));
+        let lengths = |size, stride| PixelFormat::ALL.map(|format| format.frame_len(size, stride));
         assert_eq!(
-            lengths(Size::new(4, 2)),
-            [Some(16), Some(12), Some(12), Some(8), None]
+            lengths(Size::new(4, 2), 0),
+            [Some(16), Some(12), Some(12), Some(8), None, None]
         );
         assert_eq!(
-            lengths(Size::new(3, 3)),
-            [Some(24), Some(17), Some(17), Some(9), None]
+            lengths(Size::new(3, 3), 0),
+            [Some(24), Some(17), Some(17), Some(9), None, None]
         );
-    }
-
-    #[test]
-    fn profile_level_ids_round_trip() {
-        let id: ProfileLevelId = "42e01f".parse().unwrap();
-        assert_eq!((id.profile, id.constraints, id.level), (0x42, 0xe0, 0x1f));
-        assert_eq!(id.to_string(), "42e01f");
-        for (text, expected) in [
-            ("42e01f", true),
-            ("42401f", true),
-            ("4d801f", true),
-            ("58c01f", true),
-            ("42001f", false),
-            ("42801f", false),
-            ("4d401f", false),
-            ("58801f", false),
-            ("640c1f", false),
-        ] {
-            let id: ProfileLevelId = text.parse().unwrap();
-            assert_eq!(id.is_constrained_baseline(), expected, "{text}");
-        }
-        assert!("42e01".parse::<ProfileLevelId>().is_err());
-        assert!("42e01g".parse::<ProfileLevelId>().is_err());
-        assert!("4é01f".parse::<ProfileLevelId>().is_err());
+        assert_eq!(
+            lengths(Size::new(4, 2), 10),
+            [Some(20), Some(30), Some(30), Some(20), None, None]
+        );
     }
 }

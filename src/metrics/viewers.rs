@@ -186,6 +186,11 @@ pub struct Viewer {
 }
 
 impl Viewer {
+    /// The figures, which outlive the registration.
+    pub fn stats(&self) -> Arc<ViewerStats> {
+        self.stats.clone()
+    }
+
     /// Notes an estimate in bits per second, for the viewer and for the histogram: once a second, so that the
     /// histogram counts viewers' seconds.
     pub fn set_estimate(&self, bits_per_second: u64) {

@@ -66,18 +66,25 @@ impl Audience {
     }
 
     /// Takes in a viewer that was answered.
-    pub fn add(&mut self, now: Instant, viewer: Viewer, out: &mut impl Outbox) {
+    pub fn add(&mut self, now: Instant, mut viewer: Viewer, out: &mut impl Outbox) {
         let id = viewer.id;
         tracing::debug!(parent: &viewer.span, "answered");
         self.demux.insert(id, &viewer.ufrag);
-        let channel = viewer.channel();
+        let channel = viewer.channel().clone();
         let feed = self
             .feeds
             .entry(channel.name().to_owned())
             .or_insert_with(|| {
                 let wake = self.wake.clone();
-                Feed::new(channel, self.epoch, move || wake())
+                Feed::new(&channel, self.epoch, move || wake())
             });
+        if viewer.needs_new_pictures() {
+            feed.take_in(now, &channel);
+            // Those who have waited for what was taken in.
+            feed.portion_at = Some(now);
+            let last = feed.cache.end().checked_sub(1);
+            viewer.begin_after(last);
+        }
         feed.viewers.push(id);
         self.viewers.insert(id, viewer);
         self.metrics.active.set(self.viewers.len() as i64);
@@ -100,7 +107,7 @@ impl Audience {
         }
         self.demux.remove(id);
         self.timers.remove(id);
-        self.sessions.lock().remove(&viewer.session);
+        self.sessions.lock().end(&viewer.session, now, reason);
         let name = viewer.channel().name();
         if let Some(feed) = self.feeds.get_mut(name) {
             feed.viewers.retain(|other| *other != id);

@@ -28,6 +28,7 @@ pub fn core_is_called() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Profiles;
     use crate::rtc::agree;
     use crate::rtc::identity::{Credentials, Identity, Sources};
     use crate::stream::Terms;
@@ -51,6 +52,7 @@ mod tests {
                     sources,
                     Terms::default(),
                     offer,
+                    Profiles::ENCODED,
                 )
             };
             let agreed = contained(&panics, agree);

@@ -128,14 +128,17 @@ pub fn has_forged_cipher_change(mut datagram: &[u8]) -> bool {
     false
 }
 
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+/// The type of a STUN message (RFC 8489, 5).
+pub const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+/// The positive answer to it.
+pub const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+/// Of every STUN message (RFC 8489, 5).
+pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
 const USE_CANDIDATE: u16 = 0x0025;
 
 /// The attributes of a STUN message of one type; `None` for any other datagram.
-fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+pub fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (u16, &[u8])>> {
     let (header, mut rest) = datagram.split_at_checked(20)?;
     if header[..2] != message_type || header[4..8] != MAGIC_COOKIE {
         return None;

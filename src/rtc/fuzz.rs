@@ -16,7 +16,7 @@ use super::restart::{Outcome, Restarts};
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::crypto::providers::RingProvider;
@@ -45,7 +45,7 @@ fn identity() -> &'static Identity {
 pub fn offer(data: &[u8]) {
     let Some(offer) = std::str::from_utf8(data)
         .ok()
-        .and_then(|text| Offer::parse(text).ok())
+        .and_then(|text| Offer::parse(text, Profiles::ENCODED).ok())
     else {
         return;
     };
@@ -215,7 +215,7 @@ impl Reporter {
             epoch: now,
             now,
             cache: Cache::default(),
-            delivery: Delivery::new(now, egress, path),
+            delivery: Delivery::new(now, egress, path, None),
             ingress: Ingress::new(Opener::new(crypto, &key()).expect("a cipher"), VIDEO),
             sender: sender.expect("a cipher"),
             out: Sent::default(),

@@ -1,14 +1,11 @@
 //! Access units to RTP payloads (RFC 6184, packetization-mode 1): once for all viewers.
 
+use crate::h264::nal::{self, AUD, PPS, SEI, SPS};
 use bytes::{BufMut, Bytes, BytesMut};
-use memchr::memmem;
 
 /// Largest RTP payload in bytes. With the RTP header, its extensions and the SRTP tag a packet stays within
 /// 1200 bytes of UDP payload, which every path that WebRTC is used on carries unfragmented.
 pub const MAX_PAYLOAD: usize = 1150;
-
-/// A longer one has zeros before it, which count as the last unit's.
-const START_CODE: [u8; 3] = [0, 0, 1];
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -17,25 +14,6 @@ const FU_END: u8 = 0x40;
 const TYPE: u8 = 0x1f;
 const F_NRI: u8 = 0xe0;
 const NRI: u8 = 0x60;
-const AUD: u8 = 9;
-const SEI: u8 = 6;
-const SPS: u8 = 7;
-const PPS: u8 = 8;
-
-/// The NAL units of an Annex B byte stream, without start codes (ITU-T H.264, B.1.1).
-pub fn nal_units(data: &Bytes) -> impl Iterator<Item = Bytes> {
-    let mut start_codes = memmem::find_iter(data, &START_CODE);
-    let mut next = start_codes.next();
-    std::iter::from_fn(move || {
-        let begin = next? + START_CODE.len();
-        next = start_codes.next();
-        let unit = &data[begin..next.unwrap_or(data.len())];
-        // Zero bytes that trail a NAL unit are not part of it.
-        let used = unit.iter().rposition(|&byte| byte != 0);
-        Some(data.slice(begin..used.map_or(begin, |last| begin + last + 1)))
-    })
-    .filter(|nal| !nal.is_empty())
-}
 
 /// The payloads of one access unit, in order. The last one's packet carries the marker bit.
 ///
@@ -44,13 +22,15 @@ pub fn nal_units(data: &Bytes) -> impl Iterator<Item = Bytes> {
 pub fn packetize(access_unit: &Bytes) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     let mut parameter_sets = Vec::new();
-    for nal in nal_units(access_unit) {
-        match nal[0] & TYPE {
+    for unit in nal::units(access_unit) {
+        let kind = nal::kind(unit);
+        let unit = access_unit.slice_ref(unit);
+        match kind {
             AUD => {}
-            SPS | PPS | SEI => parameter_sets.push(nal),
+            SPS | PPS | SEI => parameter_sets.push(unit),
             _ => {
                 aggregate(&mut payloads, &mut parameter_sets);
-                fragment(&mut payloads, nal);
+                fragment(&mut payloads, unit);
             }
         }
     }
@@ -111,7 +91,7 @@ mod tests {
     use rtc::rtp::packetizer::Depacketizer;
 
     fn annex_b(nals: &[Vec<u8>]) -> Bytes {
-        let with_start = |nal: &Vec<u8>| [&[0], &START_CODE[..], nal].concat();
+        let with_start = |nal: &Vec<u8>| [&[0], &nal::START_CODE[..], nal].concat();
         nals.iter().flat_map(with_start).collect()
     }
 
@@ -146,19 +126,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_split_without_a_panic(data in vec(0..3u8, 0..200)) {
-            let data = Bytes::from(data);
-            for nal in nal_units(&data) {
-                prop_assert!(!nal.windows(3).any(|window| window == [0, 0, 1]));
-            }
-            packetize(&data);
+            packetize(&Bytes::from(data));
         }
-    }
-
-    #[test]
-    fn both_start_codes_and_trailing_zeros_are_understood() {
-        let data = Bytes::from_static(&[9, 0, 0, 1, 0x67, 1, 0, 0, 0, 0, 1, 0x68, 2, 0, 0, 1]);
-        let nals: Vec<_> = nal_units(&data).collect();
-        assert_eq!(nals, [&[0x67, 1][..], &[0x68, 2][..]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! thread; touched when a session begins, connects, restarts or ends, never by media.
 
 use super::demux::ViewerId;
+use super::facts::{Facts, Failures, Record};
 use super::fragment::Frame;
 use crate::config::Limits;
 use crate::stream::Stream;
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A session, as HTTP knows it.
 pub struct Entry {
@@ -24,6 +26,8 @@ pub struct Entry {
     pub remote: (String, String),
     /// For the answer to a restart.
     pub frame: Frame,
+    /// What is noted of it.
+    pub record: Record,
 }
 
 /// Which limit leaves no place for another session.
@@ -48,8 +52,12 @@ pub struct Table {
     entries: HashMap<String, (Entry, Stage)>,
     limits: Limits,
     setups: u32,
+    /// Who watches without a session.
+    seats: usize,
     by_stream: HashMap<String, u32>,
     by_client: HashMap<IpAddr, u32>,
+    /// Of those that are over.
+    failures: Failures,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +67,45 @@ enum Stage {
 }
 
 impl Table {
-    /// Whether there is a place for another one.
+    /// Whether there is a place for another session.
     ///
     /// # Errors
     /// The limit that is reached.
     pub fn admits(&self, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
+        self.has_room(stream, client)?;
+        if self.setups >= self.limits.setups {
+            return Err(Limit::Setups);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a place for another viewer, with or without a session.
+    fn has_room(&self, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
         let limits = &self.limits;
         let of_stream = self.by_stream.get(stream).copied().unwrap_or_default();
         let of_client = client.and_then(|client| self.by_client.get(&client).copied());
         if of_client.is_some_and(|count| count >= limits.viewers_per_address) {
             Err(Limit::Address)
-        } else if self.entries.len() >= limits.viewers as usize {
+        } else if self.entries.len() + self.seats >= limits.viewers as usize {
             Err(Limit::Viewers)
         } else if of_stream >= limits.viewers_per_stream {
             Err(Limit::Stream)
-        } else if self.setups >= limits.setups {
-            Err(Limit::Setups)
         } else {
             Ok(())
+        }
+    }
+
+    fn count(&mut self, stream: &str, client: Option<IpAddr>) {
+        *self.by_stream.entry(stream.to_owned()).or_default() += 1;
+        if let Some(client) = client {
+            *self.by_client.entry(client).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, stream: &str, client: Option<IpAddr>) {
+        less(&mut self.by_stream, stream.to_owned());
+        if let Some(client) = client {
+            less(&mut self.by_client, client);
         }
     }
 
@@ -86,11 +115,7 @@ impl Table {
     /// The limit that leaves no place for it.
     pub fn insert(&mut self, session: String, entry: Entry) -> Result<(), Limit> {
         self.admits(entry.stream.name(), entry.client)?;
-        let stream = entry.stream.name().to_owned();
-        *self.by_stream.entry(stream).or_default() += 1;
-        if let Some(client) = entry.client {
-            *self.by_client.entry(client).or_default() += 1;
-        }
+        self.count(entry.stream.name(), entry.client);
         self.setups += 1;
         self.entries.insert(session, (entry, Stage::SettingUp));
         Ok(())
@@ -112,15 +137,23 @@ impl Table {
         (entry.stream.name() == stream).then_some(entry)
     }
 
-    /// Forgets a session.
-    pub fn remove(&mut self, session: &str) {
-        let Some((entry, stage)) = self.entries.remove(session) else {
+    /// Forgets a session, but for the facts of one that failed.
+    pub fn end(&mut self, session: &str, now: Instant, reason: &'static str) {
+        let Some((session, (entry, stage))) = self.entries.remove_entry(session) else {
             return;
         };
         self.setups -= u32::from(stage == Stage::SettingUp);
-        less(&mut self.by_stream, entry.stream.name().to_owned());
-        if let Some(client) = entry.client {
-            less(&mut self.by_client, client);
+        let stream = entry.stream.name();
+        self.uncount(stream, entry.client);
+        entry.record.ended(now, reason);
+        self.failures.add(session, stream.to_owned(), entry.record);
+    }
+
+    /// The stream and the facts of a session that there is, or that failed a short time ago.
+    pub fn facts(&mut self, session: &str, now: Instant) -> Option<(String, Facts)> {
+        match self.entries.get(session) {
+            Some((entry, _)) => Some((entry.stream.name().to_owned(), entry.record.read())),
+            None => self.failures.find(session, now),
         }
     }
 
@@ -151,15 +184,48 @@ impl Sessions {
             entries: HashMap::new(),
             limits,
             setups: 0,
+            seats: 0,
             by_stream: HashMap::new(),
             by_client: HashMap::new(),
+            failures: Failures::default(),
         })))
+    }
+
+    /// A place for a viewer who needs no session: it watches by other means.
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn seat(&self, stream: &str, client: Option<IpAddr>) -> Result<Seat, Limit> {
+        let mut table = self.lock();
+        table.has_room(stream, client)?;
+        table.count(stream, client);
+        table.seats += 1;
+        Ok(Seat {
+            sessions: self.clone(),
+            stream: stream.to_owned(),
+            client,
+        })
     }
 
     /// For as short as can be.
     pub fn lock(&self) -> MutexGuard<'_, Table> {
         // Every critical section leaves the table whole, so a panic elsewhere can't break it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A viewer without a session is counted as long as this lives.
+pub struct Seat {
+    sessions: Sessions,
+    stream: String,
+    client: Option<IpAddr>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.sessions.lock();
+        table.uncount(&self.stream, self.client);
+        table.seats -= 1;
     }
 }
 

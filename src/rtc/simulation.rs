@@ -6,13 +6,13 @@ use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
 use super::outbox::{Outbox, Path};
-use super::packetize::nal_units;
 use super::peer::Peer;
 use super::sessions::Sessions;
 use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::{Limits, PlayoutDelay};
-use crate::media::AccessUnit;
+use crate::h264::nal;
+use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Faults {
 
 /// Answers an offer as the daemon does.
 pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
-    let offer = Offer::parse(offer).unwrap();
+    let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
@@ -370,7 +370,7 @@ impl Simulation {
         let (offer, pending) = change.apply().unwrap();
         let offer = offer.to_sdp_string();
         let (peer, credentials, text) = answered(self.now, &offer);
-        let theirs = Offer::parse(&offer).unwrap().video.ice.0;
+        let theirs = Offer::parse(&offer, Profiles::ENCODED).unwrap().video.ice.0;
         let names = (credentials.clone(), theirs);
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         rtc.sdp_api().accept_answer(pending, text).unwrap();
@@ -606,13 +606,16 @@ fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
 
 /// The number of a picture that must be whole, and whether it is a keyframe.
 fn read_picture(data: &[u8]) -> (u32, bool) {
-    let nals: Vec<_> = nal_units(&Bytes::copy_from_slice(data)).collect();
+    let nals: Vec<_> = nal::units(data).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;
     let end = slice.iter().position(|byte| *byte == b'.').unwrap();
     let number = std::str::from_utf8(&slice[2..end]).unwrap();
     let number = number.parse().unwrap();
     let expected = write_picture(number, keyframe, (slice.len() - end - 1) as u32);
-    assert!(nal_units(&expected).eq(nals), "picture {number} is damaged");
+    assert!(
+        nal::units(&expected).eq(nals),
+        "picture {number} is damaged"
+    );
     (number, keyframe)
 }

@@ -2,7 +2,8 @@
 
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
-use super::demux::{Kind, ViewerId, is_nomination, kind};
+use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
+use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
 use super::outbox::{Outbox, Path};
 use super::peer::Peer;
@@ -38,7 +39,9 @@ pub struct Viewer {
     pub span: tracing::Span,
     channel: Arc<Channel>,
     /// Keeps the source open; a channel that is filled unasked needs none.
-    _demand: Option<Demand>,
+    demand: Option<Demand>,
+    /// It is shown nothing up to that picture.
+    after: Option<u64>,
     /// There is one once the handshake is done.
     delivery: Option<Box<Delivery>>,
     /// As long as there is a delivery.
@@ -54,6 +57,7 @@ pub struct Viewer {
     /// When it last sent something that was answered, or that the session's keys opened.
     heard: Instant,
     wishes: Wishes,
+    record: Record,
 }
 
 impl Viewer {
@@ -75,7 +79,8 @@ impl Viewer {
             peer,
             span,
             channel,
-            _demand: demand,
+            demand,
+            after: None,
             delivery: None,
             ingress: None,
             stats: None,
@@ -84,12 +89,28 @@ impl Viewer {
             selected: None,
             heard: now,
             wishes: Wishes::default(),
+            record: Record::new(now),
         }
+    }
+
+    /// What is noted of it.
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
     /// What it watches.
     pub const fn channel(&self) -> &Arc<Channel> {
         &self.channel
+    }
+
+    /// Whether it is no use to it what was made before it came.
+    pub fn needs_new_pictures(&self) -> bool {
+        self.demand.as_ref().is_some_and(Demand::is_unserved)
+    }
+
+    /// Has it shown nothing up to that picture.
+    pub const fn begin_after(&mut self, picture: Option<u64>) {
+        self.after = picture;
     }
 
     /// The handshake is done: media may flow. `false` if it can't.
@@ -107,9 +128,11 @@ impl Viewer {
                 return false;
             }
         };
-        self.delivery = Some(Box::new(Delivery::new(now, egress, path)));
+        self.delivery = Some(Box::new(Delivery::new(now, egress, path, self.after)));
         self.ingress = Some(ingress);
-        self.stats = Some(viewers.add(self.channel.name(), self.id));
+        let stats = viewers.add(self.channel.name(), self.id);
+        self.record.connected(stats.stats());
+        self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
         let after = self.age(now);
         tracing::info!(parent: &self.span, ?after, "connected");
@@ -209,6 +232,11 @@ impl Viewer {
 
     /// Takes in a datagram. `false` if it is not the viewer's, or came from one address too many, and was dropped.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        match kind(datagram) {
+            Some(Kind::Stun) if request_ufrag(datagram).is_some() => self.record.check(&path),
+            Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
+            _ => {}
+        }
         let mut paths = self.paths.iter();
         let known = paths.position(|known| known.remote == path.remote);
         let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
@@ -265,6 +293,9 @@ impl Viewer {
     /// The viewer proved `datagram`, which came by `path`, to be its own.
     pub fn proved(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.heard(now);
+        if kind(datagram) == Some(Kind::Stun) {
+            self.record.proved(&path, datagram);
+        }
         if is_nomination(datagram) {
             self.select(path);
         }
@@ -291,6 +322,9 @@ impl Viewer {
             let local = None;
             let mut path = known.copied().unwrap_or(Path { remote, local });
             if kind(&datagram) != Some(Kind::Stun) {
+                if !self.is_connected() {
+                    self.record.handshake(0, 1);
+                }
                 path = *self.selected.get_or_insert(path);
             }
             out.push(path, datagram.len(), |buffer| {

@@ -1,25 +1,65 @@
-//! The capture thread: opens a source, reads it, and puts its frames where the encoder finds the newest.
+//! The capture thread: opens a source, converts its frames, and puts the pictures where the encode thread finds the newest.
+//! H.264 is not converted, and of it that thread finds all.
 
-use crate::capture::{CaptureError, ErrorKind, Granted, Opener};
+use super::passage::{MAX_WAITING, Passage, Passed};
+use super::policy::Unusable;
+use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
+use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
-use crate::media::RawFrame;
+use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
 use crate::metrics;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
-
-/// Unusable frames in a row after which the source is taken for broken.
-const MAX_BAD_FRAMES: u32 = 60;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// How long a source may take to notice that it is no longer read: a frame and the driver's closing.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A frame, and what its source granted.
-pub type Captured = (Arc<Granted>, RawFrame);
+/// Encoded pictures that wait to be drawn over; further ones are freed. One waits in front of the encoder and one is
+/// encoded, so there are never more.
+const SPENT: usize = 2;
+
+/// What a source delivered, and what it granted.
+pub struct Captured {
+    pub granted: Arc<Granted>,
+    pub content: Content,
+}
+
+/// See [`Captured`].
+pub enum Content {
+    /// To be encoded.
+    Picture {
+        /// When the sensor delivered it.
+        captured_at: Instant,
+        picture: I420,
+    },
+    /// To be handed on: all since the last time. None while a keyframe is waited for.
+    Units(Vec<Passed>),
+}
+
+impl Captured {
+    /// Whether there is nothing to be shown.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Units(units) if units.is_empty())
+    }
+}
+
+/// Between the encode thread and a source of H.264.
+#[derive(Default)]
+struct Keyframes {
+    /// The source is to be asked for one.
+    wanted: AtomicBool,
+    /// The source makes them when it is asked.
+    come: AtomicBool,
+}
 
 /// A running capture. Dropping it closes the source, so that it can be opened again.
 pub struct Capture {
-    frames: Option<Reader<Captured, CaptureError>>,
+    pictures: Option<Reader<Captured, CaptureError>>,
+    /// Pictures go round: a steady stream allocates none.
+    spent: SyncSender<I420>,
+    keyframes: Arc<Keyframes>,
     /// Disconnected when the thread has dropped the source.
     closed: Receiver<()>,
 }
@@ -31,11 +71,15 @@ impl Capture {
     /// When the system has no thread for it.
     pub fn start(
         name: &str,
-        opener: Arc<dyn Opener>,
+        (opener, wanted): (Arc<dyn Opener>, Wanted),
+        orientation: Orientation,
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
+        let (spent, to_draw_over) = sync_channel(SPENT);
         let (open, closed) = sync_channel::<()>(0);
+        let keyframes = Arc::new(Keyframes::default());
+        let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
         let span = tracing::Span::current();
         std::thread::Builder::new()
@@ -43,31 +87,58 @@ impl Capture {
             .name(format!("cap-{name}"))
             .spawn(move || {
                 let _span = span.entered();
-                match capture(&*opener, &writer, &metrics) {
+                let outlet = Outlet {
+                    pictures: &writer,
+                    spent: to_draw_over,
+                    spare: None,
+                    converter: Converter::turning(orientation),
+                    passage: Passage::default(),
+                    keyframes: &asked,
+                    metrics,
+                };
+                match capture(&*opener, wanted, outlet) {
                     Ok(()) => drop(writer),
                     Err(error) => writer.fail(error),
                 }
                 drop(open);
             })?;
         Ok(Self {
-            frames: Some(reader),
+            pictures: Some(reader),
+            spent,
+            keyframes,
             closed,
         })
     }
 
-    /// The newest frames.
-    pub fn frames(&self) -> &Reader<Captured, CaptureError> {
+    /// Whether the source makes keyframes when it is asked for one.
+    pub fn makes_keyframes(&self) -> bool {
+        self.keyframes.come.load(Ordering::Relaxed)
+    }
+
+    /// Has the source asked for a keyframe, before its next buffer.
+    pub fn ask_for_keyframe(&self) {
+        self.keyframes.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// The newest pictures.
+    pub fn pictures(&self) -> &Reader<Captured, CaptureError> {
         // It is taken only by `drop`.
-        self.frames
+        self.pictures
             .as_ref()
             .expect("a capture that was not dropped")
+    }
+
+    /// Takes a picture back that is encoded, to be drawn over.
+    pub fn give_back(&self, picture: I420) {
+        // Without room, or a thread that wants it, it is freed.
+        let _ = self.spent.try_send(picture);
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
         // Without its reader the thread ends after the frame at hand.
-        drop(self.frames.take());
+        drop(self.pictures.take());
         if self.closed.recv_timeout(STOP_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             // Some drivers block for good when a device stalls; such a thread can't be ended, only left.
             tracing::warn!("the source does not close; its thread is left behind");
@@ -75,13 +146,124 @@ impl Drop for Capture {
     }
 }
 
+/// Where frames go.
+struct Outlet<'a> {
+    pictures: &'a Writer<Captured, CaptureError>,
+    /// Pictures to draw over.
+    spent: Receiver<I420>,
+    /// One more: nobody took it, or its frame could not be converted.
+    spare: Option<I420>,
+    converter: Converter,
+    passage: Passage,
+    keyframes: &'a Keyframes,
+    metrics: metrics::Stream,
+}
+
+impl Outlet<'_> {
+    /// Takes a frame in straight from the source's memory.
+    fn put(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
+        self.metrics.captured.inc();
+        self.metrics.lost.inc_by(frame.lost.into());
+        match frame.format {
+            PixelFormat::H264 => self.pass(granted, frame),
+            _ => self.convert(granted, frame),
+        }
+    }
+
+    /// Hands H.264 over, with what was not taken yet.
+    fn pass(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
+        let units = (self.passage).cut(Instant::now(), &granted.device, frame)?;
+        let captured = Captured {
+            granted: granted.clone(),
+            content: Content::Units(units),
+        };
+        let mut lost = 0;
+        self.pictures.join(captured, |waiting, new| {
+            lost = join(waiting, new);
+        });
+        if lost > 0 {
+            self.passage.lost();
+        }
+        let left_out = lost + self.passage.take_left_out();
+        self.metrics.dropped.inc_by(left_out);
+        Ok(())
+    }
+
+    /// Has the source make a keyframe if one is wanted.
+    fn wish(&self, source: &mut dyn Source) {
+        if self.keyframes.wanted.swap(false, Ordering::Relaxed) {
+            let comes = source.ask_for_keyframe();
+            self.keyframes.come.store(comes, Ordering::Relaxed);
+        }
+    }
+
+    /// Converts a frame, and hands the picture over.
+    fn convert(
+        &mut self,
+        granted: &Arc<Granted>,
+        frame: &RawFrame<'_>,
+    ) -> Result<(), CaptureError> {
+        if frame.is_late {
+            // Converting takes longer than a frame lasts. The newest is taken, so that none ever waits in the driver.
+            self.metrics.dropped.inc();
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let mut picture = self.blank();
+        if let Err(error) = self.converter.convert(frame, &mut picture) {
+            self.spare = Some(picture);
+            let detail = format!("{}: {error}", granted.device);
+            return Err(CaptureError::new(ErrorKind::BadFrame, detail));
+        }
+        let converted = begin.elapsed();
+        self.metrics.convert.observe(converted.as_secs_f64());
+        let overwritten = self.pictures.put(Captured {
+            granted: granted.clone(),
+            content: Content::Picture {
+                captured_at: frame.captured_at,
+                picture,
+            },
+        });
+        self.spare = overwritten.and_then(|captured| match captured.content {
+            Content::Picture { picture, .. } => Some(picture),
+            Content::Units(_) => None,
+        });
+        Ok(())
+    }
+
+    /// A picture that nobody reads any more, if there is one.
+    fn blank(&mut self) -> I420 {
+        let spare = self.spare.take();
+        let spent = spare.or_else(|| self.spent.try_recv().ok());
+        spent.unwrap_or_else(|| I420::new(Size::new(0, 0)))
+    }
+}
+
+/// Puts units behind those that wait. Returns how many were dropped because that are too many.
+fn join(waiting: &mut Captured, new: Captured) -> u64 {
+    match (&mut waiting.content, new.content) {
+        (Content::Units(units), Content::Units(more)) => {
+            units.extend(more);
+            if units.len() <= MAX_WAITING {
+                return 0;
+            }
+            units.drain(..).len() as u64
+        }
+        // A source delivers one or the other.
+        (other, content) => {
+            *other = content;
+            0
+        }
+    }
+}
+
 /// Captures until nobody reads any more.
 fn capture(
     opener: &dyn Opener,
-    frames: &Writer<Captured, CaptureError>,
-    metrics: &metrics::Stream,
+    wanted: Wanted,
+    mut outlet: Outlet<'_>,
 ) -> Result<(), CaptureError> {
-    let mut source = opener.open()?;
+    let mut source = opener.open_for(wanted)?;
     let granted = Arc::new(source.granted().clone());
     tracing::info!(
         device = granted.device,
@@ -91,24 +273,176 @@ fn capture(
         "source opened: {}",
         granted.reason
     );
-    let mut bad_in_a_row = 0;
-    while !frames.is_orphaned() {
-        match source.next_frame() {
-            Ok(frame) => {
-                bad_in_a_row = 0;
-                metrics.captured.inc();
-                if !frames.put((granted.clone(), frame)) {
-                    break;
-                }
-            }
-            Err(error) if error.kind == ErrorKind::BadFrame && bad_in_a_row < MAX_BAD_FRAMES => {
-                bad_in_a_row += 1;
-                metrics.bad.inc();
+    let mut unusable = Unusable::default();
+    // What comes first is best a keyframe, and thus it is known whether it can be asked.
+    let is_h264 = granted.format == PixelFormat::H264;
+    outlet.keyframes.wanted.store(is_h264, Ordering::Relaxed);
+    while !outlet.pictures.is_orphaned() {
+        outlet.wish(&mut *source);
+        let frame = source.next_frame();
+        match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
+            Ok(Some(())) => unusable.end(),
+            // Whoever waits for pictures knows for how long.
+            Ok(None) => {}
+            Err(error) if error.kind == ErrorKind::BadFrame => {
+                outlet.metrics.bad.inc();
+                outlet.passage.lost();
                 tracing::debug!(%error, "frame skipped");
+                if unusable.is_too_long(Instant::now(), granted.rate.interval()) {
+                    let detail = format!("no usable frame any more: {error}");
+                    return Err(CaptureError::new(ErrorKind::BadFrame, detail));
+                }
             }
             Err(error) => return Err(error),
         }
     }
     tracing::info!("source closed");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Source;
+    use crate::latest::Taken;
+    use crate::media::{FrameRate, PixelFormat};
+    use crate::metrics::Metrics;
+    use std::sync::Mutex;
+
+    const SIZE: Size = Size::new(320, 240);
+
+    /// Behind such a frame a newer one waits.
+    const LATE: u8 = 255;
+
+    /// Lends frames of the greys that it is sent, until the sender is gone. 0 stands for a frame that is too short.
+    struct Greys {
+        granted: Granted,
+        greys: Receiver<u8>,
+        frame: Vec<u8>,
+    }
+
+    impl Source for Greys {
+        fn granted(&self) -> &Granted {
+            &self.granted
+        }
+
+        fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+            let gone = |_| CaptureError::new(ErrorKind::Lost, "gone");
+            let grey = self.greys.recv().map_err(gone)?;
+            self.frame.fill(grey);
+            let len = if grey == 0 { 1 } else { self.frame.len() };
+            Ok(Some(RawFrame {
+                data: &self.frame[..len],
+                format: PixelFormat::Grey,
+                size: SIZE,
+                stride: 0,
+                captured_at: Instant::now(),
+                lost: 0,
+                is_late: grey == LATE,
+            }))
+        }
+    }
+
+    struct Once(Mutex<Option<Greys>>);
+
+    impl Opener for Once {
+        fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+            let source = self.0.lock().unwrap().take();
+            Ok(Box::new(source.expect("it is opened once")))
+        }
+
+        fn describe(&self) -> String {
+            "greys".to_owned()
+        }
+    }
+
+    fn greys() -> (SyncSender<u8>, Once) {
+        let (sender, greys) = sync_channel(0);
+        let granted = Granted {
+            device: "greys".to_owned(),
+            size: SIZE,
+            rate: FrameRate::whole(30),
+            format: PixelFormat::Grey,
+            reason: String::new(),
+        };
+        let frame = vec![0; SIZE.pixels()];
+        let source = Greys {
+            granted,
+            greys,
+            frame,
+        };
+        (sender, Once(Mutex::new(Some(source))))
+    }
+
+    fn picture(captured: Captured) -> I420 {
+        match captured.content {
+            Content::Picture { picture, .. } => picture,
+            Content::Units(_) => panic!("a picture was expected"),
+        }
+    }
+
+    #[test]
+    fn an_unusable_or_late_frame_costs_itself_alone_and_the_end_tells_why() {
+        let (sender, opener) = greys();
+        let metrics = Metrics::new().stream("greys");
+        let capture = Capture::start(
+            "greys",
+            (Arc::new(opener), Wanted::Frames),
+            Orientation::default(),
+            metrics.clone(),
+        )
+        .unwrap();
+        let far = Duration::from_secs(60);
+        for grey in [7, 0, LATE, 8] {
+            sender.send(grey).unwrap();
+            if [0, LATE].contains(&grey) {
+                continue;
+            }
+            let Taken::Value(captured) = capture.pictures().take(far) else {
+                panic!("a picture was expected");
+            };
+            let picture = picture(captured);
+            assert!(picture.y.iter().all(|&y| y == grey));
+            capture.give_back(picture);
+        }
+        drop(sender);
+        let lost = CaptureError::new(ErrorKind::Lost, "gone");
+        assert!(matches!(capture.pictures().take(far), Taken::Ended(Err(error)) if error == lost));
+        let counts = (metrics.captured.get(), metrics.bad.get());
+        assert_eq!((counts, metrics.dropped.get()), ((4, 1), 1));
+    }
+
+    #[test]
+    fn pictures_go_round_whether_they_are_taken_or_not() {
+        for takes in [true, false] {
+            let (sender, opener) = greys();
+            let (pictures, reader) = latest();
+            let (give_back, spent) = sync_channel(SPENT);
+            let outlet = Outlet {
+                pictures: &pictures,
+                spent,
+                spare: None,
+                converter: Converter::new(),
+                passage: Passage::default(),
+                keyframes: &Keyframes::default(),
+                metrics: Metrics::new().stream("greys"),
+            };
+            let feeder = std::thread::spawn(move || {
+                for grey in 1..100 {
+                    sender.send(grey).unwrap();
+                    if takes && let Taken::Value(captured) = reader.take(Duration::from_secs(60)) {
+                        give_back.try_send(picture(captured)).unwrap();
+                    }
+                }
+                (reader, give_back)
+            });
+            let cost = allocation_counter::measure(|| {
+                let error = capture(&opener, Wanted::Frames, outlet).unwrap_err();
+                assert_eq!(error.kind, ErrorKind::Lost);
+            });
+            drop(feeder.join());
+            let picture = SIZE.pixels() as u64 * 3 / 2;
+            assert!(cost.bytes_total < 4 * picture, "{cost:?}, taken: {takes}");
+        }
+    }
 }

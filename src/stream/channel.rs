@@ -1,5 +1,6 @@
 //! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
 
+use super::jpegs::Jpegs;
 use crate::config::PlayoutDelay;
 use crate::hub::{Hub, Notify, Subscription};
 use crate::media::AccessUnit;
@@ -21,8 +22,10 @@ pub struct Channel {
     name: String,
     hub: Hub,
     keyframe_requested: AtomicBool,
+    makes_keyframes: AtomicBool,
     metrics: metrics::Stream,
     terms: Terms,
+    jpegs: Jpegs,
 }
 
 impl Channel {
@@ -32,8 +35,10 @@ impl Channel {
             name,
             hub: Hub::default(),
             keyframe_requested: AtomicBool::new(false),
+            makes_keyframes: AtomicBool::new(true),
             metrics,
             terms,
+            jpegs: Jpegs::default(),
         }
     }
 
@@ -52,14 +57,29 @@ impl Channel {
         &self.metrics
     }
 
+    /// Its pictures as JPEG images.
+    pub const fn jpegs(&self) -> &Jpegs {
+        &self.jpegs
+    }
+
     /// Hands an access unit to all who watch.
     pub fn publish(&self, unit: Arc<AccessUnit>) {
         self.hub.publish(unit);
     }
 
-    /// Access units from the next keyframe on; `notify` is called after each.
+    /// Access units from the last keyframe on, if it is there, else from the next; `notify` is called after each.
     pub fn subscribe(&self, notify: Notify) -> Subscription {
         self.hub.subscribe(notify)
+    }
+
+    /// Says whether keyframes are made when they are asked for, or come when the camera likes.
+    pub fn set_makes_keyframes(&self, makes: bool) {
+        self.makes_keyframes.store(makes, Ordering::Relaxed);
+    }
+
+    /// Whether keyframes are made when they are asked for.
+    pub fn makes_keyframes(&self) -> bool {
+        self.makes_keyframes.load(Ordering::Relaxed)
     }
 
     /// Asks for a keyframe. Requests are coalesced and rate-limited (see `policy`).

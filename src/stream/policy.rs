@@ -1,4 +1,5 @@
-//! When a keyframe is due, and how long to wait before a source is opened again. Pure: time is an argument.
+//! When a keyframe is due, when a source is broken, and how long to wait before it is opened again. Pure: time is an
+//! argument.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,29 @@ impl Keyframes {
     pub fn made(&mut self, now: Instant) {
         self.last = Some(now);
         self.requested = false;
+    }
+}
+
+/// Tells a source that is broken from one that delivers an unusable frame now and then.
+#[derive(Debug, Default)]
+pub struct Unusable {
+    since: Option<Instant>,
+}
+
+impl Unusable {
+    /// Nothing but unusable frames for so long: that, or three frame intervals if they are longer. Shorter than a stall,
+    /// which would not tell what is wrong.
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    /// Notes a frame that can be used.
+    pub fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// Notes one that can't, from a source of that frame interval. Whether the source is broken.
+    pub fn is_too_long(&mut self, now: Instant, interval: Duration) -> bool {
+        let since = *self.since.get_or_insert(now);
+        now.saturating_duration_since(since) >= Self::LIMIT.max(3 * interval)
     }
 }
 
@@ -115,6 +139,24 @@ mod tests {
             .count();
         assert_eq!(made, 2, "one second of requests, one each 400 ms");
         assert!(keyframes.is_due(start + 2 * SECOND), "the last one waits");
+    }
+
+    #[test]
+    fn a_source_is_broken_after_two_seconds_of_unusable_frames_or_three_if_it_is_slow() {
+        let start = Instant::now();
+        for (interval, frames) in [
+            (SECOND / 25, 50),
+            (SECOND / 4, 8),
+            (SECOND, 3),
+            (5 * SECOND, 3),
+        ] {
+            let mut unusable = Unusable::default();
+            let at = |n: u32| start + interval * n;
+            assert!(!unusable.is_too_long(at(0), interval));
+            unusable.end();
+            let broken = (1..).position(|n| unusable.is_too_long(at(n), interval));
+            assert_eq!(broken, Some(frames), "{interval:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! The encode thread of a stream: waits for demand, captures, converts, encodes, publishes; after a failure it
+//! The encode thread of a stream: waits for demand, captures, encodes, publishes; after a failure it
 //! backs off and begins again.
 
-use super::capture::{Capture, Captured};
+use super::capture::{Capture, Captured, Content};
+use super::passage::Passed;
+use super::passing::Objection;
 use super::policy::{Backoff, Keyframes};
 use super::{Failure, State, Stream, lock};
-use crate::capture::{CaptureError, Opener};
-use crate::convert::Converter;
+use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Wanted};
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::latest::Taken;
-use crate::media::I420;
+use crate::media::{I420, PixelFormat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,8 +21,6 @@ const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the thread looks for the end of demand while no frame comes.
 const TICK: Duration = Duration::from_millis(250);
-/// Frames in a row that could not be converted, after which the source is opened anew.
-const MAX_BAD_FRAMES: u32 = 60;
 
 /// Starts the thread.
 pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<JoinHandle<()>> {
@@ -41,10 +40,10 @@ enum Fault {
     Source(#[from] CaptureError),
     #[error("{0} for {1:?}")]
     Stalled(&'static str, Duration),
+    #[error("the camera's H.264 can't be passed through: {0}")]
+    NotPlayed(#[from] Objection),
     #[error(transparent)]
     Encoder(#[from] EncodeError),
-    #[error("no usable frame in {MAX_BAD_FRAMES}: {0}")]
-    Unusable(crate::convert::ConvertError),
     #[error("a thread of the stream panicked, which is a bug in fanlight or in a library")]
     Panicked,
     #[error("no thread for the capture: {0}")]
@@ -59,8 +58,11 @@ impl Fault {
                 "stalled",
                 "unplug the camera and plug it in again; another USB port or a lower rate may help",
             ),
+            Self::NotPlayed(_) => {
+                let kind = ErrorKind::NotPassable;
+                (kind.name(), kind.cure())
+            }
             Self::Encoder(_) => ("encoder", "try another `size`"),
-            Self::Unusable(_) => ("bad_frame", "try another `format`"),
             Self::Panicked => ("panic", "report it, with the log"),
             Self::Thread(_) => ("system", "raise the limit on tasks (TasksMax, ulimit -u)"),
         }
@@ -73,10 +75,26 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
         let session = AssertUnwindSafe(|| Session::new(stream).run(opener, &mut backoff));
         match catch_unwind(session).unwrap_or(Err(Fault::Panicked)) {
-            Ok(()) => backoff.reset(),
+            Ok(()) => {
+                backoff.reset();
+                lock(&stream.control).passing.begin_anew();
+            }
+            Err(fault) if encodes_instead(stream, &fault) => {
+                tracing::warn!("{fault}; its frames are encoded here until nobody watches");
+            }
             Err(fault) => fail(stream, &fault, backoff.next()),
         }
     }
+}
+
+/// Whether the fault is one of the camera's H.264, and is past if frames are asked for in its place.
+fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
+    let is_of_h264 = match fault {
+        Fault::Source(error) => error.kind == ErrorKind::NotPassable,
+        Fault::NotPlayed(_) => true,
+        _ => false,
+    };
+    is_of_h264 && lock(&stream.control).passing.give_up()
 }
 
 /// Shows the fault everywhere and waits.
@@ -103,10 +121,7 @@ fn fail(stream: &Stream, fault: &Fault, wait: Duration) {
 struct Session<'a> {
     stream: &'a Stream,
     keyframes: Keyframes,
-    converter: Converter,
-    picture: I420,
     encoder: Option<Encoder>,
-    bad_in_a_row: u32,
 }
 
 impl<'a> Session<'a> {
@@ -114,10 +129,7 @@ impl<'a> Session<'a> {
         Self {
             stream,
             keyframes: Keyframes::new(stream.config.keyframe_interval),
-            converter: Converter::new(),
-            picture: I420::new(crate::media::Size::new(0, 0)),
             encoder: None,
-            bad_in_a_row: 0,
         }
     }
 
@@ -130,29 +142,44 @@ impl<'a> Session<'a> {
                 status.state = State::Starting;
             }
         });
+        let wanted = lock(&stream.control).passing.wanted();
         let capture = Capture::start(
             stream.name(),
-            opener.clone(),
+            (opener.clone(), wanted),
+            stream.config.orientation(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;
+        let mut is_live = false;
         let started = Instant::now();
         loop {
-            let taken = capture.frames().take(TICK);
+            let taken = capture.pictures().take(TICK);
             let now = Instant::now();
             stream
                 .channel
                 .metrics()
                 .dropped
-                .inc_by(capture.frames().take_overwritten());
+                .inc_by(capture.pictures().take_overwritten());
             match taken {
                 Taken::Value(captured) => {
-                    if last_frame.is_none() {
-                        self.is_live(&captured);
+                    last_frame = Some((now, captured.granted.rate.interval()));
+                    let is_first = !is_live && !captured.is_empty();
+                    if is_first {
+                        is_live = true;
+                        self.is_live(&captured, wanted);
                         backoff.reset();
                     }
-                    last_frame = Some((now, captured.0.rate.interval()));
-                    self.frame(&captured)?;
+                    let granted = captured.granted;
+                    match captured.content {
+                        Content::Picture {
+                            captured_at,
+                            picture,
+                        } => {
+                            self.encode(&granted, captured_at, &picture)?;
+                            capture.give_back(picture);
+                        }
+                        Content::Units(units) => self.pass(now, units, &capture)?,
+                    }
                 }
                 Taken::Ended(Err(error)) => return Err(error.into()),
                 // It ends by itself only after its reader, which is here.
@@ -171,33 +198,30 @@ impl<'a> Session<'a> {
         !control.stopping && !self.stream.is_unwanted(&control, now)
     }
 
-    fn is_live(&self, (granted, _): &Captured) {
+    fn is_live(&self, captured: &Captured, wanted: Wanted) {
+        let is_h264 = captured.granted.format == PixelFormat::H264;
+        if wanted == Wanted::Either && !is_h264 {
+            lock(&self.stream.control).passing.sends_frames();
+        }
+        self.stream.channel.set_makes_keyframes(!is_h264);
         self.stream.set_status(|status| {
             status.state = State::Live;
-            status.granted = Some((**granted).clone());
+            status.granted = Some((*captured.granted).clone());
             status.failure = None;
         });
     }
 
-    /// Converts, encodes and publishes one frame.
-    fn frame(&mut self, (granted, frame): &Captured) -> Result<(), Fault> {
+    /// Encodes and publishes one picture.
+    fn encode(
+        &mut self,
+        granted: &Granted,
+        captured_at: Instant,
+        picture: &I420,
+    ) -> Result<(), Fault> {
         let metrics = self.stream.channel.metrics();
         let begin = Instant::now();
-        if let Err(error) = self.converter.convert(frame, &mut self.picture) {
-            metrics.bad.inc();
-            self.bad_in_a_row += 1;
-            tracing::debug!(%error, "frame skipped");
-            if self.bad_in_a_row >= MAX_BAD_FRAMES {
-                return Err(Fault::Unusable(error));
-            }
-            return Ok(());
-        }
-        self.bad_in_a_row = 0;
-        let converted = Instant::now();
-        metrics.convert.observe((converted - begin).as_secs_f64());
-
         let settings = Settings {
-            size: self.picture.size(),
+            size: picture.size(),
             rate: granted.rate,
             bitrate: self.stream.config.bitrate,
         };
@@ -212,22 +236,60 @@ impl<'a> Session<'a> {
         if self.stream.channel.take_keyframe_request() {
             self.keyframes.request();
         }
-        let is_due = self.keyframes.is_due(converted);
-        let Some(unit) = encoder.encode(&self.picture, frame.captured_at, is_due)? else {
+        let is_due = self.keyframes.is_due(begin);
+        let Some(unit) = encoder.encode(picture, captured_at, is_due)? else {
             return Ok(());
         };
         metrics
             .encode
-            .observe((unit.encoded_at - converted).as_secs_f64());
+            .observe((unit.encoded_at - begin).as_secs_f64());
         metrics.encoded.inc();
         metrics.bytes.inc_by(unit.data.len() as u64);
         if unit.keyframe {
             metrics.keyframes.inc();
-            self.keyframes.made(converted);
+            self.keyframes.made(begin);
             // Who asked while it was made is served by it.
             self.stream.channel.take_keyframe_request();
         }
         self.stream.channel.publish(Arc::new(unit));
+        let jpegs = self.stream.channel.jpegs();
+        jpegs.offer(picture, captured_at, metrics);
+        Ok(())
+    }
+}
+
+impl Session<'_> {
+    /// Publishes what the camera encoded.
+    fn pass(&mut self, now: Instant, units: Vec<Passed>, capture: &Capture) -> Result<(), Fault> {
+        let channel = &self.stream.channel;
+        let metrics = channel.metrics();
+        for Passed { unit, profile } in units {
+            if unit.keyframe {
+                let mut control = lock(&self.stream.control);
+                control.passing.sends(profile);
+                control.profile_level_id = profile;
+                metrics.keyframes.inc();
+                self.keyframes.made(now);
+                // Who asked before is served by it.
+                channel.take_keyframe_request();
+            }
+            // Also asked between keyframes: somebody may have come.
+            if let Some(objection) = lock(&self.stream.control).passing.objection() {
+                return Err(objection.into());
+            }
+            metrics.passed.inc();
+            metrics.bytes.inc_by(unit.data.len() as u64);
+            channel.publish(Arc::new(unit));
+        }
+        channel.set_makes_keyframes(capture.makes_keyframes());
+        if channel.take_keyframe_request() {
+            self.keyframes.request();
+        }
+        if capture.makes_keyframes() && self.keyframes.is_due(now) {
+            capture.ask_for_keyframe();
+            // One that does not come is asked for again, but not with every picture.
+            self.keyframes.made(now);
+        }
         Ok(())
     }
 }

@@ -3,10 +3,12 @@
 #[path = "../viewing/daemon.rs"]
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod daemon;
+mod doctor;
 mod exchange;
 mod json;
 mod limits;
 mod media;
+mod mjpeg;
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod offer;
 #[path = "../viewing/picture.rs"]

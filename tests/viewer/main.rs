@@ -10,7 +10,9 @@ mod order;
 mod picture;
 
 use daemon::{Running, pattern, start, until};
+use fanlight::media::Orientation;
 use openh264::decoder::Decoder;
+use openh264::formats::YUVSource;
 use openh264::nal_units;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,12 +54,16 @@ fn counters(file: &Path) -> Vec<u32> {
     let mut counters = Vec::new();
     for unit in nal_units(&stream) {
         if let Some(picture) = decoder.decode(unit).unwrap() {
-            counters.push(picture::counter(&picture));
+            counters.push(counter(&picture));
         }
     }
     let rest = decoder.flush_remaining().unwrap();
-    counters.extend(rest.iter().map(picture::counter));
+    counters.extend(rest.iter().map(counter));
     counters
+}
+
+fn counter(picture: &impl YUVSource) -> u32 {
+    picture::counter(picture, Orientation::default())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,15 @@
 //! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
 mod daemon;
+mod encoding;
+mod passing;
 mod picture;
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod viewer;
 
 use daemon::{pattern, start, until};
 use fanlight::config::{Source, Stream};
+use fanlight::media::{Flip, Orientation, Rotation};
 use str0m::media::KeyframeRequestKind;
 use viewer::Viewer;
 
@@ -52,6 +55,23 @@ async fn viewers_come_over_ipv4_and_ipv6_to_one_wildcard_socket() {
         let mut viewer = Viewer::connect(address, "/whep").await;
         assert_in_order(&watching(|| viewer.counters(10)));
     }
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_on_its_side_is_seen_upright() {
+    let turned = Stream {
+        rotate: Rotation::Quarter,
+        flip: Flip::Vertical,
+        ..pattern("camera")
+    };
+    let daemon = start("127.0.0.1", vec![turned]);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    // A quarter and a flip make a reflection, which undoes itself.
+    viewer.turn = Orientation::new(Rotation::Quarter, Flip::Vertical);
+    assert_in_order(&watching(|| viewer.counters(20)));
+    let stream = daemon.stream("camera").await;
+    assert_eq!([&stream["width"], &stream["height"]], [360, 640]);
     daemon.stop().await.unwrap();
 }
 

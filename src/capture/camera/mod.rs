@@ -14,7 +14,6 @@ pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
 use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
 use crate::media::{FrameRate, PixelFormat, RawFrame};
-use bytes::{Bytes, BytesMut};
 use device::Setup;
 use errors::{catch_panic, from_text};
 use nokhwa::utils::{
@@ -26,8 +25,8 @@ use select::{Choice, choose};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A running camera that delivers nothing for so long is lost. The slowest exposures of webcams take a second.
-const STALL: Duration = Duration::from_secs(2);
+/// How long a frame is waited for at a time: as soon a thread that is not wanted any more ends.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A driver's time stamp is not believed to be older than that.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -87,11 +86,12 @@ impl Opener for Camera {
             stride: setup.stride,
             library: Some(library),
             watch,
-            first: None,
+            buffer: None,
+            is_new: true,
         };
         let first = (source.wait_for_buffer())
             .map_err(|error| from_text(&self.path, "starting the capture", &error))?;
-        source.first = Some(source.frame(&first));
+        source.buffer = Some(first);
         Ok(Box::new(source))
     }
 
@@ -106,7 +106,8 @@ fn start(index: u32, choice: &Choice, rate: u32) -> Result<nokhwa::Camera, Nokhw
         PixelFormat::Nv12 => FrameFormat::NV12,
         PixelFormat::Mjpeg => FrameFormat::MJPEG,
         PixelFormat::Grey => FrameFormat::GRAY,
-        PixelFormat::Yuyv | PixelFormat::I420 => FrameFormat::YUYV,
+        // H.264 is never chosen for this library, which doesn't know it.
+        PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
     };
     let resolution = Resolution::new(choice.size.width, choice.size.height);
     let exact = RequestedFormatType::Exact(CameraFormat::new(resolution, format, rate));
@@ -129,8 +130,10 @@ struct CameraSource {
     library: Option<nokhwa::Camera>,
     /// A second descriptor of the device, to wait for frames with a time limit.
     watch: Node,
-    /// The frame that came while the camera was opened.
-    first: Option<Result<RawFrame, CaptureError>>,
+    /// The frame that is lent.
+    buffer: Option<Buffer>,
+    /// `buffer` came while the camera was opened and was not lent yet.
+    is_new: bool,
 }
 
 impl CameraSource {
@@ -142,29 +145,23 @@ impl CameraSource {
         }
     }
 
-    fn frame(&self, buffer: &Buffer) -> Result<RawFrame, CaptureError> {
+    fn lend(&self) -> Result<RawFrame<'_>, CaptureError> {
+        let buffer = self.buffer.as_ref();
+        let buffer = buffer.ok_or_else(|| self.lost("no frame"))?;
         let now = Instant::now();
         let wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let age = age(wall, buffer.capture_timestamp());
-        let Granted { format, size, .. } = self.granted;
-        let data = buffer.buffer_bytes();
-        let data = match format.frame_len(size) {
-            None => (!data.is_empty()).then_some(data),
-            Some(len) => without_padding(&data, len, row_len(format, size.width), self.stride),
-        };
-        let data = data.ok_or_else(|| {
-            let (path, len) = (self.path.display(), buffer.buffer().len());
-            let detail = format!("{path}: a {format} frame of {size} with only {len} bytes");
-            CaptureError::new(ErrorKind::BadFrame, detail)
-        })?;
         Ok(RawFrame {
-            data,
-            format,
-            size,
+            data: buffer.buffer(),
+            format: self.granted.format,
+            size: self.granted.size,
+            stride: self.stride,
             // Never before the machine's start, for the frame can't be older.
             captured_at: now.checked_sub(age).unwrap_or(now),
+            lost: 0,
+            is_late: !self.watch.stalls(Duration::ZERO)?,
         })
     }
 
@@ -179,17 +176,15 @@ impl Source for CameraSource {
         &self.granted
     }
 
-    fn next_frame(&mut self) -> Result<RawFrame, CaptureError> {
-        if let Some(first) = self.first.take() {
-            return first;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+        if !std::mem::take(&mut self.is_new) {
+            if self.watch.stalls(PATIENCE)? {
+                return Ok(None);
+            }
+            let buffer = self.wait_for_buffer();
+            self.buffer = Some(buffer.map_err(|error| self.lost(&error.to_string()))?);
         }
-        if self.watch.stalls(STALL)? {
-            return Err(self.lost(&format!("no frame for {} s", STALL.as_secs())));
-        }
-        let buffer = self
-            .wait_for_buffer()
-            .map_err(|error| self.lost(&error.to_string()))?;
-        self.frame(&buffer)
+        self.lend().map(Some)
     }
 }
 
@@ -199,27 +194,6 @@ impl Drop for CameraSource {
         // The library panics if a device that is gone or broken refuses to stop. It is closed all the same.
         let _ = catch_panic(Path::new(""), || drop(library));
     }
-}
-
-/// Bytes of a row of luma, or of packed pixels.
-const fn row_len(format: PixelFormat, width: u32) -> usize {
-    match format {
-        PixelFormat::Yuyv => width.div_ceil(2) as usize * 4,
-        _ => width as usize,
-    }
-}
-
-/// The `len` bytes of a frame without what drivers append to each row, `None` if the buffer is too short.
-fn without_padding(data: &Bytes, len: usize, row: usize, stride: usize) -> Option<Bytes> {
-    if stride <= row {
-        return (data.len() >= len).then(|| data.slice(..len));
-    }
-    let mut packed = BytesMut::with_capacity(len);
-    for index in 0..len.div_ceil(row) {
-        packed.extend_from_slice(data.get(index * stride..index * stride + row)?);
-    }
-    packed.truncate(len);
-    Some(packed.freeze())
 }
 
 /// How long ago a frame was captured, both times since 1970; never more than [`OLDEST`]. 0 without a stamp or with one
@@ -242,17 +216,5 @@ mod tests {
         assert_eq!(age(now, None), Duration::ZERO);
         assert_eq!(age(now, Some(seconds(1000.1))), Duration::ZERO);
         assert_eq!(age(now, Some(seconds(900.0))), OLDEST);
-    }
-
-    #[test]
-    fn row_padding_is_cut_away() {
-        let data = Bytes::from_static(b"abc.def.ghi");
-        let packed = |len, row, stride| without_padding(&data, len, row, stride);
-        assert_eq!(packed(9, 3, 4).as_deref(), Some(&b"abcdefghi"[..]));
-        assert_eq!(packed(8, 4, 4).as_deref(), Some(&b"abc.def."[..]));
-        assert_eq!(packed(8, 4, 0).as_deref(), Some(&b"abc.def."[..]));
-        assert_eq!(packed(5, 3, 4).as_deref(), Some(&b"abcde"[..]));
-        assert_eq!(packed(12, 3, 4), None);
-        assert_eq!(packed(12, 4, 4), None);
     }
 }

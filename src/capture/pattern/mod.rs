@@ -12,13 +12,9 @@ pub use counter::{BLOCKS, LEVELS, SYNC, Strip, THRESHOLDS, read_counter};
 
 use super::{CaptureError, Granted, Opener, Request, Source};
 use crate::media::{FrameRate, PixelFormat, RawFrame, Size, TestPicture};
-use bytes::{Bytes, BytesMut};
 use scene::Scene;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-/// Frames that are kept to be drawn over once nobody reads them any more.
-const POOL: usize = 4;
 
 /// Opens test patterns.
 #[derive(Debug, Clone)]
@@ -54,10 +50,8 @@ struct PatternSource {
     granted: Granted,
     schedule: Schedule,
     scene: Scene,
-    /// A frame without what moves.
-    background: Vec<u8>,
-    /// Frames that were handed out, some of which may still be read.
-    frames: Vec<Bytes>,
+    /// Drawn over for each frame: what stands still is in it already.
+    frame: Vec<u8>,
 }
 
 impl PatternSource {
@@ -75,21 +69,9 @@ impl PatternSource {
                 reason: format!("i420 {size} at {rate} fps: the test pattern is drawn as asked"),
             },
             schedule: Schedule::new(rate, start),
-            background: scene.background(&pattern.name),
+            frame: scene.background(&pattern.name),
             scene,
-            frames: Vec::with_capacity(POOL),
         }
-    }
-
-    /// A frame to draw into: one that nobody reads any more and that already has everything that stands still, or a copy
-    /// of the background.
-    fn blank(&mut self) -> BytesMut {
-        while let Some(free) = self.frames.iter().position(Bytes::is_unique) {
-            if let Ok(frame) = self.frames.swap_remove(free).try_into_mut() {
-                return frame;
-            }
-        }
-        BytesMut::from(&self.background[..])
     }
 }
 
@@ -98,7 +80,8 @@ impl Source for PatternSource {
         &self.granted
     }
 
-    fn next_frame(&mut self) -> Result<RawFrame, CaptureError> {
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+        let expected = self.schedule.next;
         let (index, due) = self.schedule.advance(Instant::now());
         // Does nothing if the frame is overdue.
         #[expect(
@@ -106,24 +89,23 @@ impl Source for PatternSource {
             reason = "a source blocks for one frame's time, as a camera does"
         )]
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let mut frame = self.blank();
         // A clock that stands before 1970 shows midnight.
         let wall = (SystemTime::now() - due.elapsed())
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let elapsed = due.saturating_duration_since(self.schedule.start);
         // The counter wraps after four years at 30 fps.
-        self.scene.draw(&mut frame, index as u32, elapsed, wall);
-        let data = frame.freeze();
-        if self.frames.len() < POOL {
-            self.frames.push(data.clone());
-        }
-        Ok(RawFrame {
-            data,
+        self.scene
+            .draw(&mut self.frame, index as u32, elapsed, wall);
+        Ok(Some(RawFrame {
+            data: &self.frame,
             format: PixelFormat::I420,
             size: self.granted.size,
+            stride: 0,
             captured_at: due,
-        })
+            lost: u32::try_from(index - expected).unwrap_or(u32::MAX),
+            is_late: false,
+        }))
     }
 }
 

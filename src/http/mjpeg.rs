@@ -1,0 +1,200 @@
+//! JPEG images over plain HTTP, for those whom WebRTC does not reach: as they are made, in one reply without an end, or one.
+//!
+//! Whoever asks counts as a viewer: the camera is open for it, and the limits on viewers hold.
+
+use super::respond::{self, Error, Reply};
+use super::{Connection, Context, whep};
+use crate::auth::Grant;
+use crate::rtc::Seat;
+use crate::shutdown::Shutdown;
+use crate::stream::{Demand, Jpeg, Making, Stream, Watcher};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::{Method, Request, Response, header};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+use tokio_util::sync::{ReusableBoxFuture, WaitForCancellationFutureOwned};
+
+/// Each part begins after this line (RFC 2046, 5.1.1). It follows an image at once: browsers show the image when they
+/// see it.
+const BOUNDARY: &str = "\r\n--fanlight\r\n";
+const CONTENT_TYPE: &str = "multipart/x-mixed-replace; boundary=fanlight";
+
+/// Images older than that are of a camera that has stopped, and are waited past.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long a single image is waited for. A camera may take as long to open.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How often it is looked meanwhile whether the camera failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Everything that a viewer holds.
+struct Viewing {
+    stream: Arc<Stream>,
+    watcher: Watcher,
+    _demand: Demand,
+    _seat: Seat,
+}
+
+impl Viewing {
+    fn new(
+        context: &Context,
+        (stream, making): (&Arc<Stream>, Making),
+        from: Connection,
+    ) -> Result<Self, Error> {
+        let demand = stream.demand_frames().ok_or_else(|| {
+            let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
+                          watch by WebRTC";
+            Error::NotFound(detail.into())
+        })?;
+        let client = context.clients.of(from.peer);
+        let seat = context.plane.seat(stream.name(), client)?;
+        let metrics = stream.channel().metrics();
+        metrics.viewers.inc();
+        metrics.mjpeg_viewers.inc();
+        Ok(Self {
+            watcher: stream.channel().jpegs().watch(making),
+            _demand: demand,
+            stream: stream.clone(),
+            _seat: seat,
+        })
+    }
+
+    /// The next image of a camera that works.
+    async fn next(&mut self) -> Jpeg {
+        loop {
+            let image = self.watcher.next().await;
+            if image.captured_at.elapsed() < FRESH {
+                return image;
+            }
+        }
+    }
+}
+
+impl Drop for Viewing {
+    fn drop(&mut self) {
+        let metrics = self.stream.channel().metrics();
+        metrics.viewers.dec();
+        metrics.mjpeg_viewers.dec();
+    }
+}
+
+/// What is asked for, if images of it are made.
+fn find<'a>(
+    context: &'a Context,
+    stream: Option<&str>,
+) -> Result<(&'a Arc<Stream>, Making), Error> {
+    let stream = whep::find(context, stream)?;
+    let off = "JPEG images are turned off here; watch by WebRTC, or set [http] mjpeg_fps";
+    let making = context.jpegs.ok_or(Error::NotFound(off.into()))?;
+    Ok((stream, making))
+}
+
+/// `GET`: one image, the newest.
+pub async fn image(
+    context: &Context,
+    stream: Option<&str>,
+    request: &Request<Incoming>,
+    from: Connection,
+) -> Result<Reply, Error> {
+    let found = find(context, stream)?;
+    if *request.method() == Method::HEAD {
+        return Ok(respond::typed("image/jpeg", Bytes::new()));
+    }
+    let mut viewing = Viewing::new(context, found, from)?;
+    let stream = viewing.stream.clone();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await {
+            return Ok(respond::typed("image/jpeg", image.data));
+        }
+        if let Some(failure) = stream.status().failure {
+            let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
+            let wait = failure.retry_at.saturating_duration_since(Instant::now());
+            return Err(Error::NoPicture(detail, wait));
+        }
+        if Instant::now() >= deadline {
+            let detail = "no picture came from the camera".to_owned();
+            return Err(Error::NoPicture(detail, Duration::from_secs(1)));
+        }
+    }
+}
+
+/// `GET`: images as they are made.
+pub fn images(
+    context: &Context,
+    stream: Option<&str>,
+    request: &Request<Incoming>,
+    from: Connection,
+    grant: &Grant,
+) -> Result<Reply, Error> {
+    let found = find(context, stream)?;
+    let body = if *request.method() == Method::HEAD {
+        respond::empty()
+    } else {
+        let viewing = Viewing::new(context, found, from)?;
+        let end = Arc::new(context.shutdown.child_token());
+        context
+            .leases
+            .add_reply(&end, grant.clone(), &context.plane);
+        Images {
+            next: ReusableBoxFuture::new(next(viewing)),
+            frames: VecDeque::from([Bytes::from_static(BOUNDARY.as_bytes())]),
+            over: Box::pin((*end).clone().cancelled_owned()),
+            _end: end,
+        }
+        .boxed_unsync()
+    };
+    let mut reply = Response::new(body);
+    respond::set(&mut reply, header::CONTENT_TYPE, CONTENT_TYPE);
+    respond::set(&mut reply, header::CACHE_CONTROL, "no-store");
+    // A proxy that collects a reply before it passes it on would never pass this one on (nginx).
+    let name = header::HeaderName::from_static("x-accel-buffering");
+    respond::set(&mut reply, name, "no");
+    Ok(reply)
+}
+
+/// The body. It is asked for more only when there is room in the connection, and takes the newest image then: a slow
+/// reader misses images, and gets none late.
+struct Images {
+    next: ReusableBoxFuture<'static, (Viewing, Jpeg)>,
+    /// What is left of the last image.
+    frames: VecDeque<Bytes>,
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Held by this alone, so that its end is seen.
+    _end: Arc<Shutdown>,
+}
+
+async fn next(mut viewing: Viewing) -> (Viewing, Jpeg) {
+    let image = viewing.next().await;
+    (viewing, image)
+}
+
+impl Body for Images {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Poller<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if self.frames.is_empty() {
+            let (viewing, image) = ready!(self.next.poll(cx));
+            self.next.set(next(viewing));
+            let len = image.data.len();
+            let head = format!("content-type: image/jpeg\r\ncontent-length: {len}\r\n\r\n");
+            let boundary = Bytes::from_static(BOUNDARY.as_bytes());
+            self.frames.extend([head.into(), image.data, boundary]);
+        }
+        let frame = self.frames.pop_front().unwrap_or_default();
+        Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+}
