@@ -5,12 +5,14 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod ports;
+
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config, TcpListen};
+use crate::config::{self, AuthMode, Config};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
@@ -20,6 +22,7 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
+use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
@@ -327,56 +330,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
-}
-
-/// Where the system has no IPv6, its wildcard address means all of IPv4.
-fn without_ipv6(config: &mut Config) {
-    let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
-    let is_missing = std::net::UdpSocket::bind(any).is_err();
-    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
-    let media = match &mut config.rtc.tcp_listen {
-        TcpListen::At(address) => Some(address),
-        TcpListen::Http | TcpListen::Off => None,
-    };
-    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect).chain(media) {
-        if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-    }
-}
-
-/// Whether media over TCP comes to the listener of HTTP.
-fn has_media(config: &Config) -> bool {
-    match config.rtc.tcp_listen {
-        TcpListen::Http => true,
-        TcpListen::At(address) => address == config.http.listen && address.port() != 0,
-        TcpListen::Off => false,
-    }
-}
-
-/// Where media over TCP is listened for, unless that is where HTTP is.
-fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    match config.rtc.tcp_listen {
-        TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
-        _ => Ok(None),
-    }
-}
-
-/// Where plain HTTP is answered with the way to HTTPS.
-fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
-}
-
-fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
-    bound.transpose()
 }
 
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
