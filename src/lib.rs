@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod auth;
 pub mod cameras;
 pub mod capture;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;

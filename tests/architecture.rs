@@ -45,7 +45,9 @@ const LAYERS: [&[&str]; 9] = [
         "state",
         "watched",
     ],
-    &["access", "capture", "convert", "encode", "links", "tls"],
+    &[
+        "access", "capture", "checks", "convert", "encode", "links", "tls",
+    ],
     &["hub"],
     &["stream"],
     &["rtc"],

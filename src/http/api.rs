@@ -30,6 +30,8 @@ pub struct StreamView<'a> {
     format: Option<&'static str>,
     bitrate: u32,
     viewers: i64,
+    /// What is wrong with the pictures, "ok" if nothing is; null while nobody looks at any.
+    picture: Option<&'static str>,
     error: Option<ErrorView>,
 }
 
@@ -64,6 +66,7 @@ impl<'a> StreamView<'a> {
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
+            picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
                 detail: failure.detail,

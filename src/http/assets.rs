@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 /// Name, type and content of each file of the player.
 const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("api.js", include_str!("../web/api.js")),
+    asset_of("flaw.js", include_str!("../web/flaw.js")),
     asset_of("grid.js", include_str!("../web/grid.js")),
     asset_of("icon.svg", include_str!("../web/icon.svg")),
     asset_of("live.js", include_str!("../web/live.js")),

@@ -1,5 +1,6 @@
 //! The capture thread: opens a source, converts its frames, and puts the pictures where the encoder finds the newest.
 
+use super::flaws::{Flaws, Watch};
 use super::policy::Unusable;
 use crate::capture::{CaptureError, ErrorKind, Granted, Opener};
 use crate::convert::Converter;
@@ -43,6 +44,7 @@ impl Capture {
         name: &str,
         opener: Arc<dyn Opener>,
         orientation: Orientation,
+        flaws: Arc<Flaws>,
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
@@ -60,6 +62,7 @@ impl Capture {
                     spent: to_draw_over,
                     spare: None,
                     converter: Converter::turning(orientation),
+                    watch: Watch::new(flaws, metrics.clone()),
                     metrics,
                 };
                 match capture(&*opener, outlet) {
@@ -109,6 +112,7 @@ struct Outlet<'a> {
     /// One more: nobody took it, or its frame could not be converted.
     spare: Option<I420>,
     converter: Converter,
+    watch: Watch,
     metrics: metrics::Stream,
 }
 
@@ -126,6 +130,7 @@ impl Outlet<'_> {
         }
         let converted = begin.elapsed();
         self.metrics.convert.observe(converted.as_secs_f64());
+        self.watch.see(&picture, begin);
         let overwritten = self.pictures.put(Captured {
             granted: granted.clone(),
             captured_at: frame.captured_at,
@@ -253,6 +258,7 @@ mod tests {
             "greys",
             Arc::new(opener),
             Orientation::default(),
+            Arc::default(),
             metrics.clone(),
         )
         .unwrap();
@@ -285,6 +291,7 @@ mod tests {
                 spent,
                 spare: None,
                 converter: Converter::new(),
+                watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
                 metrics: Metrics::new().stream("greys"),
             };
             let feeder = std::thread::spawn(move || {

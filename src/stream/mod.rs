@@ -6,6 +6,7 @@
 
 mod capture;
 mod channel;
+mod flaws;
 mod jpegs;
 mod policy;
 mod run;
@@ -17,6 +18,7 @@ use crate::media::ProfileLevelId;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
+pub use flaws::Flaws;
 pub use jpegs::{Jpeg, Making, Watcher};
 pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

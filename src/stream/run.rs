@@ -121,6 +121,7 @@ impl<'a> Session<'a> {
             stream.name(),
             opener.clone(),
             stream.config.orientation(),
+            stream.channel.flaws().clone(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;

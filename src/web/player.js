@@ -1,6 +1,7 @@
 // The player: one stream that fills the page, its buttons and its keys.
 
 import { listStreams } from './api.js';
+import { watchForFlaws } from './flaw.js';
 import { Screen } from './screen.js';
 import { StatsPanel } from './stats.js';
 
@@ -33,6 +34,7 @@ export function showPlayer(main, name) {
   video.addEventListener('dblclick', () => actions.fullscreen?.());
   hideControlsWhenIdle(main);
   offerWayBack(main, name);
+  watchForFlaws(main, name);
   offerTrust(main);
 }
 
