@@ -10,6 +10,7 @@ use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
+use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
 use crate::links::Serving;
@@ -220,7 +221,9 @@ impl Daemon {
             tls,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &metrics)?;
+        let directory = state.as_ref().map(|state| state.path(""));
+        let controls = Controls::new(&self.config, &KeptControls::new(directory));
+        let streams = start_streams(&self.config, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             self.config.rtc.external_addresses,
@@ -231,6 +234,7 @@ impl Daemon {
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
+            controls,
             plane: plane.clone(),
             access,
             tls,
@@ -329,7 +333,7 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
+fn start_streams(config: &Config, controls: &Controls, metrics: &Metrics) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
         let request = Request {
             size: stream.size,
@@ -337,7 +341,13 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
             format: stream.format,
         };
         let opener: Arc<dyn Opener> = match &stream.source {
-            config::Source::Device(path) => Arc::new(Camera::new(path, request)),
+            config::Source::Device(path) => {
+                let camera = Camera::new(path, request);
+                match controls.of(&stream.name) {
+                    Some(device) => Arc::new(Restoring::new(device.clone(), camera)),
+                    None => Arc::new(camera),
+                }
+            }
             config::Source::Pattern(picture) => {
                 Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
             }

@@ -9,6 +9,7 @@ pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod controls;
 pub mod convert;
 pub mod daemon;
 pub mod encode;

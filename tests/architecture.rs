@@ -48,7 +48,7 @@ const LAYERS: [&[&str]; 9] = [
     &[
         "access", "capture", "checks", "convert", "encode", "links", "tls",
     ],
-    &["hub"],
+    &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],

@@ -8,6 +8,8 @@ use hyper::{Response, StatusCode};
 /// Name, type and content of each file of the player.
 const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("api.js", include_str!("../web/api.js")),
+    asset_of("controls.css", include_str!("../web/controls.css")),
+    asset_of("controls.js", include_str!("../web/controls.js")),
     asset_of("flaw.js", include_str!("../web/flaw.js")),
     asset_of("grid.js", include_str!("../web/grid.js")),
     asset_of("icon.svg", include_str!("../web/icon.svg")),

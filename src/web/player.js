@@ -1,6 +1,7 @@
 // The player: one stream that fills the page, its buttons and its keys.
 
 import { listStreams } from './api.js';
+import { offerControls } from './controls.js';
 import { watchForFlaws } from './flaw.js';
 import { Screen } from './screen.js';
 import { StatsPanel } from './stats.js';
@@ -34,6 +35,7 @@ export function showPlayer(main, name) {
   video.addEventListener('dblclick', () => actions.fullscreen?.());
   hideControlsWhenIdle(main);
   offerWayBack(main, name);
+  offerControls(main, name);
   watchForFlaws(main, name);
   offerTrust(main);
 }

@@ -1,6 +1,7 @@
 //! What clients of every kind say and expect: offers as they make them, and the HTTP around the exchange.
 
 mod answers;
+mod controls;
 #[path = "../viewing/daemon.rs"]
 mod daemon;
 mod doctor;
