@@ -6,6 +6,7 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
+use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -23,7 +24,7 @@ use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +91,11 @@ pub struct Daemon {
     http: SocketAddr,
     redirect: Option<TcpListener>,
     kept: Kept,
+    open: Box<Open>,
 }
+
+/// What opens a stream's source.
+type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
 /// What the state directory holds, and what is made of it.
 struct Kept {
@@ -98,6 +103,7 @@ struct Kept {
     state: Option<Arc<State>>,
     access: Access,
     tls: Option<Tls>,
+    interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
@@ -112,7 +118,16 @@ impl Kept {
             metrics.auth(),
         )?;
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let interfaces = Interfaces::read();
+        let start = |tls: &config::Tls| {
+            Tls::start(
+                &tls.certificate,
+                state.as_deref(),
+                host_names(),
+                &interfaces,
+            )
+        };
+        let tls = tls.map(start);
         let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
@@ -121,6 +136,7 @@ impl Kept {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         })
     }
@@ -154,6 +170,7 @@ impl Daemon {
                         listener,
                         socket,
                         http,
+                        open: Box::new(opener),
                     });
                 }
             }
@@ -179,6 +196,16 @@ impl Daemon {
         Ok((listener, socket, http))
     }
 
+    /// Has the streams' sources opened by others than those that the configuration means.
+    #[must_use]
+    pub fn with_sources(
+        mut self,
+        open: impl Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync + 'static,
+    ) -> Self {
+        self.open = Box::new(open);
+        self
+    }
+
     /// Where HTTP is bound.
     pub const fn http_addr(&self) -> SocketAddr {
         self.http
@@ -197,6 +224,11 @@ impl Daemon {
     /// Whether other machines need the daemon's token.
     pub fn needs_token(&self) -> bool {
         self.config.auth.mode == AuthMode::Token
+    }
+
+    /// The addresses of this machine.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.kept.interfaces.addresses()
     }
 
     /// Where media is bound.
@@ -219,14 +251,16 @@ impl Daemon {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         } = self.kept;
         let directory = state.as_ref().map(|state| state.path(""));
         let controls = Controls::new(&self.config, &KeptControls::new(directory));
-        let streams = start_streams(&self.config, &controls, &metrics)?;
+        let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
-            self.config.rtc.external_addresses,
+            self.config.rtc,
+            interfaces.clone(),
             self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
@@ -261,6 +295,8 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             () = report_status(&streams, &plane) => Ok(()),
+            () = interfaces.follow() => Ok(()),
+            () = plane.clone().follow_network() => Ok(()),
         };
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
@@ -333,24 +369,30 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn start_streams(config: &Config, controls: &Controls, metrics: &Metrics) -> io::Result<Streams> {
+fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
+    let request = Request {
+        size: stream.size,
+        rate: stream.fps,
+        format: stream.format,
+    };
+    match &stream.source {
+        config::Source::Device(path) => Arc::new(Camera::new(path, request)),
+        config::Source::Pattern(picture) => {
+            Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+        }
+    }
+}
+
+fn start_streams(
+    config: &Config,
+    open: &Open,
+    controls: &Controls,
+    metrics: &Metrics,
+) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        let request = Request {
-            size: stream.size,
-            rate: stream.fps,
-            format: stream.format,
-        };
-        let opener: Arc<dyn Opener> = match &stream.source {
-            config::Source::Device(path) => {
-                let camera = Camera::new(path, request);
-                match controls.of(&stream.name) {
-                    Some(device) => Arc::new(Restoring::new(device.clone(), camera)),
-                    None => Arc::new(camera),
-                }
-            }
-            config::Source::Pattern(picture) => {
-                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
-            }
+        let opener = match controls.of(&stream.name) {
+            Some(device) => Arc::new(Restoring::new(device.clone(), open(stream))),
+            None => open(stream),
         };
         Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };

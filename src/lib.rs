@@ -13,6 +13,8 @@ pub mod controls;
 pub mod convert;
 pub mod daemon;
 pub mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod h264;
 pub mod http;
 pub mod hub;

@@ -5,7 +5,7 @@
 mod viewers;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
@@ -50,9 +50,11 @@ fn seconds() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     captured: Family<StreamLabel, Counter>,
+    lost: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
+    passed: Family<StreamLabel, Counter>,
     keyframes: Family<StreamLabel, Counter>,
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
@@ -74,13 +76,17 @@ pub struct Stream {
     name: String,
     /// Frames that the source delivered.
     pub captured: Counter,
-    /// Frames overwritten by a newer one before they could be encoded.
+    /// Frames that the source lost before they were delivered.
+    pub lost: Counter,
+    /// Frames left out for a newer one before they could be encoded.
     pub dropped: Counter,
     /// Frames that could not be used.
     pub bad: Counter,
     /// Access units that the encoder made.
     pub encoded: Counter,
-    /// Those of them that are keyframes.
+    /// Access units of the camera's own that were passed through.
+    pub passed: Counter,
+    /// Access units that are keyframes.
     pub keyframes: Counter,
     /// Bytes of all access units.
     pub bytes: Counter,
@@ -139,6 +145,8 @@ pub struct Rtc {
     pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
+    /// Panics of the WebRTC core, each the end of one session or the refusal of one offer.
+    pub panics: Counter,
     /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
     pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
@@ -199,14 +207,28 @@ impl Metrics {
         registry.register("build", "The running version", Info::new(version));
         Self {
             captured: family(&mut registry, "frames_captured", "Frames from the source"),
+            lost: family(
+                &mut registry,
+                "frames_lost",
+                "Frames that the source lost before they were delivered, by its own count",
+            ),
             dropped: family(
                 &mut registry,
                 "frames_dropped",
-                "Frames overwritten by a newer one before they could be encoded",
+                "Frames left out for a newer one before they could be encoded",
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
-            keyframes: family(&mut registry, "keyframes", "Keyframes encoded"),
+            passed: family(
+                &mut registry,
+                "frames_passed",
+                "Access units of the camera's own H.264 passed through",
+            ),
+            keyframes: family(
+                &mut registry,
+                "keyframes",
+                "Keyframes, encoded or passed through",
+            ),
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
@@ -255,9 +277,11 @@ impl Metrics {
         Stream {
             name: name.to_owned(),
             captured: self.captured.get_or_create_owned(&label),
+            lost: self.lost.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),
+            passed: self.passed.get_or_create_owned(&label),
             keyframes: self.keyframes.get_or_create_owned(&label),
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),
@@ -363,6 +387,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "datagrams_unmatched",
             "Datagrams that belong to no session",
+        ),
+        panics: family(
+            registry,
+            "core_panics",
+            "Panics of the WebRTC core, each the end of one session or the refusal of one offer",
         ),
         pictures_skipped: family(
             registry,

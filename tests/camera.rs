@@ -73,7 +73,8 @@ fn each_fault_of_a_camera_has_its_kind_and_is_survived() {
 
         let mut source = open();
         v4l2(&["-c", "percentage_of_dropped_buffers=100"]);
-        fails(ErrorKind::Lost, failure(source.as_mut()));
+        let silent = || source.next_frame().unwrap().is_none();
+        wait_for(silent);
         v4l2(&["-c", "percentage_of_dropped_buffers=0"]);
         drop(source);
 
@@ -167,13 +168,16 @@ fn capture(source: &mut dyn Source, count: usize) -> Vec<I420> {
     let start = Instant::now();
     let mut converter = Converter::new();
     let mut pictures: Vec<I420> = Vec::new();
-    let (mut previous, mut dropped) = (None, 0);
+    let (mut previous, mut late) = (None, 0);
     while pictures.len() < count {
-        let frame = source.next_frame().unwrap();
+        let Some(frame) = source.next_frame().unwrap() else {
+            assert!(start.elapsed() < Duration::from_secs(60), "no frame");
+            continue;
+        };
         assert!(frame.captured_at <= Instant::now());
         assert!(previous.is_none_or(|previous| frame.captured_at > previous));
         previous = Some(frame.captured_at);
-        dropped += frame.dropped;
+        late += u32::from(frame.is_late);
         assert_eq!((frame.format, frame.size), (granted.format, granted.size));
         let mut picture = I420::new(granted.size);
         converter.convert(&frame, &mut picture).unwrap();
@@ -182,7 +186,7 @@ fn capture(source: &mut dyn Source, count: usize) -> Vec<I420> {
         pictures.push(picture);
     }
     println!(
-        "{}: {}: {count} frames in {:.1} s, {dropped} dropped",
+        "{}: {}: {count} frames in {:.1} s, {late} late",
         granted.device,
         granted.reason,
         start.elapsed().as_secs_f64()

@@ -9,7 +9,7 @@ pub use view::View;
 pub use wish::Wish;
 
 use crate::capture::camera::{Control, Node};
-use crate::capture::{CaptureError, Opener, Source};
+use crate::capture::{CaptureError, Opener, Source, Wanted};
 use crate::config::{self, Config};
 use std::collections::BTreeMap;
 use std::io;
@@ -251,22 +251,27 @@ impl Controls {
 }
 
 /// Sets a camera's controls each time before it is opened.
-pub struct Restoring<O> {
+pub struct Restoring {
     device: Arc<Device>,
-    opener: O,
+    opener: Arc<dyn Opener>,
 }
 
-impl<O> Restoring<O> {
+impl Restoring {
     /// The camera that `opener` opens is the one of `device`.
-    pub const fn new(device: Arc<Device>, opener: O) -> Self {
+    pub const fn new(device: Arc<Device>, opener: Arc<dyn Opener>) -> Self {
         Self { device, opener }
     }
 }
 
-impl<O: Opener> Opener for Restoring<O> {
+impl Opener for Restoring {
     fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
         self.device.restore();
         self.opener.open()
+    }
+
+    fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+        self.device.restore();
+        self.opener.open_for(wanted)
     }
 
     fn describe(&self) -> String {

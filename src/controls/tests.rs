@@ -71,13 +71,18 @@ fn a_camera_that_is_not_there_is_told_and_opened_all_the_same() {
     struct Broken;
     impl Opener for Broken {
         fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
-            Err(CaptureError::new(ErrorKind::Busy, "the opener's own"))
+            Err(CaptureError::new(ErrorKind::Busy, "frames"))
+        }
+        fn open_for(&self, _: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+            Err(CaptureError::new(ErrorKind::Busy, "H.264"))
         }
         fn describe(&self) -> String {
             "broken".to_owned()
         }
     }
-    let restoring = Restoring::new(device, Broken);
-    assert_eq!(restoring.open().err().unwrap().detail, "the opener's own");
+    let restoring = Restoring::new(device, Arc::new(Broken));
+    assert_eq!(restoring.open().err().unwrap().detail, "frames");
+    let for_h264 = restoring.open_for(Wanted::H264);
+    assert_eq!(for_h264.err().unwrap().detail, "H.264");
     assert_eq!(restoring.describe(), "broken");
 }

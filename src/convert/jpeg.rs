@@ -107,7 +107,8 @@ mod tests {
             format: PixelFormat::Mjpeg,
             size,
             stride: 0,
-            dropped: 0,
+            lost: 0,
+            is_late: false,
             captured_at: Instant::now(),
         };
         let mut back = I420::new(size);

@@ -16,7 +16,8 @@ fn frame(format: PixelFormat, size: Size, data: &[u8]) -> RawFrame<'_> {
         size,
         stride: 0,
         captured_at: Instant::now(),
-        dropped: 0,
+        lost: 0,
+        is_late: false,
     }
 }
 

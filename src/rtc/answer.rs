@@ -136,12 +136,16 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     } else {
         ""
     };
-    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; for Constrained
-    // Baseline, which is ours, that is also what the parameter set says.
-    let profile = if codec.profile.is_constrained_baseline() {
+    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; where both are Constrained
+    // Baseline, that is also what the parameter set says. The level is the video's own.
+    let both = [codec.profile, local.profile];
+    let profile = if both.iter().all(|id| id.is_constrained_baseline()) {
         local.profile
     } else {
-        codec.profile
+        ProfileLevelId {
+            level: local.profile.level,
+            ..codec.profile
+        }
     };
     sdp.line(format_args!(
         "a=fmtp:{payload_type} {asymmetry}packetization-mode=1;profile-level-id={profile}"
@@ -257,6 +261,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Profiles;
     use rtc::sdp::SessionDescription;
 
     const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
@@ -270,7 +275,7 @@ mod tests {
         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";
 
     fn answer_to(offer: &str, profile: &str) -> String {
-        let offer = Offer::parse(offer).unwrap();
+        let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
         let addresses = ["192.168.1.5:8080", "[fd00::5]:8080"].map(|a| a.parse().unwrap());
         let local = Local {
             ufrag: "UFRAG",
@@ -416,7 +421,10 @@ mod tests {
             .collect();
         assert_eq!(with_extensions, [false, true, false]);
         assert!(answer.contains(&map) && answer.contains("a=rtcp-fb:97 transport-cc\r\n"));
-        let core = core_offer(&Offer::parse(&offered).unwrap().video, "x=1");
+        let core = core_offer(
+            &Offer::parse(&offered, Profiles::ENCODED).unwrap().video,
+            "x=1",
+        );
         assert!(!core.contains("transport-cc") && !core.contains("extmap"));
     }
 
@@ -439,7 +447,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_valid_sdp() {
-        let offer = Offer::parse(OFFER).unwrap();
+        let offer = Offer::parse(OFFER, Profiles::ENCODED).unwrap();
         for text in [answer_to(OFFER, "42c01f"), core_offer(&offer.video, "x=1")] {
             let parsed = SessionDescription::unmarshal(&mut std::io::Cursor::new(&text)).unwrap();
             assert_eq!(parsed.marshal(), text);

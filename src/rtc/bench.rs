@@ -122,7 +122,7 @@ impl FanOut {
             };
             let crypto = provider.crypto();
             let egress = Egress::new(now, crypto, profile, master_key(profile), parameters);
-            Delivery::new(now, egress.expect("a cipher"), path)
+            Delivery::new(now, egress.expect("a cipher"), path, None)
         };
         Self {
             cache: Cache::default(),

@@ -20,9 +20,6 @@ const PORTIONS: usize = 8;
 /// Time between two portions.
 pub const PORTION_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Pictures that a viewer may be behind: those that a newcomer begins with, and a quarter second at 30 fps.
-const MAX_BEHIND: u64 = 20;
-
 /// Time between two sender reports (RFC 3550, 6.2, for a session of this bandwidth).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -87,12 +84,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Begins with the next keyframe.
-    pub fn new(now: Instant, egress: Egress, path: Path) -> Self {
+    /// Begins with the next keyframe after that picture.
+    pub fn new(now: Instant, egress: Egress, path: Path, after: Option<u64>) -> Self {
         Self {
             egress,
             path,
-            place: Place::Waiting { after: None },
+            place: Place::Waiting { after },
             silence: Silence::default(),
             patient_until: now,
             lossy_since: None,
@@ -164,7 +161,7 @@ impl Delivery {
             }
             let found = cache
                 .get(picture)
-                .filter(|_| cache.end() - picture <= MAX_BEHIND);
+                .filter(|_| cache.end() - picture <= cache.max_behind());
             let Some(found) = found else {
                 self.skip(cache, &mut progress);
                 continue;

@@ -1,13 +1,16 @@
-//! The capture thread: opens a source, converts its frames, and puts the pictures where the encoder finds the newest.
+//! The capture thread: opens a source, converts its frames, and puts the pictures where the encode thread finds the newest.
+//! H.264 is not converted, and of it that thread finds all.
 
 use super::flaws::{Flaws, Watch};
+use super::passage::{MAX_WAITING, Passage, Passed};
 use super::policy::Unusable;
-use crate::capture::{CaptureError, ErrorKind, Granted, Opener};
+use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
 use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
-use crate::media::{I420, Orientation, RawFrame, Size};
+use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
 use crate::metrics;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -18,12 +21,38 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// encoded, so there are never more.
 const SPENT: usize = 2;
 
-/// A picture, and what its source granted.
+/// What a source delivered, and what it granted.
 pub struct Captured {
     pub granted: Arc<Granted>,
-    /// When the sensor delivered it.
-    pub captured_at: Instant,
-    pub picture: I420,
+    pub content: Content,
+}
+
+/// See [`Captured`].
+pub enum Content {
+    /// To be encoded.
+    Picture {
+        /// When the sensor delivered it.
+        captured_at: Instant,
+        picture: I420,
+    },
+    /// To be handed on: all since the last time. None while a keyframe is waited for.
+    Units(Vec<Passed>),
+}
+
+impl Captured {
+    /// Whether there is nothing to be shown.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Units(units) if units.is_empty())
+    }
+}
+
+/// Between the encode thread and a source of H.264.
+#[derive(Default)]
+struct Keyframes {
+    /// The source is to be asked for one.
+    wanted: AtomicBool,
+    /// The source makes them when it is asked.
+    come: AtomicBool,
 }
 
 /// A running capture. Dropping it closes the source, so that it can be opened again.
@@ -31,6 +60,7 @@ pub struct Capture {
     pictures: Option<Reader<Captured, CaptureError>>,
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
+    keyframes: Arc<Keyframes>,
     /// Disconnected when the thread has dropped the source.
     closed: Receiver<()>,
 }
@@ -42,7 +72,7 @@ impl Capture {
     /// When the system has no thread for it.
     pub fn start(
         name: &str,
-        opener: Arc<dyn Opener>,
+        (opener, wanted): (Arc<dyn Opener>, Wanted),
         orientation: Orientation,
         flaws: Arc<Flaws>,
         metrics: metrics::Stream,
@@ -50,6 +80,8 @@ impl Capture {
         let (writer, reader) = latest();
         let (spent, to_draw_over) = sync_channel(SPENT);
         let (open, closed) = sync_channel::<()>(0);
+        let keyframes = Arc::new(Keyframes::default());
+        let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
         let span = tracing::Span::current();
         std::thread::Builder::new()
@@ -63,9 +95,11 @@ impl Capture {
                     spare: None,
                     converter: Converter::turning(orientation),
                     watch: Watch::new(flaws, metrics.clone()),
+                    passage: Passage::default(),
+                    keyframes: &asked,
                     metrics,
                 };
-                match capture(&*opener, outlet) {
+                match capture(&*opener, wanted, outlet) {
                     Ok(()) => drop(writer),
                     Err(error) => writer.fail(error),
                 }
@@ -74,8 +108,19 @@ impl Capture {
         Ok(Self {
             pictures: Some(reader),
             spent,
+            keyframes,
             closed,
         })
+    }
+
+    /// Whether the source makes keyframes when it is asked for one.
+    pub fn makes_keyframes(&self) -> bool {
+        self.keyframes.come.load(Ordering::Relaxed)
+    }
+
+    /// Has the source asked for a keyframe, before its next buffer.
+    pub fn ask_for_keyframe(&self) {
+        self.keyframes.wanted.store(true, Ordering::Relaxed);
     }
 
     /// The newest pictures.
@@ -113,14 +158,60 @@ struct Outlet<'a> {
     spare: Option<I420>,
     converter: Converter,
     watch: Watch,
+    passage: Passage,
+    keyframes: &'a Keyframes,
     metrics: metrics::Stream,
 }
 
 impl Outlet<'_> {
-    /// Converts a frame straight from the source's memory, and hands the picture over.
+    /// Takes a frame in straight from the source's memory.
     fn put(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
-        self.metrics.captured.inc_by(1 + u64::from(frame.dropped));
-        self.metrics.dropped.inc_by(frame.dropped.into());
+        self.metrics.captured.inc();
+        self.metrics.lost.inc_by(frame.lost.into());
+        match frame.format {
+            PixelFormat::H264 => self.pass(granted, frame),
+            _ => self.convert(granted, frame),
+        }
+    }
+
+    /// Hands H.264 over, with what was not taken yet.
+    fn pass(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
+        let units = (self.passage).cut(Instant::now(), &granted.device, frame)?;
+        let captured = Captured {
+            granted: granted.clone(),
+            content: Content::Units(units),
+        };
+        let mut lost = 0;
+        self.pictures.join(captured, |waiting, new| {
+            lost = join(waiting, new);
+        });
+        if lost > 0 {
+            self.passage.lost();
+        }
+        let left_out = lost + self.passage.take_left_out();
+        self.metrics.dropped.inc_by(left_out);
+        Ok(())
+    }
+
+    /// Has the source make a keyframe if one is wanted.
+    fn wish(&self, source: &mut dyn Source) {
+        if self.keyframes.wanted.swap(false, Ordering::Relaxed) {
+            let comes = source.ask_for_keyframe();
+            self.keyframes.come.store(comes, Ordering::Relaxed);
+        }
+    }
+
+    /// Converts a frame, and hands the picture over.
+    fn convert(
+        &mut self,
+        granted: &Arc<Granted>,
+        frame: &RawFrame<'_>,
+    ) -> Result<(), CaptureError> {
+        if frame.is_late {
+            // Converting takes longer than a frame lasts. The newest is taken, so that none ever waits in the driver.
+            self.metrics.dropped.inc();
+            return Ok(());
+        }
         let begin = Instant::now();
         let mut picture = self.blank();
         if let Err(error) = self.converter.convert(frame, &mut picture) {
@@ -133,10 +224,15 @@ impl Outlet<'_> {
         self.watch.see(&picture, begin);
         let overwritten = self.pictures.put(Captured {
             granted: granted.clone(),
-            captured_at: frame.captured_at,
-            picture,
+            content: Content::Picture {
+                captured_at: frame.captured_at,
+                picture,
+            },
         });
-        self.spare = overwritten.map(|captured| captured.picture);
+        self.spare = overwritten.and_then(|captured| match captured.content {
+            Content::Picture { picture, .. } => Some(picture),
+            Content::Units(_) => None,
+        });
         Ok(())
     }
 
@@ -148,9 +244,31 @@ impl Outlet<'_> {
     }
 }
 
+/// Puts units behind those that wait. Returns how many were dropped because that are too many.
+fn join(waiting: &mut Captured, new: Captured) -> u64 {
+    match (&mut waiting.content, new.content) {
+        (Content::Units(units), Content::Units(more)) => {
+            units.extend(more);
+            if units.len() <= MAX_WAITING {
+                return 0;
+            }
+            units.drain(..).len() as u64
+        }
+        // A source delivers one or the other.
+        (other, content) => {
+            *other = content;
+            0
+        }
+    }
+}
+
 /// Captures until nobody reads any more.
-fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureError> {
-    let mut source = opener.open()?;
+fn capture(
+    opener: &dyn Opener,
+    wanted: Wanted,
+    mut outlet: Outlet<'_>,
+) -> Result<(), CaptureError> {
+    let mut source = opener.open_for(wanted)?;
     let granted = Arc::new(source.granted().clone());
     tracing::info!(
         device = granted.device,
@@ -161,12 +279,19 @@ fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureErr
         granted.reason
     );
     let mut unusable = Unusable::default();
+    // What comes first is best a keyframe, and thus it is known whether it can be asked.
+    let is_h264 = granted.format == PixelFormat::H264;
+    outlet.keyframes.wanted.store(is_h264, Ordering::Relaxed);
     while !outlet.pictures.is_orphaned() {
+        outlet.wish(&mut *source);
         let frame = source.next_frame();
-        match frame.and_then(|frame| outlet.put(&granted, &frame)) {
-            Ok(()) => unusable.end(),
+        match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
+            Ok(Some(())) => unusable.end(),
+            // Whoever waits for pictures knows for how long.
+            Ok(None) => {}
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();
+                outlet.passage.lost();
                 tracing::debug!(%error, "frame skipped");
                 if unusable.is_too_long(Instant::now(), granted.rate.interval()) {
                     let detail = format!("no usable frame any more: {error}");
@@ -191,6 +316,9 @@ mod tests {
 
     const SIZE: Size = Size::new(320, 240);
 
+    /// Behind such a frame a newer one waits.
+    const LATE: u8 = 255;
+
     /// Lends frames of the greys that it is sent, until the sender is gone. 0 stands for a frame that is too short.
     struct Greys {
         granted: Granted,
@@ -203,19 +331,20 @@ mod tests {
             &self.granted
         }
 
-        fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
+        fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
             let gone = |_| CaptureError::new(ErrorKind::Lost, "gone");
             let grey = self.greys.recv().map_err(gone)?;
             self.frame.fill(grey);
             let len = if grey == 0 { 1 } else { self.frame.len() };
-            Ok(RawFrame {
+            Ok(Some(RawFrame {
                 data: &self.frame[..len],
                 format: PixelFormat::Grey,
                 size: SIZE,
                 stride: 0,
                 captured_at: Instant::now(),
-                dropped: 0,
-            })
+                lost: 0,
+                is_late: grey == LATE,
+            }))
         }
     }
 
@@ -250,34 +379,43 @@ mod tests {
         (sender, Once(Mutex::new(Some(source))))
     }
 
+    fn picture(captured: Captured) -> I420 {
+        match captured.content {
+            Content::Picture { picture, .. } => picture,
+            Content::Units(_) => panic!("a picture was expected"),
+        }
+    }
+
     #[test]
-    fn an_unusable_frame_costs_itself_alone_and_the_end_tells_why() {
+    fn an_unusable_or_late_frame_costs_itself_alone_and_the_end_tells_why() {
         let (sender, opener) = greys();
         let metrics = Metrics::new().stream("greys");
         let capture = Capture::start(
             "greys",
-            Arc::new(opener),
+            (Arc::new(opener), Wanted::Frames),
             Orientation::default(),
             Arc::default(),
             metrics.clone(),
         )
         .unwrap();
         let far = Duration::from_secs(60);
-        for grey in [7, 0, 8] {
+        for grey in [7, 0, LATE, 8] {
             sender.send(grey).unwrap();
-            if grey == 0 {
+            if [0, LATE].contains(&grey) {
                 continue;
             }
             let Taken::Value(captured) = capture.pictures().take(far) else {
                 panic!("a picture was expected");
             };
-            assert!(captured.picture.y.iter().all(|&y| y == grey));
-            capture.give_back(captured.picture);
+            let picture = picture(captured);
+            assert!(picture.y.iter().all(|&y| y == grey));
+            capture.give_back(picture);
         }
         drop(sender);
         let lost = CaptureError::new(ErrorKind::Lost, "gone");
         assert!(matches!(capture.pictures().take(far), Taken::Ended(Err(error)) if error == lost));
-        assert_eq!((metrics.captured.get(), metrics.bad.get()), (3, 1));
+        let counts = (metrics.captured.get(), metrics.bad.get());
+        assert_eq!((counts, metrics.dropped.get()), ((4, 1), 1));
     }
 
     #[test]
@@ -292,20 +430,21 @@ mod tests {
                 spare: None,
                 converter: Converter::new(),
                 watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
+                passage: Passage::default(),
+                keyframes: &Keyframes::default(),
                 metrics: Metrics::new().stream("greys"),
             };
             let feeder = std::thread::spawn(move || {
                 for grey in 1..100 {
                     sender.send(grey).unwrap();
                     if takes && let Taken::Value(captured) = reader.take(Duration::from_secs(60)) {
-                        let Captured { picture, .. } = captured;
-                        give_back.try_send(picture).unwrap();
+                        give_back.try_send(picture(captured)).unwrap();
                     }
                 }
                 (reader, give_back)
             });
             let cost = allocation_counter::measure(|| {
-                let error = capture(&opener, outlet).unwrap_err();
+                let error = capture(&opener, Wanted::Frames, outlet).unwrap_err();
                 assert_eq!(error.kind, ErrorKind::Lost);
             });
             drop(feeder.join());

@@ -1,7 +1,7 @@
 //! Cameras' controls over HTTP, as far as there is no camera; with one it is `tests/controls.rs`.
 
 use crate::daemon::{Running, pattern, start};
-use crate::{ask, header, send, text};
+use crate::exchange::{ask, header, send, text};
 use fanlight::config::{Source, Stream};
 use hyper::Method;
 use serde_json::{Value, json};

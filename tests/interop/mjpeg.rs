@@ -1,8 +1,8 @@
 //! JPEG images over HTTP: the reply without an end, the single image, and who is let in.
 
 use crate::daemon::{Running, pattern, start, start_with, until};
-use crate::refusals::detail;
-use crate::{ask, header, post};
+
+use crate::exchange::{ask, detail, header, post};
 use bytes::{Bytes, BytesMut};
 use fanlight::capture::pattern::read_counter;
 use fanlight::config::{Limits, Mjpeg, Source, Stream};
@@ -85,11 +85,12 @@ impl Images {
 /// The counter that the pattern drew into the picture.
 fn counter(jpeg: &Bytes) -> u32 {
     let frame = RawFrame {
-        data: &jpeg,
+        data: jpeg,
         format: PixelFormat::Mjpeg,
         size: SIZE,
         stride: 0,
-        dropped: 0,
+        lost: 0,
+        is_late: false,
         captured_at: Instant::now(),
     };
     let mut picture = I420::new(SIZE);

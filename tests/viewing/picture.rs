@@ -19,7 +19,8 @@ fn turned(picture: &I420, turn: Orientation) -> I420 {
         format: PixelFormat::I420,
         size: picture.size(),
         stride: 0,
-        dropped: 0,
+        lost: 0,
+        is_late: false,
         captured_at: Instant::now(),
     };
     let mut output = I420::new(picture.size());

@@ -49,7 +49,7 @@ fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
     let (width, height) = (size.width as usize, size.height as usize);
     let mut clip = Vec::new();
     for _ in 0..frames {
-        let frame = pattern.next_frame().unwrap();
+        let frame = pattern.next_frame().unwrap().unwrap();
         let (luma, chroma) = frame.data.split_at(width * height);
         let every_row_twice = chroma.chunks(width / 2).flat_map(|row| [row, row]);
         let chroma = every_row_twice.collect::<Vec<_>>().concat();

@@ -28,11 +28,8 @@ use select::{Choice, choose};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A running camera that delivers nothing for so long is lost. The slowest exposures of webcams take a second.
-const STALL: Duration = Duration::from_secs(2);
-
-/// Frames that wait at the most: the buffers that the library asks the driver for, and more than it should have.
-const MAX_WAITING: u32 = 32;
+/// How long a frame is waited for at a time: as soon a thread that is not wanted any more ends.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A driver's time stamp is not believed to be older than that.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -112,7 +109,8 @@ fn start(index: u32, choice: &Choice, rate: u32) -> Result<nokhwa::Camera, Nokhw
         PixelFormat::Nv12 => FrameFormat::NV12,
         PixelFormat::Mjpeg => FrameFormat::MJPEG,
         PixelFormat::Grey => FrameFormat::GRAY,
-        PixelFormat::Yuyv | PixelFormat::I420 => FrameFormat::YUYV,
+        // H.264 is never chosen for this library, which doesn't know it.
+        PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
     };
     let resolution = Resolution::new(choice.size.width, choice.size.height);
     let exact = RequestedFormatType::Exact(CameraFormat::new(resolution, format, rate));
@@ -150,7 +148,7 @@ impl CameraSource {
         }
     }
 
-    fn lend(&self, dropped: u32) -> Result<RawFrame<'_>, CaptureError> {
+    fn lend(&self) -> Result<RawFrame<'_>, CaptureError> {
         let buffer = self.buffer.as_ref();
         let buffer = buffer.ok_or_else(|| self.lost("no frame"))?;
         let now = Instant::now();
@@ -165,7 +163,8 @@ impl CameraSource {
             stride: self.stride,
             // Never before the machine's start, for the frame can't be older.
             captured_at: now.checked_sub(age).unwrap_or(now),
-            dropped,
+            lost: 0,
+            is_late: !self.watch.stalls(Duration::ZERO)?,
         })
     }
 
@@ -180,22 +179,15 @@ impl Source for CameraSource {
         &self.granted
     }
 
-    fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
-        let mut dropped = 0;
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
         if !std::mem::take(&mut self.is_new) {
-            let mut limit = STALL;
-            while !self.watch.stalls(limit)? && dropped < MAX_WAITING {
-                dropped += u32::from(limit.is_zero());
-                let buffer = self.wait_for_buffer();
-                self.buffer = Some(buffer.map_err(|error| self.lost(&error.to_string()))?);
-                // Others may wait behind it.
-                limit = Duration::ZERO;
+            if self.watch.stalls(PATIENCE)? {
+                return Ok(None);
             }
-            if !limit.is_zero() {
-                return Err(self.lost(&format!("no frame for {} s", STALL.as_secs())));
-            }
+            let buffer = self.wait_for_buffer();
+            self.buffer = Some(buffer.map_err(|error| self.lost(&error.to_string()))?);
         }
-        self.lend(dropped)
+        self.lend().map(Some)
     }
 }
 

@@ -109,7 +109,7 @@ fn miss(rate: u32, wanted: FrameRate) -> (u64, u64) {
 /// What a frame costs, in order: a copy, an unpacking, a picture without colour, a decoding.
 const fn cost(format: PixelFormat) -> u8 {
     match format {
-        PixelFormat::I420 => 0,
+        PixelFormat::H264 | PixelFormat::I420 => 0,
         PixelFormat::Nv12 => 1,
         PixelFormat::Yuyv => 2,
         PixelFormat::Mjpeg => 3,

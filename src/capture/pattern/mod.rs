@@ -80,7 +80,7 @@ impl Source for PatternSource {
         &self.granted
     }
 
-    fn next_frame(&mut self) -> Result<RawFrame<'_>, CaptureError> {
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
         let expected = self.schedule.next;
         let (index, due) = self.schedule.advance(Instant::now());
         // Does nothing if the frame is overdue.
@@ -97,14 +97,15 @@ impl Source for PatternSource {
         // The counter wraps after four years at 30 fps.
         self.scene
             .draw(&mut self.frame, index as u32, elapsed, wall);
-        Ok(RawFrame {
+        Ok(Some(RawFrame {
             data: &self.frame,
             format: PixelFormat::I420,
             size: self.granted.size,
             stride: 0,
             captured_at: due,
-            dropped: u32::try_from(index - expected).unwrap_or(u32::MAX),
-        })
+            lost: u32::try_from(index - expected).unwrap_or(u32::MAX),
+            is_late: false,
+        }))
     }
 }
 

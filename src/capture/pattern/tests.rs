@@ -31,10 +31,10 @@ fn frames_come_when_they_are_due_and_count_up() {
     let start = source.schedule.start;
     let mut left_out = 0;
     for expected in 0.. {
-        let frame = source.next_frame().unwrap();
+        let frame = source.next_frame().unwrap().unwrap();
         assert!(frame.captured_at <= Instant::now());
         let counter = read_counter(&picture(&frame)).unwrap();
-        left_out += frame.dropped;
+        left_out += frame.lost;
         assert_eq!(counter, expected + left_out);
         assert_eq!(
             frame.captured_at - start,
@@ -53,7 +53,7 @@ fn odd_and_empty_sizes_are_granted_as_even_ones() {
         let size = Size::new(granted.0, granted.1);
         assert_eq!(source.granted().size, size);
         assert_eq!(
-            source.next_frame().unwrap().data.len(),
+            source.next_frame().unwrap().unwrap().data.len(),
             size.pixels() * 3 / 2
         );
     }
@@ -100,7 +100,8 @@ fn noise_takes_the_bitrate_that_is_set_and_its_counter_stays_readable() {
                 size,
                 stride: 0,
                 captured_at: start + elapsed,
-                dropped: 0,
+                lost: 0,
+                is_late: false,
             };
             let unit = encoder
                 .encode(&picture(&frame), frame.captured_at, n % 60 == 0)

@@ -1,8 +1,8 @@
 //! Answers to hand-made offers: sections, directions, payload types, roles and addresses.
 
 use crate::daemon::{pattern, request, start};
+use crate::exchange::{post, text};
 use crate::offer::{Answer, BASELINE, audio, data, offer, plain, video};
-use crate::{post, text};
 use hyper::{Request, StatusCode};
 
 fn heads(answer: &Answer<'_>) -> Vec<String> {
