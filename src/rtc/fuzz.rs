@@ -1,6 +1,6 @@
 //! What strangers send to the media plane, as fuzz targets; see [`crate::fuzz`].
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::cache::{Cache, Picture};
 use super::delivery::Delivery;
 use super::demux::{is_binding_success, is_nomination, kind, request_ufrag};
@@ -31,10 +31,17 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-const ADDRESSES: [SocketAddr; 1] = [SocketAddr::new(
+const ADDRESS: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
     8080,
-)];
+);
+
+fn addresses() -> Addresses {
+    Addresses {
+        udp: vec![ADDRESS],
+        tcp: vec![ADDRESS],
+    }
+}
 
 fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
@@ -62,7 +69,7 @@ pub fn offer(data: &[u8]) {
         rtx_ssrc: sources.rtx,
         stream: "cam",
         profile: "42c01f".parse().expect("a profile"),
-        addresses: &ADDRESSES,
+        addresses: &addresses(),
     };
     let text = answer(&offer, &local);
     check_lines(&text);
@@ -73,7 +80,7 @@ pub fn offer(data: &[u8]) {
         "{text}"
     );
     assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
-    check_lines(&Frame::new(&offer).answer(&credentials, &ADDRESSES));
+    check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
 }
 
 fn check_lines(text: &str) {
@@ -126,7 +133,7 @@ pub fn stun(data: &[u8]) {
     let mut restarts = Restarts::default();
     restarts.begin(names(), "theirs".to_owned());
     let provider = RingProvider::new();
-    let remote = ADDRESSES[0];
+    let remote = ADDRESS;
     let outcome = restarts.answer(data, remote, provider.crypto());
     assert!(
         !matches!(outcome, Outcome::Reply { .. }),
@@ -203,10 +210,7 @@ impl Reporter {
             },
             terms: Terms::default(),
         };
-        let path = Path {
-            remote: ADDRESSES[0],
-            local: None,
-        };
+        let path = Path::udp(ADDRESS, None);
         let (key_part, salt) = (&material[..16], &material[32..32 + profile.salt_len()]);
         let sealing = ProtectionProfile::AeadAes128Gcm;
         let sender = Context::new(key_part, salt, sealing, None, None, crypto);
