@@ -23,7 +23,9 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
     match *resource {
         Resource::Asset(_) | Resource::Authority | Resource::Health | Resource::Ready => None,
         Resource::Metrics | Resource::Viewers => Some((Scope::Admin, Target::Daemon)),
-        Resource::Page(None) | Resource::Streams => Some((Scope::View, Target::Any)),
+        Resource::Page(None) | Resource::Streams | Resource::Changes => {
+            Some((Scope::View, Target::Any))
+        }
         Resource::Page(Some(name))
         | Resource::PageWithSlash(name)
         | Resource::Stream(name)

@@ -4,6 +4,7 @@
 mod api;
 mod assets;
 mod body;
+mod changes;
 pub mod client;
 mod clients;
 mod cors;
@@ -433,6 +434,7 @@ async fn serve_resource(
             context.metrics.render(),
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
+        Resource::Changes => Ok(changes::read(context, grant)),
         Resource::Stream(name) => api::stream(context, name),
         Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Viewers => Ok(api::viewers(context)),
