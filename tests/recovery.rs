@@ -13,6 +13,8 @@ mod viewer;
 mod vm;
 
 use daemon::Running;
+use fanlight::capture::camera::Camera;
+use fanlight::capture::{Opener, Request};
 use fanlight::config::{Source, Stream};
 use fanlight::media::{FrameRate, PixelFormat, Size};
 use openh264::decoder::Decoder;
@@ -59,6 +61,16 @@ fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
         let unplug = || drop(webcam.take());
         let plug_in = || drop(webcam.replace(Some(Webcam::plug_in(&clips, DEVICE))));
         watch.cycle(unplug, plug_in);
+
+        // A reset is as if it were pulled out and plugged in.
+        plug_in();
+        watch.until_live();
+        let request = Request {
+            size: SIZE,
+            rate: FrameRate::whole(15),
+            format: None,
+        };
+        watch.until_live_after(|| Camera::new(DEVICE, request).reset().unwrap());
     });
 }
 
@@ -76,10 +88,9 @@ fn every_fault_of_a_camera_is_survived_under_a_viewer() {
         watch.until_live();
 
         // The driver gives up, or its stream; the device can be opened again, though perhaps not at once.
-        v4l2(&["disconnect=1"]);
-        watch.until_live_again();
-        v4l2(&["inject_fatal_streaming_error=1"]);
-        watch.until_live_again();
+        for fault in ["disconnect=1", "inject_fatal_streaming_error=1"] {
+            watch.until_live_after(|| v4l2(&[fault]));
+        }
         for set_up in [
             "inject_vidioc_reqbufs_error=1",
             "inject_vidioc_streamon_error=1",
@@ -218,11 +229,12 @@ impl Watch {
         }
     }
 
-    /// Until it has failed, and pictures came after that.
-    fn until_live_again(&mut self) {
+    /// Has it fail, until pictures come after that.
+    fn until_live_after(&mut self, fail: impl FnOnce()) {
         let transitions = "fanlight_stream_transitions_total{stream=\"camera\",state=\"live\"}";
         let count = |watch: &Self| watch.run.block_on(watch.daemon.metric(transitions));
         let before = count(self);
+        fail();
         while count(self) == before || self.stream()["state"] != "live" {
             self.next_is_slate();
         }
