@@ -2,6 +2,7 @@
 
 use super::holders::{self, Transport, told};
 use super::{Finding, Patient};
+use crate::config::TcpListen;
 use crate::http;
 use crate::rtc::UdpSocket;
 use std::io;
@@ -30,7 +31,11 @@ pub fn check(patient: &Patient) -> Vec<Finding> {
         media.set_port(running.serving.http.port());
     }
     let redirect = config.tls.as_ref().and_then(|tls| tls.redirect);
-    let tcp = [Some(http), redirect].into_iter().flatten();
+    let tcp_media = match config.rtc.tcp_listen {
+        TcpListen::At(address) if address != http => Some(address),
+        _ => None,
+    };
+    let tcp = [Some(http), redirect, tcp_media].into_iter().flatten();
     let tcp = tcp.map(|address| (Transport::Tcp, address));
     let all = tcp.chain([(Transport::Udp, media)]);
     // Port 0 takes any that is free.
