@@ -13,6 +13,7 @@ use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
+use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
@@ -268,7 +269,9 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &self.open, &metrics)?;
+        let directory = state.as_ref().map(|state| state.path(""));
+        let controls = Controls::new(&self.config, &KeptControls::new(directory));
+        let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             tcp_media,
@@ -281,6 +284,7 @@ impl Daemon {
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
+            controls,
             plane: plane.clone(),
             access,
             tls,
@@ -376,9 +380,18 @@ fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
     }
 }
 
-fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
+fn start_streams(
+    config: &Config,
+    open: &Open,
+    controls: &Controls,
+    metrics: &Metrics,
+) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
+        let opener = match controls.of(&stream.name) {
+            Some(device) => Arc::new(Restoring::new(device.clone(), open(stream))),
+            None => open(stream),
+        };
+        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)
