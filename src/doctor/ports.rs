@@ -32,9 +32,9 @@ pub fn check(patient: &Patient) -> Vec<Finding> {
     }
     let redirect = config.tls.as_ref().and_then(|tls| tls.redirect);
     let media_tcp = match config.rtc.tcp_listen {
-        TcpListen::At(address) => Some(address),
+        TcpListen::At(address) if address != http => Some(address),
         // At HTTP's port, or nowhere.
-        TcpListen::Http | TcpListen::Off => None,
+        TcpListen::At(_) | TcpListen::Http | TcpListen::Off => None,
     };
     let tcp = [Some(http), redirect, media_tcp].into_iter().flatten();
     let tcp = tcp.map(|address| (Transport::Tcp, address));
