@@ -5,14 +5,17 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod ports;
+
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
+use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
+use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -20,6 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
+use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
@@ -89,6 +93,7 @@ pub struct Daemon {
     socket: UdpSocket,
     http: SocketAddr,
     redirect: Option<TcpListener>,
+    media: Option<TcpListener>,
     kept: Kept,
     open: Box<Open>,
 }
@@ -164,6 +169,7 @@ impl Daemon {
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
+                        media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
                         config,
                         listener,
@@ -215,6 +221,14 @@ impl Daemon {
         self.redirect.as_ref()?.local_addr().ok()
     }
 
+    /// Where media over TCP is listened for, if it is.
+    pub fn tcp_media_addr(&self) -> Option<SocketAddr> {
+        match &self.media {
+            Some(listener) => listener.local_addr().ok(),
+            None => has_media(&self.config).then_some(self.http),
+        }
+    }
+
     /// Whether that is HTTPS.
     pub const fn is_secure(&self) -> bool {
         self.config.tls.is_some()
@@ -240,6 +254,8 @@ impl Daemon {
     /// # Errors
     /// When a part of the daemon fails or the drain takes too long.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), Fault> {
+        let tcp_media = self.tcp_media_addr();
+        let has_media = has_media(&self.config);
         if !Encoder::HAS_ASSEMBLY {
             tracing::warn!(
                 "OpenH264 was built without its assembly and needs about three times the CPU: \
@@ -253,9 +269,12 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &self.open, &metrics)?;
+        let directory = state.as_ref().map(|state| state.path(""));
+        let controls = Controls::new(&self.config, &KeptControls::new(directory));
+        let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
+            tcp_media,
             self.config.rtc,
             interfaces.clone(),
             self.config.limits.clone(),
@@ -265,6 +284,7 @@ impl Daemon {
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
+            controls,
             plane: plane.clone(),
             access,
             tls,
@@ -275,12 +295,19 @@ impl Daemon {
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
+            media: MediaDoor::new(&self.config.limits),
+            has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });
-        let mut http = tokio::spawn(http::serve(self.listener, self.redirect, context));
+        let listeners = Listeners {
+            main: self.listener,
+            redirect: self.redirect,
+            media: self.media,
+        };
+        let mut http = tokio::spawn(http::serve(listeners, context));
         let mut parts = supervise(&plane, &streams);
         notify(&[
             NotifyState::Ready,
@@ -307,32 +334,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
-}
-
-/// Where the system has no IPv6, its wildcard address means all of IPv4.
-fn without_ipv6(config: &mut Config) {
-    let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
-    let is_missing = std::net::UdpSocket::bind(any).is_err();
-    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
-    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect) {
-        if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-    }
-}
-
-/// Where plain HTTP is answered with the way to HTTPS.
-fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    let address = config.tls.as_ref().and_then(|tls| tls.redirect);
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
-    bound.transpose()
 }
 
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
@@ -379,9 +380,18 @@ fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
     }
 }
 
-fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
+fn start_streams(
+    config: &Config,
+    open: &Open,
+    controls: &Controls,
+    metrics: &Metrics,
+) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
+        let opener = match controls.of(&stream.name) {
+            Some(device) => Arc::new(Restoring::new(device.clone(), open(stream))),
+            None => open(stream),
+        };
+        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

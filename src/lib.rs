@@ -5,11 +5,14 @@ pub mod addresses;
 pub mod auth;
 pub mod cameras;
 pub mod capture;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod controls;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
 pub mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -12,7 +12,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
+pub use viewers::{Count, MOST_SHOWN, Transport, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -23,6 +23,12 @@ struct StreamLabel {
 struct FailureLabel {
     stream: String,
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlawLabel {
+    stream: String,
+    flaw: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +64,7 @@ pub struct Metrics {
     mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
     rtc: Rtc,
     auth: Auth,
     http: Http,
@@ -96,9 +103,19 @@ pub struct Stream {
     /// 1 while pictures flow.
     pub live: Gauge,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
 }
 
 impl Stream {
+    /// Notes whether that flaw is there in the pictures.
+    pub fn set_flaw(&self, flaw: &'static str, is_there: bool) {
+        let label = FlawLabel {
+            stream: self.name.clone(),
+            flaw,
+        };
+        self.flaws.get_or_create(&label).set(is_there.into());
+    }
+
     /// Counts one failure of the source or the encoder.
     pub fn failed(&self, kind: &'static str) {
         let label = FailureLabel {
@@ -120,6 +137,8 @@ pub struct Rtc {
     pub packets: Counter,
     /// Datagrams that the kernel refused, a full socket buffer for one.
     pub send_errors: Counter,
+    /// TCP connections that viewers have for media.
+    pub tcp_connections: Gauge,
     /// Keyframes that viewers asked for (PLI and FIR).
     pub keyframe_requests: Counter,
     /// Packets that viewers reported lost.
@@ -228,6 +247,11 @@ impl Metrics {
                 "stream_failures",
                 "Failures of a stream's source or encoder",
             ),
+            flaws: family(
+                &mut registry,
+                "stream_flaw",
+                "1 while the pictures are frozen, black or covered",
+            ),
             rtc: rtc(&mut registry),
             auth: Auth {
                 failures: family(
@@ -269,6 +293,7 @@ impl Metrics {
             mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
             failures: self.failures.clone(),
+            flaws: self.flaws.clone(),
         }
     }
 
@@ -352,6 +377,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "send_errors",
             "Datagrams that the kernel refused to send",
+        ),
+        tcp_connections: family(
+            registry,
+            "tcp_connections",
+            "TCP connections that viewers have for media",
         ),
         keyframe_requests: family(
             registry,

@@ -5,19 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 22] = [
+const HOMES: [(&str, &str); 25] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
+    ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
     ("h264_reader", "h264"),
     ("openh264", "encode"),
+    ("openh264", "doctor"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
     ("rcgen", "rtc"),
     ("x509_parser", "rtc"),
+    ("x509_parser", "tls"),
     ("quinn_udp", "rtc/udp"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -34,7 +37,7 @@ const HOMES: [(&str, &str); 22] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["media"],
     &[
         "addresses",
@@ -47,12 +50,15 @@ const LAYERS: [&[&str]; 9] = [
         "state",
         "watched",
     ],
-    &["access", "capture", "convert", "encode", "links", "tls"],
-    &["hub"],
+    &[
+        "access", "capture", "checks", "convert", "encode", "links", "tls",
+    ],
+    &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],
     &["daemon", "cli", "cameras"],
+    &["doctor"],
     &["commands", "logging", "process"],
 ];
 

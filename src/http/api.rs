@@ -30,6 +30,10 @@ pub struct StreamView<'a> {
     format: Option<&'static str>,
     bitrate: u32,
     viewers: i64,
+    /// Whether whoever asks may see and set the camera's controls.
+    controls: bool,
+    /// What is wrong with the pictures, "ok" if nothing is; null while nobody looks at any.
+    picture: Option<&'static str>,
     error: Option<ErrorView>,
 }
 
@@ -64,6 +68,8 @@ impl<'a> StreamView<'a> {
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
+            controls: false,
+            picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
                 detail: failure.detail,
@@ -74,6 +80,16 @@ impl<'a> StreamView<'a> {
                     .saturating_duration_since(now)
                     .as_secs_f64(),
             }),
+        }
+    }
+}
+
+impl StreamView<'_> {
+    fn with_controls(self, context: &Context, grant: &Grant) -> Self {
+        let is_admin = grant.allows(Scope::Admin, Target::Stream(self.name));
+        Self {
+            controls: is_admin && context.controls.of(self.name).is_some(),
+            ..self
         }
     }
 }
@@ -91,6 +107,8 @@ struct ViewerView<'a> {
     id: u64,
     stream: &'a str,
     connected_seconds: f64,
+    /// `udp` or `tcp`.
+    transport: &'static str,
     /// This and the next two: null until the viewer reported.
     estimate_bits_per_second: Option<u64>,
     round_trip_seconds: Option<f64>,
@@ -108,6 +126,7 @@ impl<'a> ViewerView<'a> {
             id: viewer.id(),
             stream: viewer.stream(),
             connected_seconds: now.saturating_duration_since(viewer.since()).as_secs_f64(),
+            transport: viewer.transport().name(),
             estimate_bits_per_second: viewer.estimate(),
             round_trip_seconds: viewer.round_trip().map(|time| time.as_secs_f64()),
             loss: viewer.loss(),
@@ -139,20 +158,24 @@ pub fn streams(context: &Context, grant: &Grant) -> Reply {
     let streams = context.streams.iter().filter(may_watch);
     respond::json(&StreamList {
         version: env!("CARGO_PKG_VERSION"),
-        streams: streams.map(|stream| StreamView::new(stream, now)).collect(),
+        streams: streams
+            .map(|stream| StreamView::new(stream, now).with_controls(context, grant))
+            .collect(),
     })
 }
 
 /// One stream.
-pub fn stream(context: &Context, name: &str) -> Result<Reply, Error> {
+pub fn stream(context: &Context, name: &str, grant: &Grant) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(name))?;
-    Ok(respond::json(&StreamView::new(stream, Instant::now())))
+    Ok(respond::json(
+        &StreamView::new(stream, Instant::now()).with_controls(context, grant),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Transport};
     use std::time::Duration;
 
     #[test]
@@ -163,7 +186,7 @@ mod tests {
             serde_json::to_value(ViewerView::new(viewer, now)).unwrap()
         };
         let mut expected = serde_json::json!({
-            "id": 17, "stream": "garden", "connected_seconds": 1.5,
+            "id": 17, "stream": "garden", "connected_seconds": 1.5, "transport": "udp",
             "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
             "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
         });
@@ -171,6 +194,7 @@ mod tests {
         viewer.set_estimate(2_500_000);
         viewer.set_round_trip(Duration::from_millis(250));
         viewer.set_loss(128);
+        viewer.set_transport(Transport::Tcp);
         viewer.packets.add(1);
         viewer.retransmissions.add(2);
         viewer.pictures_skipped.add(3);
@@ -180,6 +204,7 @@ mod tests {
             ("estimate_bits_per_second", 2_500_000.into()),
             ("round_trip_seconds", 0.25.into()),
             ("loss", 0.5.into()),
+            ("transport", "tcp".into()),
             ("packets_sent", 1.into()),
             ("retransmissions", 2.into()),
             ("pictures_skipped", 3.into()),
