@@ -15,7 +15,7 @@ pub use controls::{Control, Kind};
 pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
-use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
+use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source, usb};
 use crate::media::{FrameRate, PixelFormat, RawFrame};
 use device::Setup;
 use errors::{catch_panic, from_text};
@@ -114,6 +114,10 @@ impl Opener for Camera {
 
     fn describe(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn reset(&self) -> Result<(), String> {
+        usb::reset(&self.path)
     }
 }
 
