@@ -5,12 +5,15 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod ports;
+
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config, TcpListen};
+use crate::config::{self, AuthMode, Config};
+use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
@@ -21,6 +24,7 @@ use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use crate::upkeep::{self, notify};
+use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
@@ -264,7 +268,9 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &self.open, &metrics)?;
+        let directory = state.as_ref().map(|state| state.path(""));
+        let controls = Controls::new(&self.config, &KeptControls::new(directory));
+        let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             tcp_media,
@@ -277,6 +283,7 @@ impl Daemon {
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
+            controls,
             plane: plane.clone(),
             access,
             tls,
@@ -329,56 +336,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
     })
 }
 
-/// Where the system has no IPv6, its wildcard address means all of IPv4.
-fn without_ipv6(config: &mut Config) {
-    let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
-    let is_missing = std::net::UdpSocket::bind(any).is_err();
-    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
-    let media = match &mut config.rtc.tcp_listen {
-        TcpListen::At(address) => Some(address),
-        TcpListen::Http | TcpListen::Off => None,
-    };
-    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect).chain(media) {
-        if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-    }
-}
-
-/// Whether media over TCP comes to the listener of HTTP.
-fn has_media(config: &Config) -> bool {
-    match config.rtc.tcp_listen {
-        TcpListen::Http => true,
-        TcpListen::At(address) => address == config.http.listen && address.port() != 0,
-        TcpListen::Off => false,
-    }
-}
-
-/// Where media over TCP is listened for, unless that is where HTTP is.
-fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    match config.rtc.tcp_listen {
-        TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
-        _ => Ok(None),
-    }
-}
-
-/// Where plain HTTP is answered with the way to HTTPS.
-fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
-}
-
-fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
-    bound.transpose()
-}
-
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
 fn host_names() -> Vec<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -423,9 +380,18 @@ fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
     }
 }
 
-fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
+fn start_streams(
+    config: &Config,
+    open: &Open,
+    controls: &Controls,
+    metrics: &Metrics,
+) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
+        let opener = match controls.of(&stream.name) {
+            Some(device) => Arc::new(Restoring::new(device.clone(), open(stream))),
+            None => open(stream),
+        };
+        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

@@ -32,6 +32,12 @@ struct StateLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlawLabel {
+    stream: String,
+    flaw: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     reason: &'static str,
 }
@@ -69,6 +75,7 @@ pub struct Metrics {
     stuck: Family<StreamLabel, Gauge>,
     resets: Family<StreamLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
     rtc: Rtc,
     auth: Auth,
     http: Http,
@@ -115,9 +122,19 @@ pub struct Stream {
     states: Family<StateLabel, Gauge>,
     transitions: Family<StateLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
 }
 
 impl Stream {
+    /// Notes whether that flaw is there in the pictures.
+    pub fn set_flaw(&self, flaw: &'static str, is_there: bool) {
+        let label = FlawLabel {
+            stream: self.name.clone(),
+            flaw,
+        };
+        self.flaws.get_or_create(&label).set(is_there.into());
+    }
+
     /// Counts one failure of the source or the encoder.
     pub fn failed(&self, kind: &'static str) {
         let label = FailureLabel {
@@ -286,6 +303,11 @@ impl Metrics {
                 "stream_failures",
                 "Failures of a stream's source or encoder",
             ),
+            flaws: family(
+                &mut registry,
+                "stream_flaw",
+                "1 while the pictures are frozen, black or covered",
+            ),
             rtc: rtc(&mut registry),
             auth: Auth {
                 failures: family(
@@ -332,6 +354,7 @@ impl Metrics {
             states: self.states.clone(),
             transitions: self.transitions.clone(),
             failures: self.failures.clone(),
+            flaws: self.flaws.clone(),
         }
     }
 

@@ -56,9 +56,9 @@ const LAYERS: [&[&str]; 11] = [
         "watched",
     ],
     &[
-        "access", "capture", "convert", "encode", "links", "slate", "tls",
+        "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
     ],
-    &["hub"],
+    &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],

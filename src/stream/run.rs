@@ -198,6 +198,7 @@ impl Worker<'_> {
             stream.name(),
             (self.opener.clone(), wanted),
             stream.config.orientation(),
+            stream.channel.flaws().clone(),
             stream.channel.metrics().clone(),
         )?;
         let outcome = self.capture(&capture, wanted);

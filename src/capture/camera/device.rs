@@ -22,7 +22,7 @@ use v4l::{Device, Format};
 
 /// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
 pub struct Node {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The N of `/dev/videoN`.
     pub(super) index: u32,
     /// The device's own name, such as `HD Pro Webcam C920`.
@@ -32,7 +32,7 @@ pub struct Node {
     /// Where the device is attached, such as `usb-0000:00:14.0-1`.
     pub bus: String,
     flags: Flags,
-    device: Device,
+    pub(super) device: Device,
 }
 
 /// What the driver made of a [`Choice`].

@@ -3,12 +3,15 @@
 //! Left to the caller are a time-out, error numbers, row padding, the driver's clock, and devices that are in a state that
 //! it does not know.
 
+mod controls;
 mod device;
 mod enumerate;
 mod errors;
+mod identity;
 mod offer;
 mod select;
 
+pub use controls::{Control, Kind};
 pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
