@@ -6,13 +6,14 @@ DESTDIR ?=
 BINARY ?= target/release/fanlight
 export PREFIX SYSCONFDIR DESTDIR BINARY
 
-.PHONY: help run build check test bench-fanout install uninstall clean
+.PHONY: help run build check test fuzz bench-fanout install uninstall clean
 
 help:
 	@echo 'make run        install missing build dependencies, build, start (ARGS="--test-pattern …")'
 	@echo 'make build      install missing build dependencies, build $(BINARY)'
 	@echo 'make check      the quick checks: format, clippy, unit tests'
 	@echo 'make test       every check there is, with what it needs installed first'
+	@echo 'make fuzz       fuzz what reads from strangers, ten minutes each (ARGS="offer 60"); needs nightly Rust'
 	@echo 'make bench-fanout  what each viewer costs, for 10 to 1000 of them (ARGS="50 200 --repeat 3")'
 	@echo 'make install    put binary, unit, user and sample configuration in place (DESTDIR, PREFIX, SYSCONFDIR)'
 	@echo 'make uninstall  take them away again; an edited configuration stays'
@@ -31,6 +32,9 @@ check:
 test:
 	@scripts/setup.sh test
 	@scripts/check.sh all
+
+fuzz:
+	@scripts/fuzz.sh $(ARGS)
 
 bench-fanout:
 	@scripts/setup.sh build

@@ -90,8 +90,7 @@ fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
                 .compress_yuv_to_vec(image)
                 .expect("it has these planes")
         }
-        // Passed through, never converted.
-        PixelFormat::H264 => Vec::new(),
+        PixelFormat::H264 => unreachable!("it is passed through"),
     };
     Frame { data, format }
 }

@@ -6,6 +6,7 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
+use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -22,7 +23,7 @@ use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,7 @@ struct Kept {
     state: Option<Arc<State>>,
     access: Access,
     tls: Option<Tls>,
+    interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
@@ -115,7 +117,16 @@ impl Kept {
             metrics.auth(),
         )?;
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let interfaces = Interfaces::read();
+        let start = |tls: &config::Tls| {
+            Tls::start(
+                &tls.certificate,
+                state.as_deref(),
+                host_names(),
+                &interfaces,
+            )
+        };
+        let tls = tls.map(start);
         let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
@@ -124,6 +135,7 @@ impl Kept {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         })
     }
@@ -213,6 +225,11 @@ impl Daemon {
         self.config.auth.mode == AuthMode::Token
     }
 
+    /// The addresses of this machine.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.kept.interfaces.addresses()
+    }
+
     /// Where media is bound.
     pub const fn rtc_addr(&self) -> SocketAddr {
         self.socket.local_addr()
@@ -233,12 +250,14 @@ impl Daemon {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         } = self.kept;
         let streams = start_streams(&self.config, &self.open, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
-            self.config.rtc.external_addresses,
+            self.config.rtc,
+            interfaces.clone(),
             self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
@@ -272,6 +291,8 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             () = report_status(&streams, &plane) => Ok(()),
+            () = interfaces.follow() => Ok(()),
+            () = plane.clone().follow_network() => Ok(()),
         };
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);

@@ -11,6 +11,8 @@ pub mod config;
 pub mod convert;
 pub mod daemon;
 pub mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod h264;
 pub mod http;
 pub mod hub;

@@ -5,7 +5,7 @@
 mod viewers;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
@@ -128,6 +128,8 @@ pub struct Rtc {
     pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
+    /// Panics of the WebRTC core, each the end of one session or the refusal of one offer.
+    pub panics: Counter,
     /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
     pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
@@ -362,6 +364,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "datagrams_unmatched",
             "Datagrams that belong to no session",
+        ),
+        panics: family(
+            registry,
+            "core_panics",
+            "Panics of the WebRTC core, each the end of one session or the refusal of one offer",
         ),
         pictures_skipped: family(
             registry,

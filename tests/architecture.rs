@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 22] = [
+    ("if_addrs", "addresses"),
+    ("nix", "addresses"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("turbojpeg", "convert"),
@@ -357,14 +359,19 @@ fn sources() -> Vec<Source> {
     .collect()
 }
 
-/// The files that `#[cfg(test)] mod NAME;` declares.
+/// The files of modules that are declared for tests, or for tests and fuzzing, only.
 fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = match path.file_name().and_then(|name| name.to_str()) {
         Some("mod.rs" | "lib.rs" | "main.rs") => path.parent().unwrap().to_owned(),
         _ => path.with_extension(""),
     };
-    let declarations = text.split("#[cfg(test)]\nmod ").skip(1);
-    let names = declarations.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    let marks = ["#[cfg(test)]\n", "#[cfg(any(test, fuzzing))]\n"];
+    let declarations = marks.iter().flat_map(|mark| text.split(mark).skip(1));
+    let names = declarations.filter_map(|rest| {
+        let line = rest.lines().find(|line| !line.starts_with("#["))?;
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
     names
         .map(|name| folder.join(name).with_extension("rs"))
         .collect()

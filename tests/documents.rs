@@ -1,6 +1,6 @@
 //! What the documents promise is true of the program.
 
-use fanlight::config::{Config, KEYS, RESERVED_NAMES};
+use fanlight::config::{Config, EXCLUDED_INTERFACES, KEYS, RESERVED_NAMES};
 use fanlight::media::PixelFormat;
 
 const REFERENCE: &str = include_str!("../docs/config.md");
@@ -32,6 +32,13 @@ fn the_reference_names_every_format_and_every_reserved_name() {
     }
     for name in RESERVED_NAMES {
         assert!(section.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn the_reference_names_every_interface_that_is_left_out_by_default() {
+    for name in EXCLUDED_INTERFACES {
+        assert!(section("rtc").contains(&format!("`{name}`")), "{name}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! `fanlight url` and `fanlight share`: links for people, out of the state directory of a daemon that may be running.
 
 use crate::access::{AccessError, Secrets};
-use crate::addresses::interfaces;
+use crate::addresses::Interfaces;
 use crate::auth::{LedgerError, Now, Scopes, Share};
 use crate::cli::{Place, ShareArguments, UrlArguments};
 use crate::config::{Config, ConfigErrors};
@@ -68,7 +68,7 @@ pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
     } else if arguments.renew {
         return Err(LinkError::NoToken);
     }
-    let links = serving.links("", &token, &interfaces());
+    let links = serving.links("", &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
     if serving.is_self_signed
         && let Some(authority) = Authority::kept(&state)?
@@ -124,7 +124,7 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
     let mut serving = serving;
     // Whoever is on the machine needs no link, so every one printed is one to hand on.
     serving.needs_token_on_loopback = true;
-    let links = serving.links(page, &token, &interfaces());
+    let links = serving.links(page, &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
     let about = sentence(&share, now);
     let id = &share.id;

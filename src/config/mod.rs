@@ -7,6 +7,7 @@
 mod access;
 mod address;
 mod limits;
+mod network;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod whep;
 
 pub use address::{Prefix, listen_address};
 pub use limits::Limits;
+pub use network::{EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer};
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
@@ -140,15 +142,6 @@ impl Default for Auth {
             loopback: true,
         }
     }
-}
-
-/// The media side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rtc {
-    /// UDP; the HTTP address unless configured.
-    pub listen: SocketAddr,
-    /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
-    pub external_addresses: Vec<IpAddr>,
 }
 
 /// What is kept over a restart.
@@ -277,10 +270,7 @@ impl Default for Config {
             },
             tls: None,
             auth: Auth::default(),
-            rtc: Rtc {
-                listen: DEFAULT_LISTEN,
-                external_addresses: Vec::new(),
-            },
+            rtc: Rtc::new(DEFAULT_LISTEN),
             state: State::default(),
             whep: Whep::default(),
             limits: Limits::default(),

@@ -4,7 +4,7 @@ use super::problem::Problems;
 use super::section::{AUTH, HTTP, LIMITS, RTC, STATE, STREAM, Section, TLS, WHEP};
 use super::value::{self, wrong_type};
 use super::{Config, ConfigErrors, Encode, Source, Stream};
-use super::{access, address, limits, whep};
+use super::{access, address, limits, network, whep};
 use crate::media::{Flip, PixelFormat, Rotation};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -57,15 +57,7 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     }
     config.rtc.listen = config.http.listen;
     if let Some(rtc) = root.table(&mut problems, RTC) {
-        config.rtc.listen = rtc
-            .read(&mut problems, "listen", address::listen)
-            .unwrap_or(config.rtc.listen);
-        config.rtc.external_addresses = rtc.list(
-            &mut problems,
-            "external_addresses",
-            "[\"203.0.113.7\"]",
-            address::external_address,
-        );
+        config.rtc = network::read(&mut problems, &rtc, config.rtc.listen);
     }
     if let Some(section) = root.table(&mut problems, WHEP) {
         config.whep = whep::read(&mut problems, &section);

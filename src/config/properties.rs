@@ -5,9 +5,14 @@ use proptest::prelude::*;
 
 /// Writes a configuration as a user would, with the choice of notation made by `terse`.
 fn written(config: &Config, terse: bool) -> String {
-    let addresses = &config.rtc.external_addresses;
+    let rtc = &config.rtc;
+    let external: Vec<_> = rtc
+        .external_addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
@@ -15,8 +20,9 @@ fn written(config: &Config, terse: bool) -> String {
         config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
-        config.rtc.listen,
-        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        rtc.listen,
+        rtc.interfaces,
+        rtc.exclude_interfaces,
         config
             .state
             .directory
@@ -272,6 +278,38 @@ prop_compose! {
     }
 }
 
+fn any_external() -> impl Strategy<Value = ExternalAddress> {
+    let server = ("[a-z0-9.-]{1,20}", 1..=u16::MAX);
+    let is_usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    prop_oneof![
+        any::<IpAddr>()
+            .prop_filter("unreachable", is_usable)
+            .prop_map(ExternalAddress::Ip),
+        server.prop_map(|(host, port)| ExternalAddress::Stun(StunServer { host, port })),
+    ]
+}
+
+prop_compose! {
+    fn any_rtc()(
+        listen: SocketAddr,
+        external in proptest::collection::hash_map(any::<u8>(), any_external(), 0..3),
+        only in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+        not in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+    ) -> Rtc {
+        let names = |set: std::collections::HashSet<String>| {
+            set.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let mut external_addresses: Vec<_> = external.into_values().collect();
+        external_addresses.dedup();
+        Rtc {
+            listen: SocketAddr::new(listen.ip(), listen.port()),
+            external_addresses,
+            interfaces: names(only),
+            exclude_interfaces: names(not),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
@@ -282,9 +320,8 @@ prop_compose! {
         mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
-        rtc: SocketAddr,
+        rtc in any_rtc(),
         state in proptest::option::of("/[ -~]{0,20}"),
-        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
         for (index, stream) in streams.iter_mut().enumerate() {
@@ -295,7 +332,6 @@ prop_compose! {
             }
         }
         let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
-        let external = external.into_iter();
         Config {
             http: Http {
                 listen: plain(http),
@@ -305,10 +341,7 @@ prop_compose! {
             },
             tls,
             auth,
-            rtc: Rtc {
-                listen: plain(rtc),
-                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
-            },
+            rtc,
             state: State { directory: state.map(PathBuf::from) },
             whep,
             limits,

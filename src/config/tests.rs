@@ -55,7 +55,9 @@ fn a_file_with_every_key_means_what_it_says() {
         jwt_issuer = "me"
         [rtc]
         listen = ":5000"
-        external_addresses = ["203.0.113.7", "2001:db8::7"]
+        external_addresses = ["203.0.113.7", "2001:db8::7", "stun:stun.example.org"]
+        interfaces = ["eth*"]
+        exclude_interfaces = ["eth1"]
         [state]
         directory = "/var/lib/fanlight"
         [whep]
@@ -102,7 +104,8 @@ fn a_file_with_every_key_means_what_it_says() {
     .unwrap();
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
-    assert_eq!(config.rtc.external_addresses.len(), 2);
+    assert_eq!(config.rtc.external_addresses.len(), 3);
+    assert!(config.rtc.offers("eth0").is_ok() && config.rtc.offers("eth1").is_err());
     assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
     let certificate = Certificate::Files {
         chain: "/etc/a.pem".into(),
@@ -526,7 +529,8 @@ fn external_addresses_are_checked_one_by_one() {
         complaint,
         "line 4: rtc.external_addresses[1]: 203.0.113.7 is there twice\n\
          line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
-         line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\""
+         line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\", \
+         or a STUN server, \"stun:HOST\""
     );
 }
 

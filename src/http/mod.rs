@@ -8,6 +8,8 @@ mod clients;
 mod cors;
 mod doctor;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gate;
 mod lease;
 mod links;
@@ -294,6 +296,9 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
+    if !route::is_url(request.uri()) {
+        return gate::harden(respond::Error::not_a_url().into());
+    }
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
         let detail = format!("there is nothing at {path}");

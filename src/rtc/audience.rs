@@ -2,6 +2,7 @@
 //! pictures and alarms come in with their time, and what is to be sent goes to an [`Outbox`].
 
 use super::cache::Picture;
+use super::contain::contained;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
 use super::feed::Feed;
@@ -13,7 +14,6 @@ use super::timers::Timers;
 use super::viewer::Viewer;
 use crate::metrics::{self, Histogram};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,8 +98,11 @@ impl Audience {
         };
         // After a panic the core is not to be called again.
         if reason != "panic" {
-            viewer.peer.close(now);
-            viewer.transmit(out, |_| ());
+            let farewell = || {
+                viewer.peer.close(now);
+                viewer.transmit(out, |_| ());
+            };
+            contained(&self.metrics.panics, farewell);
             out.flush();
         }
         self.demux.remove(id);
@@ -116,7 +119,9 @@ impl Audience {
         self.metrics.ended(reason);
         let after = viewer.age(now);
         let span = &viewer.span;
-        if reason == "connect_timeout" {
+        if reason == "panic" {
+            tracing::error!(parent: span, ?after, "the WebRTC core panicked: this session is over");
+        } else if reason == "connect_timeout" {
             tracing::warn!(parent: span, "never connected: is UDP port {} open for it?", self.port);
         } else if viewer.is_connected() {
             tracing::info!(parent: span, reason, ?after, "left");
@@ -159,13 +164,13 @@ impl Audience {
             }
             _ => {}
         }
-        let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
-        match received {
-            Ok(true) => self.settle(id, now, Some((path, datagram)), out),
-            Ok(false) => {
+        let receive = || viewer.receive(now, path, datagram);
+        match contained(&self.metrics.panics, receive) {
+            Some(true) => self.settle(id, now, Some((path, datagram)), out),
+            Some(false) => {
                 self.metrics.unmatched.inc();
             }
-            Err(_) => self.end(now, id, "panic", out),
+            None => self.end(now, id, "panic", out),
         }
     }
 
@@ -174,8 +179,8 @@ impl Audience {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
-        let reported = catch_unwind(AssertUnwindSafe(|| viewer.reported(now, datagram)));
-        let Ok(reported) = reported else {
+        let report = || viewer.reported(now, datagram);
+        let Some(reported) = contained(&self.metrics.panics, report) else {
             return self.end(now, id, "panic", out);
         };
         let Some(feedback) = reported else {
@@ -208,9 +213,9 @@ impl Audience {
                 self.end(now, id, reason, out);
                 continue;
             }
-            match catch_unwind(AssertUnwindSafe(|| viewer.timeout(now))) {
-                Ok(()) => self.settle(id, now, None, out),
-                Err(_) => self.end(now, id, "panic", out),
+            match contained(&self.metrics.panics, || viewer.timeout(now)) {
+                Some(()) => self.settle(id, now, None, out),
+                None => self.end(now, id, "panic", out),
             }
         }
     }
@@ -224,8 +229,8 @@ impl Audience {
         received: Option<(Path, &[u8])>,
         out: &mut impl Outbox,
     ) {
-        let settled = AssertUnwindSafe(|| self.try_settle(id, now, received, out));
-        if catch_unwind(settled).is_err() {
+        let panics = self.metrics.panics.clone();
+        if contained(&panics, || self.try_settle(id, now, received, out)).is_none() {
             self.end(now, id, "panic", out);
         }
     }
@@ -302,11 +307,10 @@ impl Audience {
                     continue;
                 };
                 let metrics = &self.metrics;
-                let shown =
-                    catch_unwind(AssertUnwindSafe(|| show(now, viewer, feed, metrics, out)));
-                match shown {
-                    Ok(shown) => packets += shown,
-                    Err(_) => broken.push(viewer.id),
+                let show = || show(now, viewer, feed, metrics, out);
+                match contained(&metrics.panics, show) {
+                    Some(shown) => packets += shown,
+                    None => broken.push(viewer.id),
                 }
                 if n == 0 && is_new {
                     // It waits for no other's.

@@ -113,14 +113,32 @@ pub fn kind(datagram: &[u8]) -> Option<Kind> {
     }
 }
 
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+/// Whether a datagram has a DTLS record (RFC 6347, 4.1) that changes the cipher within an epoch that has one: there is one
+/// handshake in a session, so nobody honest sends it. The core does not ask whether it is authentic, and ends the session
+/// if it is malformed, so that whoever can forge an address could end any.
+pub fn has_forged_cipher_change(mut datagram: &[u8]) -> bool {
+    const CHANGE_CIPHER_SPEC: u8 = 20;
+    while let Some((header, rest)) = datagram.split_at_checked(13) {
+        if header[0] == CHANGE_CIPHER_SPEC && header[3..5] != [0, 0] {
+            return true;
+        }
+        let len = usize::from(u16::from_be_bytes([header[11], header[12]]));
+        datagram = rest.get(len..).unwrap_or_default();
+    }
+    false
+}
+
+/// The type of a STUN message (RFC 8489, 5).
+pub const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+/// The positive answer to it.
+pub const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+/// Of every STUN message (RFC 8489, 5).
+pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
 const USE_CANDIDATE: u16 = 0x0025;
 
 /// The attributes of a STUN message of one type; `None` for any other datagram.
-fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+pub fn stun(datagram: &[u8], message_type: [u8; 2]) -> Option<impl Iterator<Item = (u16, &[u8])>> {
     let (header, mut rest) = datagram.split_at_checked(20)?;
     if header[..2] != message_type || header[4..8] != MAGIC_COOKIE {
         return None;
@@ -230,6 +248,22 @@ mod tests {
         assert_eq!(demux.find(address(100), &[22]), Some(1));
         demux.remove(1);
         assert!(demux.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_change_of_the_cipher_is_honest_before_there_is_one() {
+        let record = |kind: u8, epoch: u8| {
+            let header = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1];
+            [&header[..], &[1]].concat()
+        };
+        let is_forged = |records: &[Vec<u8>]| has_forged_cipher_change(&records.concat());
+        let honest = [record(22, 0), record(20, 0), record(22, 1)];
+        assert!(!is_forged(&honest));
+        assert!(is_forged(&[record(20, 1)]));
+        assert!(is_forged(&[&honest[..], &[record(20, 1)]].concat()));
+        for len in 0..14 {
+            has_forged_cipher_change(&record(20, 0)[..len]);
+        }
     }
 
     #[test]

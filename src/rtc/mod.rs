@@ -10,6 +10,7 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+mod contain;
 mod delivery;
 mod demux;
 mod diagnosis;
@@ -17,36 +18,45 @@ mod early;
 mod egress;
 mod estimate;
 mod extensions;
+mod external;
 mod facts;
 mod feed;
 mod feedback;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
 mod offer;
 mod outbox;
 mod packetize;
 mod peer;
+mod probes;
 mod reactor;
 mod restart;
 mod sessions;
 mod silence;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests use all of it"))]
 mod simulation;
 mod srtcp;
 mod srtp;
+mod stun;
 mod timers;
 mod udp;
 mod viewer;
 mod wishes;
 
-use crate::addresses::interfaces;
-use crate::config::Limits;
+use crate::addresses::{Interface, Interfaces};
+use crate::config::{self, Limits};
+use crate::media::Profiles;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::Stream;
+use crate::stream::{Stream, Terms};
+use contain::contained;
 pub use diagnosis::{Diagnosis, diagnose};
+use external::External;
 pub use facts::{Checks, Endpoint, Facts, Transport};
 pub use fragment::Fragment;
 use fragment::Frame;
@@ -134,7 +144,9 @@ pub struct Plane {
     waker: Arc<mio::Waker>,
     identity: Identity,
     bound: SocketAddr,
-    external: Vec<IpAddr>,
+    external: External,
+    config: config::Rtc,
+    interfaces: Interfaces,
     sessions: Sessions,
     next_viewer: AtomicU64,
     metrics: metrics::Rtc,
@@ -149,7 +161,8 @@ impl Plane {
     /// When the system has no thread or poller for it, or no certificate can be made.
     pub fn start(
         socket: UdpSocket,
-        external: Vec<IpAddr>,
+        config: config::Rtc,
+        interfaces: Interfaces,
         limits: Limits,
         metrics: metrics::Rtc,
         state: Option<&State>,
@@ -174,7 +187,9 @@ impl Plane {
             waker,
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
             bound,
-            external,
+            external: External::new(config.external_addresses.clone(), bound.port()),
+            config,
+            interfaces,
             sessions,
             next_viewer: AtomicU64::new(1),
             metrics,
@@ -203,14 +218,25 @@ impl Plane {
         let now = Instant::now();
         // A refusal costs no work.
         self.sessions.lock().admits(stream.name(), client)?;
-        let offer = Offer::parse(offer, stream.profiles())?;
-        // The source opens while the viewer does its handshakes.
-        let demand = stream.demand(offer.video.codec.plays);
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+        let profiles = stream.profiles();
+        let agree = || {
+            agree(
+                now,
+                &self.identity,
+                &credentials,
+                sources,
+                terms,
+                offer,
+                profiles,
+            )
+        };
+        let agreed = contained(&self.metrics.panics, agree);
+        let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
+        // The source opens while the viewer does its handshakes.
+        let demand = stream.demand(offer.video.codec.plays);
         let addresses = self.addresses(reached);
         let answer = answer::answer(
             &offer,
@@ -267,9 +293,70 @@ impl Plane {
         candidates::addresses(&candidates::Situation {
             bound: self.bound,
             reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external,
-            interfaces: &interfaces(),
+            external: &self.external.now(),
+            interfaces: &self.offered_interfaces(),
         })
+    }
+
+    /// The addresses of the interfaces that are neither excluded nor left out.
+    fn offered_interfaces(&self) -> Vec<IpAddr> {
+        let all = self.interfaces.now();
+        let offered = all
+            .iter()
+            .filter(|interface| self.config.offers(&interface.name).is_ok());
+        offered.map(|interface| interface.ip).collect()
+    }
+
+    /// Keeps what is offered to viewers as the network is. Never completes.
+    pub async fn follow_network(self: Arc<Self>) {
+        let plane = self.clone();
+        // A request that can't be handed over counts as lost.
+        let send = move |probe| drop(plane.send(Command::Probe(probe)));
+        tokio::join!(
+            self.external.follow(self.bound, &self.interfaces, send),
+            self.complain_if_alone(),
+        );
+    }
+
+    /// Tells when no interface is left to offer, and when one is again.
+    async fn complain_if_alone(&self) {
+        let mut network = self.interfaces.subscribe();
+        let mut was_alone = false;
+        loop {
+            let offered = self.addresses(None);
+            let is_alone = offered.iter().all(|address| address.ip().is_loopback());
+            if is_alone && !was_alone && !self.bound.ip().is_loopback() {
+                let left_out = self.left_out();
+                tracing::warn!(
+                    "viewers are offered no address but the one that their request came to: {}",
+                    if left_out.is_empty() {
+                        "no network interface is up".to_owned()
+                    } else {
+                        format!(
+                            "{}; change that under [rtc], or name external_addresses",
+                            left_out.join(", ")
+                        )
+                    }
+                );
+            } else if was_alone && !is_alone {
+                tracing::info!(?offered, "there are addresses to offer again");
+            }
+            was_alone = is_alone;
+            if network.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The addresses that would lead here, and are not offered, each with the reason.
+    fn left_out(&self) -> Vec<String> {
+        let all = self.interfaces.now();
+        let others = all.iter().filter(|interface| !interface.ip.is_loopback());
+        let reasons = others.filter_map(|Interface { name, ip }| {
+            let key = self.config.offers(name).err()?;
+            Some(format!("{ip} of {name} is left out by {key}"))
+        });
+        reasons.collect()
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
@@ -391,4 +478,20 @@ impl Plane {
         let _ = self.waker.wake();
         Ok(())
     }
+}
+
+/// Reads an offer, and makes the peer that answers it.
+fn agree(
+    now: Instant,
+    identity: &Identity,
+    credentials: &Credentials,
+    sources: Sources,
+    terms: Terms,
+    offer: &str,
+    profiles: Profiles,
+) -> Result<(Offer, Peer), OfferError> {
+    let offer = Offer::parse(offer, profiles)?;
+    let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
+        .map_err(|error| OfferError::Malformed(error.to_string()))?;
+    Ok((offer, peer))
 }

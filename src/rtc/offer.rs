@@ -17,6 +17,13 @@ pub enum OfferError {
     Unusable(&'static str),
 }
 
+impl OfferError {
+    /// That of an offer which the core could not stand.
+    pub fn unreadable() -> Self {
+        Self::Malformed("it can't be read".to_owned())
+    }
+}
+
 const NO_VIDEO: &str = "the offer has no video section (m=video) to receive the stream with: \
      add a recvonly video transceiver";
 const NOT_RECEIVING: &str = "the offer's video section does not receive: \
@@ -122,6 +129,12 @@ impl Offer {
     pub fn parse(text: &str, profiles: Profiles) -> Result<Self, OfferError> {
         if text.trim().is_empty() {
             return Err(OfferError::Malformed("it is empty".into()));
+        }
+        // RFC 8866, 9: no value has them, and some values are repeated in the answer.
+        let has_stray = |c| text.split("\r\n").any(|line| line.contains(c));
+        if has_stray('\0') || has_stray('\r') {
+            let problem = "it has a NUL, or a carriage return without a line feed";
+            return Err(OfferError::Malformed(problem.into()));
         }
         let session = SessionDescription::unmarshal(&mut Cursor::new(text))
             .map_err(|error| OfferError::Malformed(error.to_string()))?;

@@ -196,6 +196,20 @@ fn header_extensions_of_the_section_are_taken_and_transport_cc_needs_its_feedbac
     }
 }
 
+#[test]
+fn what_would_break_the_lines_of_an_answer_is_malformed() {
+    let good = offer(&h264(96, "42e01f", 1));
+    assert!(parse(&good.replace("\r\n", "\n")).is_ok());
+    for stray in ["a=mid:0\0x", "a=mid:0\rx", "a=mid:0\r"] {
+        let bad = good.replace("a=mid:0", stray);
+        let refused = parse(&bad);
+        assert!(
+            matches!(refused, Err(OfferError::Malformed(_))),
+            "{stray:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,300}") {

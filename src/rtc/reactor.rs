@@ -5,6 +5,7 @@ use super::audience::Audience;
 use super::demux::ViewerId;
 use super::identity::Credentials;
 use super::outbox::{Outbox, Path};
+use super::probes::{Probe, Probes};
 use super::sessions::Sessions;
 use super::udp::UdpSocket;
 use super::viewer::Viewer;
@@ -35,6 +36,8 @@ pub enum Command {
         /// The viewer's user name fragment. Its password signs what a lite agent does not send.
         remote_ufrag: String,
     },
+    /// Ask a STUN server.
+    Probe(Probe),
     /// End one.
     End(ViewerId),
     /// End all, and the thread.
@@ -48,6 +51,7 @@ pub struct Reactor {
     socket: UdpSocket,
     inbox: Receiver<Command>,
     audience: Audience,
+    probes: Probes,
     metrics: metrics::Rtc,
     /// Datagrams of the batch at hand, copied out of the socket's buffers: the socket is needed to answer them.
     batch: Vec<(Path, Vec<u8>)>,
@@ -83,6 +87,7 @@ impl Reactor {
                 metrics.clone(),
                 wake,
             ),
+            probes: Probes::default(),
             poll,
             waker,
             socket,
@@ -144,6 +149,7 @@ impl Reactor {
                     local,
                     remote_ufrag,
                 } => self.audience.restart(viewer, local, remote_ufrag),
+                Command::Probe(probe) => self.probes.send(probe, &mut self.socket),
                 Command::End(id) => self.audience.end(now, id, "deleted", &mut self.socket),
                 Command::Stop => {
                     self.audience.end_all(now, "shutdown", &mut self.socket);
@@ -176,6 +182,9 @@ impl Reactor {
             }
             let now = Instant::now();
             for (path, datagram) in &self.batch[..count] {
+                if self.probes.receive(path.remote, datagram) {
+                    continue;
+                }
                 self.audience
                     .receive(now, *path, datagram, &mut self.socket);
             }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Remote addresses that one viewer may have in its session; datagrams from further ones are dropped.
+/// Remote addresses that one viewer may have in its session: the oldest that it does not use is forgotten. While it
+/// connects, each costs the core memory, and datagrams from further ones are dropped.
 const MAX_PATHS: usize = 32;
 
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
@@ -229,23 +230,31 @@ impl Viewer {
         repeated
     }
 
-    /// Takes in a datagram. `false` if it came from one address too many, and was dropped: each costs the core memory
-    /// for good.
+    /// Takes in a datagram. `false` if it is not the viewer's, or came from one address too many, and was dropped.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
-        let Path { remote, local } = path;
-        if let Some(known) = self.paths.iter_mut().find(|known| known.remote == remote) {
-            known.local = local;
-        } else if self.paths.len() == MAX_PATHS {
-            return false;
-        } else {
-            self.paths.push(path);
-        }
         match kind(datagram) {
             Some(Kind::Stun) if request_ufrag(datagram).is_some() => self.record.check(&path),
             Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
             _ => {}
         }
-        self.peer.receive(now, remote, datagram);
+        let mut paths = self.paths.iter();
+        let known = paths.position(|known| known.remote == path.remote);
+        let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
+        if is_full && !self.is_connected() || !self.peer.receive(now, path.remote, datagram) {
+            return false;
+        }
+        match known {
+            Some(known) => self.paths[known].local = path.local,
+            None => {
+                if is_full {
+                    let used = self.selected.map(|path| path.remote);
+                    let mut paths = self.paths.iter();
+                    let oldest = paths.position(|path| Some(path.remote) != used);
+                    self.paths.remove(oldest.unwrap_or_default());
+                }
+                self.paths.push(path);
+            }
+        }
         true
     }
 

@@ -6,6 +6,7 @@ mod source;
 
 pub use authority::{Authority, sha256};
 
+use crate::addresses::Interfaces;
 use crate::config;
 use crate::state::{State, StateError};
 use source::{Files, OwnAuthority, Source};
@@ -59,7 +60,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Loads the certificate, or makes one. `names` are those that the machine goes by, beside its addresses.
+    /// Loads the certificate, or makes one. `names` are those that the machine goes by, beside the addresses
+    /// of its interfaces.
     ///
     /// # Errors
     /// When there is none that can be used.
@@ -67,12 +69,13 @@ impl Tls {
         certificate: &config::Certificate,
         state: Option<&State>,
         names: Vec<String>,
+        interfaces: &Interfaces,
     ) -> Result<Self, TlsError> {
         let (source, authority): (Box<dyn Source>, _) = match certificate {
             config::Certificate::Files { chain, key } => (Box::new(Files::new(chain, key)), None),
             config::Certificate::SelfSigned => {
                 let authority = Authority::load(state.ok_or(TlsError::NoState)?, &names)?;
-                let own = OwnAuthority::new(authority.clone(), names);
+                let own = OwnAuthority::new(authority.clone(), names, interfaces.clone());
                 (Box::new(own), Some(authority))
             }
         };

@@ -85,7 +85,7 @@ impl Images {
 /// The counter that the pattern drew into the picture.
 fn counter(jpeg: &Bytes) -> u32 {
     let frame = RawFrame {
-        data: &jpeg,
+        data: jpeg,
         format: PixelFormat::Mjpeg,
         size: SIZE,
         stride: 0,

@@ -31,6 +31,15 @@ impl Daemon {
         Self::configured_at("127.0.0.1:0", toml)
     }
 
+    /// The same, with media at another address than HTTP.
+    pub fn configured_with_media_at(rtc_listen: &str, toml: &str) -> Self {
+        let scratch = Scratch::new();
+        let file = scratch.write("fanlight.toml", toml);
+        let file = file.display().to_string();
+        let arguments = ["--config", &file, "--rtc-listen", rtc_listen].map(str::to_owned);
+        Self::spawn(arguments.into(), "127.0.0.1:0", scratch)
+    }
+
     /// The same at an address of the test's choice, for `--listen`.
     pub fn configured_at(listen: &str, toml: &str) -> Self {
         let scratch = Scratch::new();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fanlight::media::Orientation;
 use hyper::{Request, Response, StatusCode};
 use openh264::decoder::Decoder;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
@@ -26,7 +26,7 @@ pub struct Viewer {
     /// The session's URL path.
     pub location: String,
     /// The answer, as if it were given anew in the present ICE session.
-    answer: String,
+    pub answer: String,
     /// Datagrams to lose: those for which it returns true.
     pub lose: fn(&[u8]) -> bool,
     pub is_closed: bool,
@@ -72,7 +72,7 @@ impl Viewer {
     /// Makes the exchange with an offer of that kind.
     pub async fn connect_as(habits: &Habits, to: SocketAddr, path: &str) -> Self {
         let mut rtc = Rtc::new(Instant::now());
-        let socket = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
+        let socket = socket_towards(to);
         let local = socket.local_addr().unwrap();
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut change = rtc.sdp_api();
@@ -133,7 +133,7 @@ impl Viewer {
         }
         let answer = SdpAnswer::from_sdp_string(&self.answer).unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
-        self.socket = UdpSocket::bind(SocketAddr::new(self.to.ip(), 0)).unwrap();
+        self.socket = socket_towards(self.to);
         self.local = self.socket.local_addr().unwrap();
         let candidate = Candidate::host(self.local, "udp").unwrap();
         self.rtc.add_local_candidate(candidate);
@@ -212,7 +212,20 @@ impl Viewer {
     }
 
     fn send(&self, transmit: &Transmit) {
-        let to = transmit.destination;
-        self.socket.send_to(&transmit.contents, to).unwrap();
+        // Not every address that is offered can be reached.
+        let _ = self
+            .socket
+            .send_to(&transmit.contents, transmit.destination);
     }
+}
+
+/// A socket at the address of this machine that leads there.
+fn socket_towards(to: SocketAddr) -> UdpSocket {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let route = UdpSocket::bind((any, 0)).unwrap();
+    route.connect(to).unwrap();
+    UdpSocket::bind((route.local_addr().unwrap().ip(), 0)).unwrap()
 }

@@ -1,8 +1,8 @@
 //! The daemon and the browser on two machines, and between them a network that loses datagrams both ways.
 
-use crate::namespace::{self, Host, ip};
 use crate::support::browser::Browser;
 use crate::support::daemon::Daemon;
+use crate::support::namespace::{self, Host, ip};
 use crate::support::{eventually, http};
 use serde_json::Value;
 use std::io::Write;
@@ -70,7 +70,7 @@ fn a_network_that_loses_every_twentieth_datagram_costs_no_picture() {
             .unwrap()
             .block_on(watch(&host, &daemon));
     };
-    namespace::inside(test, || (), inside);
+    namespace::inside(test, crate::vm::turn, inside);
 }
 
 async fn watch(host: &Host, daemon: &Daemon) {

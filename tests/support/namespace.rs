@@ -1,6 +1,5 @@
 //! Networks of the test's own, in which nothing but the test and its other machines is to be reached.
 
-use crate::vm;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::env;
 use std::fs::{self, File};
@@ -12,25 +11,29 @@ use std::thread;
 const INSIDE: &str = "FANLIGHT_TEST_INSIDE_NETWORK";
 
 /// Runs `inside` in a network of its own, by starting this test there once more. `test` is its name. What has to be
-/// done where there is another network yet, `prepare` does before.
+/// done where there is another network yet, `prepare` does before; what it returns is kept until the end.
 ///
 /// What the test starts there ends with it: it is the first of its processes, and the kernel ends the others after it.
 ///
 /// Fails where there can be no such network, since a stream that nobody watched is not known to work.
-pub fn inside(test: &str, prepare: impl FnOnce(), inside: impl FnOnce()) {
+pub fn inside<T>(test: &str, prepare: impl FnOnce() -> T, inside: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         ip(&["link", "set", "lo", "up"]);
         return inside();
     }
     assert!(
         fs::metadata("/proc/self").unwrap().uid() == 0,
-        "nothing was watched from another machine: that needs root, for a network of the test's own"
+        "this needs root, for a network of the test's own"
     );
-    let _turn = vm::turn();
-    prepare();
+    let _prepared = prepare();
     let mut network = Command::new("unshare");
     network.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
-    let output = vm::run_test(&mut network, test).env(INSIDE, "1").output();
+    let this = env::current_exe().unwrap();
+    network
+        .arg("--")
+        .arg(this)
+        .args(["--exact", test, "--nocapture"]);
+    let output = network.env(INSIDE, "1").output();
     let output = output.expect("unshare can be started: it is of util-linux");
     let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
@@ -39,7 +42,7 @@ pub fn inside(test: &str, prepare: impl FnOnce(), inside: impl FnOnce()) {
     println!("{stdout}{stderr}");
     assert!(
         stdout.contains("running 1 test"),
-        "nothing was watched from another machine: `unshare --net --pid --mount-proc` failed: {stderr}"
+        "there is no such network: `unshare --net --pid --mount-proc` failed: {stderr}"
     );
     assert!(
         output.status.success(),
