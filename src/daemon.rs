@@ -6,7 +6,7 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
-use crate::capture::camera::Camera;
+use crate::capture::camera::{Camera, Claims};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
@@ -330,6 +330,14 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
 }
 
 fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
+    let devices = config
+        .streams
+        .iter()
+        .filter_map(|stream| match &stream.source {
+            config::Source::Device(device) => Some(device.clone()),
+            config::Source::Pattern(_) => None,
+        });
+    let claims = Claims::new(devices);
     let start = |stream: &config::Stream| {
         let request = Request {
             size: stream.size,
@@ -337,7 +345,10 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
             format: stream.format,
         };
         let opener: Arc<dyn Opener> = match &stream.source {
-            config::Source::Device(path) => Arc::new(Camera::new(path, request)),
+            config::Source::Device(device) => {
+                let (device, claims) = (device.clone(), claims.clone());
+                Arc::new(Camera::new(device, request, stream.backend, claims))
+            }
             config::Source::Pattern(picture) => {
                 Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
             }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 21] = [
     ("nokhwa", "capture"),
     ("v4l", "capture"),
+    ("nix", "capture"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
     ("h264_reader", "h264"),
