@@ -7,7 +7,7 @@
 
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
-use crate::capture::camera::Camera;
+use crate::capture::camera::{Camera, Claims, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
@@ -165,11 +165,11 @@ impl Daemon {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
                         kept: Kept::open(&config, http)?,
+                        open: openers(&config),
                         config,
                         listener,
                         socket,
                         http,
-                        open: Box::new(opener),
                     });
                 }
             }
@@ -365,18 +365,36 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
-    let request = Request {
-        size: stream.size,
-        rate: stream.fps,
-        format: stream.format,
-    };
-    match &stream.source {
-        config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-        config::Source::Pattern(picture) => {
-            Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+/// Opens what the configuration means.
+fn openers(config: &Config) -> Box<Open> {
+    let devices = config
+        .streams
+        .iter()
+        .filter_map(|stream| match &stream.source {
+            config::Source::Device(device) => Some(device.clone()),
+            config::Source::Pattern(_) => None,
+        });
+    let claims = Claims::new(devices);
+    Box::new(move |stream| {
+        let request = Request {
+            size: stream.size,
+            rate: stream.fps,
+            format: stream.format,
+        };
+        match &stream.source {
+            config::Source::Device(device) => {
+                let (device, claims) = (device.clone(), claims.clone());
+                let camera = Camera::new(device, request, stream.backend, claims);
+                Arc::new(camera.encoding(Wishes {
+                    bitrate: stream.bitrate,
+                    keyframe_interval: stream.keyframe_interval,
+                }))
+            }
+            config::Source::Pattern(picture) => {
+                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+            }
         }
-    }
+    })
 }
 
 fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 22] = [
+const HOMES: [(&str, &str); 23] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
+    ("nix", "capture"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
     ("h264_reader", "h264"),
