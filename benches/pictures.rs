@@ -94,6 +94,7 @@ fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
                 .compress_yuv_to_vec(image)
                 .expect("it has these planes")
         }
+        PixelFormat::H264 => unreachable!("it is passed through"),
     };
     Frame { data, format, size }
 }
@@ -102,7 +103,8 @@ fn convert(c: &mut Criterion) {
     for size in [SIZE, Size::new(1920, 1080)] {
         let frame = &frames(size, 1)[0];
         let mut group = c.benchmark_group(format!("convert {size}"));
-        for format in PixelFormat::ALL {
+        let converted = |format: &PixelFormat| *format != PixelFormat::H264;
+        for format in PixelFormat::ALL.into_iter().filter(converted) {
             let frame = in_format(frame, format);
             let mut picture = I420::new(size);
             let mut converter = Converter::new();
@@ -142,6 +144,28 @@ fn decode(b: &mut Bencher<'_>, frame: &Frame) {
             .decompress_to_yuv(black_box(&frame.data), image)
             .expect("it is whole");
     });
+}
+
+/// Beside the plain copy of the same bytes, which is what `none` comes to.
+fn turn(c: &mut Criterion) {
+    let frame = in_format(&frames(SIZE, 1)[0], PixelFormat::I420);
+    let mut group = c.benchmark_group("turn");
+    for (name, rotation, flip) in [
+        ("none", Rotation::None, Flip::None),
+        ("flip", Rotation::None, Flip::Horizontal),
+        ("90", Rotation::Quarter, Flip::None),
+        ("180", Rotation::Half, Flip::None),
+    ] {
+        let mut picture = I420::new(SIZE);
+        let mut converter = Converter::turning(Orientation::new(rotation, flip));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                converter
+                    .convert(black_box(&frame.lend()), &mut picture)
+                    .expect("it is whole")
+            });
+        });
+    }
 }
 
 fn encode(c: &mut Criterion) {

@@ -1,21 +1,11 @@
 //! The addresses of this machine, and the URLs under which it is reached.
 
-use std::net::{IpAddr, SocketAddr};
+mod changes;
+mod interfaces;
 
-/// The addresses of the interfaces that are up, as the system lists them.
-pub fn interfaces() -> Vec<IpAddr> {
-    match if_addrs::get_if_addrs() {
-        Ok(list) => list
-            .iter()
-            .filter(|interface| interface.is_oper_up() || interface.is_loopback())
-            .map(if_addrs::Interface::ip)
-            .collect(),
-        Err(error) => {
-            tracing::warn!(%error, "can't list the network interfaces");
-            Vec::new()
-        }
-    }
-}
+pub use interfaces::{Interface, Interfaces, list};
+
+use std::net::{IpAddr, SocketAddr};
 
 /// Whether an address means something only together with an interface (RFC 4291), which neither a URL
 /// nor SDP can name (RFC 8839, 5.1).

@@ -6,12 +6,13 @@
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
 use crate::access::{Access, AccessError};
+use crate::addresses::Interfaces;
 use crate::capture::camera::{Camera, Claims};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config};
+use crate::config::{self, AuthMode, Config, TcpListen};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
+use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -22,7 +23,7 @@ use crate::tls::{Tls, TlsError};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,8 +89,13 @@ pub struct Daemon {
     socket: UdpSocket,
     http: SocketAddr,
     redirect: Option<TcpListener>,
+    media: Option<TcpListener>,
     kept: Kept,
+    open: Box<Open>,
 }
+
+/// What opens a stream's source.
+type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
 /// What the state directory holds, and what is made of it.
 struct Kept {
@@ -97,6 +103,7 @@ struct Kept {
     state: Option<Arc<State>>,
     access: Access,
     tls: Option<Tls>,
+    interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
@@ -111,7 +118,16 @@ impl Kept {
             metrics.auth(),
         )?;
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Tls::start(&tls.certificate, state.as_deref(), host_names()));
+        let interfaces = Interfaces::read();
+        let start = |tls: &config::Tls| {
+            Tls::start(
+                &tls.certificate,
+                state.as_deref(),
+                host_names(),
+                &interfaces,
+            )
+        };
+        let tls = tls.map(start);
         let tls = tls.transpose()?;
         if let Some(state) = &state {
             Serving::new(config, http).note(state);
@@ -120,6 +136,7 @@ impl Kept {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         })
     }
@@ -148,7 +165,9 @@ impl Daemon {
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
+                        media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
+                        open: openers(&config),
                         config,
                         listener,
                         socket,
@@ -178,6 +197,16 @@ impl Daemon {
         Ok((listener, socket, http))
     }
 
+    /// Has the streams' sources opened by others than those that the configuration means.
+    #[must_use]
+    pub fn with_sources(
+        mut self,
+        open: impl Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync + 'static,
+    ) -> Self {
+        self.open = Box::new(open);
+        self
+    }
+
     /// Where HTTP is bound.
     pub const fn http_addr(&self) -> SocketAddr {
         self.http
@@ -186,6 +215,14 @@ impl Daemon {
     /// Where plain HTTP is sent to HTTPS, besides there.
     pub fn redirect_addr(&self) -> Option<SocketAddr> {
         self.redirect.as_ref()?.local_addr().ok()
+    }
+
+    /// Where media over TCP is listened for, if it is.
+    pub fn tcp_media_addr(&self) -> Option<SocketAddr> {
+        match &self.media {
+            Some(listener) => listener.local_addr().ok(),
+            None => has_media(&self.config).then_some(self.http),
+        }
     }
 
     /// Whether that is HTTPS.
@@ -198,6 +235,11 @@ impl Daemon {
         self.config.auth.mode == AuthMode::Token
     }
 
+    /// The addresses of this machine.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.kept.interfaces.addresses()
+    }
+
     /// Where media is bound.
     pub const fn rtc_addr(&self) -> SocketAddr {
         self.socket.local_addr()
@@ -208,6 +250,8 @@ impl Daemon {
     /// # Errors
     /// When a part of the daemon fails or the drain takes too long.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), Fault> {
+        let tcp_media = self.tcp_media_addr();
+        let has_media = has_media(&self.config);
         if !Encoder::HAS_ASSEMBLY {
             tracing::warn!(
                 "OpenH264 was built without its assembly and needs about three times the CPU: \
@@ -218,12 +262,15 @@ impl Daemon {
             state,
             access,
             tls,
+            interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &metrics)?;
+        let streams = start_streams(&self.config, &self.open, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
-            self.config.rtc.external_addresses,
+            tcp_media,
+            self.config.rtc,
+            interfaces.clone(),
             self.config.limits.clone(),
             metrics.rtc(),
             state.as_deref(),
@@ -241,12 +288,19 @@ impl Daemon {
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
+            media: MediaDoor::new(&self.config.limits),
+            has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });
-        let mut http = tokio::spawn(http::serve(self.listener, self.redirect, context));
+        let listeners = Listeners {
+            main: self.listener,
+            redirect: self.redirect,
+            media: self.media,
+        };
+        let mut http = tokio::spawn(http::serve(listeners, context));
         let mut parts = supervise(&plane, &streams);
         notify(&[
             NotifyState::Ready,
@@ -257,6 +311,8 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             () = report_status(&streams, &plane) => Ok(()),
+            () = interfaces.follow() => Ok(()),
+            () = plane.clone().follow_network() => Ok(()),
         };
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
@@ -278,17 +334,41 @@ fn without_ipv6(config: &mut Config) {
     let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
     let is_missing = std::net::UdpSocket::bind(any).is_err();
     let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
+    let media = match &mut config.rtc.tcp_listen {
+        TcpListen::At(address) => Some(address),
+        TcpListen::Http | TcpListen::Off => None,
+    };
     let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect) {
+    for address in addresses.into_iter().chain(redirect).chain(media) {
         if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
         }
     }
 }
 
+/// Whether media over TCP comes to the listener of HTTP.
+fn has_media(config: &Config) -> bool {
+    match config.rtc.tcp_listen {
+        TcpListen::Http => true,
+        TcpListen::At(address) => address == config.http.listen && address.port() != 0,
+        TcpListen::Off => false,
+    }
+}
+
+/// Where media over TCP is listened for, unless that is where HTTP is.
+fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
+    match config.rtc.tcp_listen {
+        TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
+        _ => Ok(None),
+    }
+}
+
 /// Where plain HTTP is answered with the way to HTTPS.
 fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    let address = config.tls.as_ref().and_then(|tls| tls.redirect);
+    bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
+}
+
+fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
     let bound = address.map(|address| {
         http::bind(address).map_err(|error| Fault::Bind {
             address,
@@ -329,7 +409,8 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
+/// Opens what the configuration means.
+fn openers(config: &Config) -> Box<Open> {
     let devices = config
         .streams
         .iter()
@@ -338,13 +419,13 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
             config::Source::Pattern(_) => None,
         });
     let claims = Claims::new(devices);
-    let start = |stream: &config::Stream| {
+    Box::new(move |stream| {
         let request = Request {
             size: stream.size,
             rate: stream.fps,
             format: stream.format,
         };
-        let opener: Arc<dyn Opener> = match &stream.source {
+        match &stream.source {
             config::Source::Device(device) => {
                 let (device, claims) = (device.clone(), claims.clone());
                 Arc::new(Camera::new(device, request, stream.backend, claims))
@@ -352,8 +433,13 @@ fn start_streams(config: &Config, metrics: &Metrics) -> io::Result<Streams> {
             config::Source::Pattern(picture) => {
                 Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
             }
-        };
-        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
+        }
+    })
+}
+
+fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
+    let start = |stream: &config::Stream| {
+        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

@@ -61,14 +61,15 @@ impl Hub {
         }
     }
 
-    /// A subscription that begins at the next keyframe to be published.
+    /// A subscription that begins at the last keyframe, if the ring has it, else at the next to be published.
     pub fn subscribe(&self, notify: Notify) -> Subscription {
         let mut state = self.lock();
         let id = state.next_subscriber;
         state.next_subscriber += 1;
         state.notify.push((id, notify));
+        let last = state.ring.iter().rposition(|unit| unit.keyframe);
         Subscription {
-            cursor: state.end(),
+            cursor: last.map_or(state.end(), |index| state.first + index as u64),
             hub: self.clone(),
             id,
             needs_keyframe: true,
@@ -141,15 +142,20 @@ mod tests {
     #[test]
     fn a_subscription_begins_at_a_keyframe() {
         let hub = Hub::default();
-        hub.publish(unit(0, true));
-        let mut subscription = hub.subscribe(Box::new(|| ()));
-        hub.publish(unit(1, false));
-        assert_eq!(next(&mut subscription), None);
-        hub.publish(unit(2, true));
-        hub.publish(unit(3, false));
-        assert_eq!(next(&mut subscription), Some(2));
-        assert_eq!(next(&mut subscription), Some(3));
-        assert_eq!(next(&mut subscription), None);
+        hub.publish(unit(0, false));
+        let mut early = hub.subscribe(Box::new(|| ()));
+        for n in 1..7 {
+            assert_eq!(next(&mut early), None, "{n}");
+            hub.publish(unit(n, n > 2 && n.is_multiple_of(3)));
+            if n > 2 {
+                assert_eq!(next(&mut early), Some(n));
+            }
+        }
+        hub.publish(unit(7, false));
+        let mut late = hub.subscribe(Box::new(|| ()));
+        assert_eq!(next(&mut late), Some(6), "the last one, not the first");
+        assert_eq!(next(&mut late), Some(7));
+        assert_eq!(next(&mut late), None);
     }
 
     #[test]

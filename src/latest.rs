@@ -67,6 +67,16 @@ impl<T, E> Writer<T, E> {
         overwritten
     }
 
+    /// Stores a value, or has it joined to one that was not taken.
+    pub fn join(&self, value: T, join: impl FnOnce(&mut T, T)) {
+        let mut state = self.0.lock();
+        match &mut state.value {
+            Some(waiting) => join(waiting, value),
+            none => *none = Some(value),
+        }
+        self.0.changed.notify_one();
+    }
+
     /// Ends the cell with the reason.
     pub fn fail(self, error: E) {
         self.0.lock().end = Some(Err(error));
@@ -138,6 +148,18 @@ mod tests {
         assert_eq!(reader.take(NOW), Taken::TimedOut);
         assert_eq!(reader.take_overwritten(), 2);
         assert_eq!(reader.take_overwritten(), 0);
+    }
+
+    #[test]
+    fn values_that_are_joined_are_all_there_and_none_is_counted_as_missed() {
+        let (writer, reader) = latest::<_, ()>();
+        for n in 1..=3 {
+            writer.join(vec![n], |waiting, more| waiting.extend(more));
+        }
+        assert_eq!(reader.take(NOW), Taken::Value(vec![1, 2, 3]));
+        assert_eq!(reader.take_overwritten(), 0);
+        writer.join(vec![4], |_, _| panic!("nothing waits"));
+        assert_eq!(reader.take(NOW), Taken::Value(vec![4]));
     }
 
     #[test]

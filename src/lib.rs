@@ -10,7 +10,10 @@ pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
 pub mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod h264;
 pub mod http;
 pub mod hub;

@@ -5,14 +5,14 @@
 mod viewers;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
+pub use viewers::{Count, MOST_SHOWN, Transport, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -48,6 +48,7 @@ pub struct Metrics {
     dropped: Family<StreamLabel, Counter>,
     bad: Family<StreamLabel, Counter>,
     encoded: Family<StreamLabel, Counter>,
+    passed: Family<StreamLabel, Counter>,
     keyframes: Family<StreamLabel, Counter>,
     bytes: Family<StreamLabel, Counter>,
     convert: Family<StreamLabel, Histogram>,
@@ -76,7 +77,9 @@ pub struct Stream {
     pub bad: Counter,
     /// Access units that the encoder made.
     pub encoded: Counter,
-    /// Those of them that are keyframes.
+    /// Access units of the camera's own that were passed through.
+    pub passed: Counter,
+    /// Access units that are keyframes.
     pub keyframes: Counter,
     /// Bytes of all access units.
     pub bytes: Counter,
@@ -117,6 +120,8 @@ pub struct Rtc {
     pub packets: Counter,
     /// Datagrams that the kernel refused, a full socket buffer for one.
     pub send_errors: Counter,
+    /// TCP connections that viewers have for media.
+    pub tcp_connections: Gauge,
     /// Keyframes that viewers asked for (PLI and FIR).
     pub keyframe_requests: Counter,
     /// Packets that viewers reported lost.
@@ -125,6 +130,8 @@ pub struct Rtc {
     pub retransmissions: Counter,
     /// Datagrams that belong to no session.
     pub unmatched: Counter,
+    /// Panics of the WebRTC core, each the end of one session or the refusal of one offer.
+    pub panics: Counter,
     /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
     pub pictures_skipped: Counter,
     /// Seconds from the sensor's timestamp to the last packet of the frame's last viewer.
@@ -197,7 +204,16 @@ impl Metrics {
             ),
             bad: family(&mut registry, "frames_bad", "Frames that were unusable"),
             encoded: family(&mut registry, "frames_encoded", "Access units encoded"),
-            keyframes: family(&mut registry, "keyframes", "Keyframes encoded"),
+            passed: family(
+                &mut registry,
+                "frames_passed",
+                "Access units of the camera's own H.264 passed through",
+            ),
+            keyframes: family(
+                &mut registry,
+                "keyframes",
+                "Keyframes, encoded or passed through",
+            ),
             bytes: bytes(&mut registry),
             convert: histogram(&mut registry, "convert", "Time to convert a frame"),
             encode: histogram(&mut registry, "encode", "Time to encode a frame"),
@@ -245,6 +261,7 @@ impl Metrics {
             dropped: self.dropped.get_or_create_owned(&label),
             bad: self.bad.get_or_create_owned(&label),
             encoded: self.encoded.get_or_create_owned(&label),
+            passed: self.passed.get_or_create_owned(&label),
             keyframes: self.keyframes.get_or_create_owned(&label),
             bytes: self.bytes.get_or_create_owned(&label),
             convert: self.convert.get_or_create_owned(&label),
@@ -338,6 +355,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             "send_errors",
             "Datagrams that the kernel refused to send",
         ),
+        tcp_connections: family(
+            registry,
+            "tcp_connections",
+            "TCP connections that viewers have for media",
+        ),
         keyframe_requests: family(
             registry,
             "keyframe_requests",
@@ -349,6 +371,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "datagrams_unmatched",
             "Datagrams that belong to no session",
+        ),
+        panics: family(
+            registry,
+            "core_panics",
+            "Panics of the WebRTC core, each the end of one session or the refusal of one offer",
         ),
         pictures_skipped: family(
             registry,

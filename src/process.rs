@@ -1,6 +1,6 @@
 //! The daemon as a process: its runtime, its signals, and what it prints first.
 
-use crate::addresses::{interfaces, urls};
+use crate::addresses::urls;
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::shutdown::Shutdown;
@@ -32,7 +32,7 @@ async fn run(config: Config) -> Result<(), Fault> {
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(listen(signals, end.clone()));
     let mut out = io::stdout().lock();
-    let urls = urls(daemon.http_addr(), daemon.is_secure(), &interfaces());
+    let urls = urls(daemon.http_addr(), daemon.is_secure(), &daemon.addresses());
     let is_for_others = !daemon.http_addr().ip().is_loopback();
     for url in urls {
         // Nobody may be reading.
@@ -47,6 +47,9 @@ async fn run(config: Config) -> Result<(), Fault> {
     }
     drop(out);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
+    if let Some(tcp_media) = daemon.tcp_media_addr() {
+        tracing::debug!(%tcp_media, "taking media over TCP too");
+    }
     if let Some(redirect) = daemon.redirect_addr() {
         tracing::info!(%redirect, "sending plain HTTP to HTTPS");
     }

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 21] = [
+const HOMES: [(&str, &str); 26] = [
+    ("if_addrs", "addresses"),
+    ("nix", "addresses"),
+    ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("nix", "capture"),
@@ -13,10 +16,12 @@ const HOMES: [(&str, &str); 21] = [
     ("yuv", "convert"),
     ("h264_reader", "h264"),
     ("openh264", "encode"),
+    ("openh264", "doctor"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
     ("rcgen", "rtc"),
     ("x509_parser", "rtc"),
+    ("x509_parser", "tls"),
     ("quinn_udp", "rtc/udp"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -33,7 +38,7 @@ const HOMES: [(&str, &str); 21] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["media"],
     &[
         "addresses",
@@ -52,6 +57,7 @@ const LAYERS: [&[&str]; 9] = [
     &["rtc"],
     &["http"],
     &["daemon", "cli", "cameras"],
+    &["doctor"],
     &["commands", "logging", "process"],
 ];
 
@@ -358,14 +364,19 @@ fn sources() -> Vec<Source> {
     .collect()
 }
 
-/// The files that `#[cfg(test)] mod NAME;` declares.
+/// The files of modules that are declared for tests, or for tests and fuzzing, only.
 fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = match path.file_name().and_then(|name| name.to_str()) {
         Some("mod.rs" | "lib.rs" | "main.rs") => path.parent().unwrap().to_owned(),
         _ => path.with_extension(""),
     };
-    let declarations = text.split("#[cfg(test)]\nmod ").skip(1);
-    let names = declarations.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    let marks = ["#[cfg(test)]\n", "#[cfg(any(test, fuzzing))]\n"];
+    let declarations = marks.iter().flat_map(|mark| text.split(mark).skip(1));
+    let names = declarations.filter_map(|rest| {
+        let line = rest.lines().find(|line| !line.starts_with("#["))?;
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
     names
         .map(|name| folder.join(name).with_extension("rs"))
         .collect()

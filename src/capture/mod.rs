@@ -17,6 +17,17 @@ pub struct Request {
     pub format: Option<PixelFormat>,
 }
 
+/// Which kind of frames is wanted of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Frames to be encoded.
+    Frames,
+    /// H.264 where the source has it as asked for, else frames.
+    Either,
+    /// H.264.
+    H264,
+}
+
 /// What a source granted; it may differ from what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
@@ -45,15 +56,34 @@ pub trait Source {
     /// # Errors
     /// [`ErrorKind::BadFrame`] costs this one frame; after any other kind the source is to be dropped and opened again.
     fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError>;
+
+    /// Asks a source of H.264 for a keyframe, which comes soon. Whether it can be asked.
+    fn ask_for_keyframe(&mut self) -> bool {
+        false
+    }
 }
 
 /// Knows how to open a source, again and again: what a stream is configured with.
 pub trait Opener: Send + Sync + 'static {
-    /// Opens the source on the calling thread; may block for seconds.
+    /// Opens the source on the calling thread for frames to be encoded; may block for seconds.
     ///
     /// # Errors
     /// See [`ErrorKind`].
     fn open(&self) -> Result<Box<dyn Source>, CaptureError>;
+
+    /// Opens the source for what is wanted. This is how a source without H.264 does it.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+        match wanted {
+            Wanted::Frames | Wanted::Either => self.open(),
+            Wanted::H264 => {
+                let detail = format!("{}: it has no H.264 to pass through", self.describe());
+                Err(CaptureError::new(ErrorKind::NotPassable, detail))
+            }
+        }
+    }
 
     /// What is opened, for logs and status: `/dev/video0`, `test pattern`.
     fn describe(&self) -> String;
@@ -76,6 +106,19 @@ pub enum ErrorKind {
     BadFrame,
     /// The device can't do what is needed: no capture device, no usable format.
     Unsupported,
+    /// The device's H.264 can't be passed through.
+    NotPassable,
+}
+
+impl Wanted {
+    /// Whether a frame of that format serves.
+    pub fn takes(self, format: PixelFormat) -> bool {
+        match self {
+            Self::Frames => format != PixelFormat::H264,
+            Self::Either => true,
+            Self::H264 => format == PixelFormat::H264,
+        }
+    }
 }
 
 impl ErrorKind {
@@ -89,6 +132,7 @@ impl ErrorKind {
             Self::Lost => "lost",
             Self::BadFrame => "bad_frame",
             Self::Unsupported => "unsupported",
+            Self::NotPassable => "not_passable",
         }
     }
 
@@ -109,6 +153,9 @@ impl ErrorKind {
             Self::BadFrame => "check the cable, or try another `format`",
             Self::Unsupported => {
                 "choose a format, size and rate that `fanlight cameras` lists for the device"
+            }
+            Self::NotPassable => {
+                "configure `encode = \"auto\"`, or set the camera to a keyframe every two seconds, no B-frames and profile Baseline, Main or High"
             }
         }
     }

@@ -1,20 +1,17 @@
 //! `fanlight url` and `fanlight share`: links for people, out of the state directory of a daemon that may be running.
 
 use crate::access::{AccessError, Secrets};
-use crate::addresses::interfaces;
+use crate::addresses::Interfaces;
 use crate::auth::{LedgerError, Now, Scopes, Share};
 use crate::cli::{Place, ShareArguments, UrlArguments};
 use crate::config::{Config, ConfigErrors};
 use crate::links::{FILE, Link, Serving, qr};
-use crate::state::{State, StateError, default_directory};
+use crate::state::{OF_THE_SERVICE, State, StateError, default_directory};
 use crate::tls::{Authority, TlsError, sha256};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Where systemd keeps the state of the service.
-const OF_THE_SERVICE: &str = "/var/lib/fanlight";
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +65,7 @@ pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
     } else if arguments.renew {
         return Err(LinkError::NoToken);
     }
-    let links = serving.links("", &token, &interfaces());
+    let links = serving.links("", &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
     if serving.is_self_signed
         && let Some(authority) = Authority::kept(&state)?
@@ -124,7 +121,7 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
     let mut serving = serving;
     // Whoever is on the machine needs no link, so every one printed is one to hand on.
     serving.needs_token_on_loopback = true;
-    let links = serving.links(page, &token, &interfaces());
+    let links = serving.links(page, &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
     let about = sentence(&share, now);
     let id = &share.id;

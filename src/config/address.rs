@@ -6,18 +6,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use toml::de::DeValue;
 
-pub(super) fn external_address(value: &DeValue<'_>) -> Parsed<IpAddr> {
-    const EXPECTED: &str = "an IP address without a port, such as \"203.0.113.7\"";
-    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
-    let address: IpAddr = text
-        .parse()
-        .map_err(|_| format!("{} is not {EXPECTED}", shown(value)))?;
-    if address.is_unspecified() || address.is_multicast() {
-        return Err(format!("{address} is no address that a viewer can reach"));
-    }
-    Ok(address)
-}
-
 pub(super) fn listen(value: &DeValue<'_>) -> Parsed<SocketAddr> {
     match value {
         DeValue::Integer(port) => listen_address(&port.to_string()),
@@ -55,6 +43,39 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
             "{quoted} is not an address; write \":{port}\" for every address of the machine"
         )),
         _ => Err(format!("{quoted} is not {LISTEN}")),
+    }
+}
+
+/// The two parts of `HOST` or `HOST:PORT`, where an IPv6 address stands in brackets (RFC 3986, 3.2.2), which are not part
+/// of it; `None` if that is neither. Port 0 is none.
+pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (ip, rest) = rest.split_once(']')?;
+            ip.parse::<Ipv6Addr>().ok()?;
+            let port = if rest.is_empty() {
+                None
+            } else {
+                Some(rest.strip_prefix(':')?)
+            };
+            (ip, port)
+        }
+        None => {
+            let (host, port) = match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            };
+            let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if host.is_empty() || !host.chars().all(is_host) {
+                return None;
+            }
+            (host, port)
+        }
+    };
+    match port.map(str::parse) {
+        None => Some((host, None)),
+        Some(Ok(port)) if port != 0 => Some((host, Some(port))),
+        Some(_) => None,
     }
 }
 

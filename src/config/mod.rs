@@ -8,6 +8,7 @@ mod access;
 mod address;
 mod device;
 mod limits;
+mod network;
 mod parse;
 mod problem;
 #[cfg(test)]
@@ -21,6 +22,9 @@ mod whep;
 pub use address::{Prefix, listen_address};
 pub use device::{Backend, Device};
 pub use limits::Limits;
+pub use network::{
+    EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer, TcpListen,
+};
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
@@ -144,15 +148,6 @@ impl Default for Auth {
     }
 }
 
-/// The media side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rtc {
-    /// UDP; the HTTP address unless configured.
-    pub listen: SocketAddr,
-    /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
-    pub external_addresses: Vec<IpAddr>,
-}
-
 /// What is kept over a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
@@ -179,6 +174,8 @@ pub struct Stream {
     pub rotate: Rotation,
     /// How they are mirrored after that.
     pub flip: Flip,
+    /// Whether a camera's own H.264 is passed through. Test patterns are encoded in any case.
+    pub encode: Encode,
     /// Of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
@@ -189,6 +186,32 @@ pub struct Stream {
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
+}
+
+/// Whether pictures are encoded here, or the camera's own H.264 is passed through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encode {
+    /// H.264 is not asked for.
+    Always,
+    /// H.264 is passed through where the camera has it at the size and rate, WebRTC can carry it and every viewer plays it.
+    #[default]
+    Auto,
+    /// A camera without such H.264 can't be watched, nor can it by a viewer who doesn't play it.
+    Never,
+}
+
+impl Encode {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Always, Self::Auto, Self::Never];
+
+    /// The name that the configuration uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Auto => "auto",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// The bounds within which a viewer chooses how long it holds pictures back, so that late ones are still in time: 0 s
@@ -215,7 +238,8 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSP
 
 impl Stream {
     /// A stream with the defaults for everything but its name and source: 1280x720 at 30 frames per second and
-    /// 2.5 Mbit/s, any format, as the source sends it, a keyframe every 4 s, shown at once, open on demand and for 5 s after the last viewer.
+    /// 2.5 Mbit/s, any format, as the source sends it, H.264 passed through where that is possible, a keyframe every 4 s, shown at once, open on
+    /// demand and for 5 s after the last viewer.
     pub fn new(name: impl Into<String>, source: Source) -> Self {
         Self {
             name: name.into(),
@@ -226,6 +250,7 @@ impl Stream {
             format: None,
             rotate: Rotation::default(),
             flip: Flip::default(),
+            encode: Encode::Auto,
             bitrate: 2_500_000,
             keyframe_interval: Duration::from_secs(4),
             playout_delay: PlayoutDelay::default(),
@@ -252,10 +277,7 @@ impl Default for Config {
             },
             tls: None,
             auth: Auth::default(),
-            rtc: Rtc {
-                listen: DEFAULT_LISTEN,
-                external_addresses: Vec::new(),
-            },
+            rtc: Rtc::new(DEFAULT_LISTEN),
             state: State::default(),
             whep: Whep::default(),
             limits: Limits::default(),

@@ -3,8 +3,9 @@
 use super::problem::Problems;
 use super::section::{AUTH, HTTP, LIMITS, RTC, STATE, STREAM, Section, TLS, WHEP};
 use super::value::{self, wrong_type};
-use super::{Config, ConfigErrors, Device, Source, Stream};
-use super::{access, address, limits, whep};
+use super::{Config, ConfigErrors, Device, Encode, Source, Stream};
+use super::{access, address, limits, network, whep};
+use crate::media::{Flip, PixelFormat, Rotation};
 use std::collections::HashMap;
 use toml::de::{DeTable, DeValue};
 
@@ -55,15 +56,7 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     }
     config.rtc.listen = config.http.listen;
     if let Some(rtc) = root.table(&mut problems, RTC) {
-        config.rtc.listen = rtc
-            .read(&mut problems, "listen", address::listen)
-            .unwrap_or(config.rtc.listen);
-        config.rtc.external_addresses = rtc.list(
-            &mut problems,
-            "external_addresses",
-            "[\"203.0.113.7\"]",
-            address::external_address,
-        );
+        config.rtc = network::read(&mut problems, &rtc, config.rtc.listen);
     }
     if let Some(section) = root.table(&mut problems, WHEP) {
         config.whep = whep::read(&mut problems, &section);
@@ -139,6 +132,7 @@ fn stream(
     let format = section.read(problems, "format", value::format);
     let rotate = section.read(problems, "rotate", value::rotate);
     let flip = section.read(problems, "flip", value::flip);
+    let encode = section.read(problems, "encode", value::encode);
     let bitrate = section.read(problems, "bitrate", value::bitrate);
     let interval = section.read(problems, "keyframe_interval", value::keyframe_interval);
     let delay = section.read(problems, "playout_delay", value::playout_delay);
@@ -146,13 +140,23 @@ fn stream(
     let always_on = section.read(problems, "always_on", value::flag);
 
     let default = Stream::new(name?, source?);
+    let is_turned = rotate.is_some_and(|rotate| rotate != Rotation::default())
+        || flip.is_some_and(|flip| flip != Flip::default());
+    let format = format.unwrap_or(default.format);
+    check_encode(
+        problems,
+        section,
+        (&default.source, format, is_turned),
+        encode,
+    );
     Some(Stream {
         size: size.unwrap_or(default.size),
         fps: fps.unwrap_or(default.fps),
         backend: backend.unwrap_or(default.backend),
-        format: format.unwrap_or(default.format),
+        format,
         rotate: rotate.unwrap_or(default.rotate),
         flip: flip.unwrap_or(default.flip),
+        encode: encode.unwrap_or(default.encode),
         bitrate: bitrate.unwrap_or(default.bitrate),
         keyframe_interval: interval.unwrap_or(default.keyframe_interval),
         playout_delay: delay.unwrap_or(default.playout_delay),
@@ -160,6 +164,33 @@ fn stream(
         always_on: always_on.unwrap_or(default.always_on),
         ..default
     })
+}
+
+/// What is never encoded has to come encoded.
+fn check_encode(
+    problems: &mut Problems<'_>,
+    section: &Section<'_, '_>,
+    (source, format, is_turned): (&Source, Option<PixelFormat>, bool),
+    encode: Option<Encode>,
+) {
+    let message = match (encode, source, format) {
+        (Some(Encode::Never), Source::Pattern(_), _) => {
+            "\"never\" is for cameras; the test pattern has to be encoded".to_owned()
+        }
+        (Some(Encode::Never), ..) if is_turned => {
+            "\"never\" leaves pictures as they are; rotate and flip need them encoded".to_owned()
+        }
+        (Some(Encode::Never), _, Some(format)) if format != PixelFormat::H264 => {
+            format!("\"never\" needs the camera's H.264; {format} has to be encoded")
+        }
+        (Some(Encode::Always), _, Some(PixelFormat::H264)) => {
+            "\"always\" needs a format that can be encoded; h264 is passed through".to_owned()
+        }
+        _ => return,
+    };
+    if let Some(entry) = section.entry("encode") {
+        problems.add(entry.span().start, &section.key("encode"), message);
+    }
 }
 
 fn stream_name(

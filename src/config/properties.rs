@@ -5,9 +5,14 @@ use proptest::prelude::*;
 
 /// Writes a configuration as a user would, with the choice of notation made by `terse`.
 fn written(config: &Config, terse: bool) -> String {
-    let addresses = &config.rtc.external_addresses;
+    let rtc = &config.rtc;
+    let external: Vec<_> = rtc
+        .external_addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
@@ -15,8 +20,14 @@ fn written(config: &Config, terse: bool) -> String {
         config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
-        config.rtc.listen,
-        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        rtc.listen,
+        match rtc.tcp_listen {
+            TcpListen::Http => "http".to_owned(),
+            TcpListen::At(address) => address.to_string(),
+            TcpListen::Off => "off".to_owned(),
+        },
+        rtc.interfaces,
+        rtc.exclude_interfaces,
         config
             .state
             .directory
@@ -47,10 +58,11 @@ fn written(config: &Config, terse: bool) -> String {
             Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
         let format = stream.format.map_or("auto", PixelFormat::name);
+        let encode = stream.encode.name();
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
         let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
         text += &format!(
-            "[[stream]]\nname = \"{}\"\n{source}\nbackend = \"{}\"\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\n",
+            "[[stream]]\nname = \"{}\"\n{source}\nbackend = \"{}\"\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\nencode = \"{encode}\"\n",
             stream.name,
             stream.backend.name(),
             stream.size,
@@ -189,12 +201,15 @@ prop_compose! {
             proptest::sample::select(&Rotation::ALL[..]),
             proptest::sample::select(&Flip::ALL[..]),
         ),
+        encode in proptest::sample::select(&Encode::ALL[..]),
         bitrate in 50_000u32..=100_000_000,
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
         always_on: bool,
     ) -> Stream {
+        let is_pattern = device.is_none();
+        let is_turned = rotate != Rotation::default() || flip != Flip::default();
         Stream {
             name,
             source: device.map_or(Source::Pattern(picture), Source::Device),
@@ -204,6 +219,12 @@ prop_compose! {
             format,
             rotate,
             flip,
+            encode: match (encode, format) {
+                (Encode::Never, Some(format)) if format != PixelFormat::H264 => Encode::Auto,
+                (Encode::Never, _) if is_pattern || is_turned => Encode::Auto,
+                (Encode::Always, Some(PixelFormat::H264)) => Encode::Auto,
+                (encode, _) => encode,
+            },
             bitrate,
             keyframe_interval: Duration::from_millis(interval),
             playout_delay: PlayoutDelay {
@@ -285,6 +306,49 @@ prop_compose! {
     }
 }
 
+/// Without what a text can't say.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+fn any_external() -> impl Strategy<Value = ExternalAddress> {
+    let server = ("[a-z0-9.-]{1,20}", 1..=u16::MAX);
+    let is_usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    prop_oneof![
+        any::<IpAddr>()
+            .prop_filter("unreachable", is_usable)
+            .prop_map(ExternalAddress::Ip),
+        server.prop_map(|(host, port)| ExternalAddress::Stun(StunServer { host, port })),
+    ]
+}
+
+prop_compose! {
+    fn any_rtc()(
+        listen: SocketAddr,
+        tcp in proptest::option::of(proptest::option::of(any::<SocketAddr>())),
+        external in proptest::collection::hash_map(any::<u8>(), any_external(), 0..3),
+        only in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+        not in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
+    ) -> Rtc {
+        let names = |set: std::collections::HashSet<String>| {
+            set.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let mut external_addresses: Vec<_> = external.into_values().collect();
+        external_addresses.dedup();
+        Rtc {
+            listen: plain(listen),
+            tcp_listen: match tcp {
+                None => TcpListen::Http,
+                Some(None) => TcpListen::Off,
+                Some(Some(address)) => TcpListen::At(plain(address)),
+            },
+            external_addresses,
+            interfaces: names(only),
+            exclude_interfaces: names(not),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
@@ -295,9 +359,8 @@ prop_compose! {
         mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
-        rtc: SocketAddr,
+        rtc in any_rtc(),
         state in proptest::option::of("/[ -~]{0,20}"),
-        external in proptest::collection::hash_set(any::<IpAddr>(), 0..3),
         mut streams in proptest::collection::vec(any_stream(), 1..4),
     ) -> Config {
         for (index, stream) in streams.iter_mut().enumerate() {
@@ -310,8 +373,6 @@ prop_compose! {
                 Source::Device(Device::Auto) | Source::Pattern(_) => {}
             }
         }
-        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
-        let external = external.into_iter();
         Config {
             http: Http {
                 listen: plain(http),
@@ -321,10 +382,7 @@ prop_compose! {
             },
             tls,
             auth,
-            rtc: Rtc {
-                listen: plain(rtc),
-                external_addresses: external.filter(|ip| !ip.is_unspecified() && !ip.is_multicast()).collect(),
-            },
+            rtc,
             state: State { directory: state.map(PathBuf::from) },
             whep,
             limits,

@@ -24,7 +24,16 @@ pub(super) const AUTH: Table = (
     "auth",
     &["mode", "loopback", "jwt_keys", "jwt_audience", "jwt_issuer"],
 );
-pub(super) const RTC: Table = ("rtc", &["listen", "external_addresses"]);
+pub(super) const RTC: Table = (
+    "rtc",
+    &[
+        "listen",
+        "tcp_listen",
+        "external_addresses",
+        "interfaces",
+        "exclude_interfaces",
+    ],
+);
 pub(super) const STATE: Table = ("state", &["directory"]);
 pub(super) const WHEP: Table = ("whep", &["camera_down", "require_if_match", "ice_servers"]);
 pub(super) const LIMITS: Table = (
@@ -57,6 +66,7 @@ pub(super) const STREAM: Table = (
         "format",
         "rotate",
         "flip",
+        "encode",
         "bitrate",
         "keyframe_interval",
         "playout_delay",

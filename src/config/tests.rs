@@ -55,7 +55,10 @@ fn a_file_with_every_key_means_what_it_says() {
         jwt_issuer = "me"
         [rtc]
         listen = ":5000"
-        external_addresses = ["203.0.113.7", "2001:db8::7"]
+        tcp_listen = ":5001"
+        external_addresses = ["203.0.113.7", "2001:db8::7", "stun:stun.example.org"]
+        interfaces = ["eth*"]
+        exclude_interfaces = ["eth1"]
         [state]
         directory = "/var/lib/fanlight"
         [whep]
@@ -88,6 +91,7 @@ fn a_file_with_every_key_means_what_it_says() {
         format = "MJPEG"
         rotate = 270
         flip = "Horizontal"
+        encode = "Always"
         bitrate = "800k"
         keyframe_interval = "1500ms"
         playout_delay = ["0ms", "200ms"]
@@ -102,7 +106,10 @@ fn a_file_with_every_key_means_what_it_says() {
     .unwrap();
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
-    assert_eq!(config.rtc.external_addresses.len(), 2);
+    let tcp_listen = TcpListen::At("[::]:5001".parse().unwrap());
+    assert_eq!(config.rtc.tcp_listen, tcp_listen);
+    assert_eq!(config.rtc.external_addresses.len(), 3);
+    assert!(config.rtc.offers("eth0").is_ok() && config.rtc.offers("eth1").is_err());
     assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
     let certificate = Certificate::Files {
         chain: "/etc/a.pem".into(),
@@ -157,6 +164,7 @@ fn a_file_with_every_key_means_what_it_says() {
         format: Some(PixelFormat::Mjpeg),
         rotate: Rotation::ThreeQuarters,
         flip: Flip::Horizontal,
+        encode: Encode::Always,
         bitrate: 800_000,
         keyframe_interval: Duration::from_millis(1500),
         playout_delay: PlayoutDelay {
@@ -176,6 +184,24 @@ fn media_follows_the_http_address_unless_told_otherwise() {
     assert_eq!(config.rtc.listen.to_string(), "[::]:9000");
     let config = Config::parse("[http]\nlisten = 9000\n[rtc]\nlisten = 9001").unwrap();
     assert_eq!(config.rtc.listen.to_string(), "[::]:9001");
+}
+
+#[test]
+fn media_over_tcp_is_where_http_is_unless_told_otherwise() {
+    let of = |line: &str| Config::parse(&format!("[rtc]\n{line}"));
+    let read = |line| of(line).unwrap().rtc.tcp_listen;
+    let at = |text: &str| TcpListen::At(text.parse().unwrap());
+    assert_eq!(read(""), TcpListen::Http);
+    assert_eq!(read("tcp_listen = \"http\""), TcpListen::Http);
+    assert_eq!(read("tcp_listen = \"off\""), TcpListen::Off);
+    assert_eq!(read("tcp_listen = 443"), at("[::]:443"));
+    assert_eq!(read("tcp_listen = \"192.0.2.1:443\""), at("192.0.2.1:443"));
+    let refused = of("tcp_listen = \"on\"").unwrap_err().to_string();
+    assert!(
+        refused.contains("or \"http\", where HTTP is, or \"off\""),
+        "{refused}"
+    );
+    assert!(of("tcp_listen = true").is_err());
 }
 
 #[test]
@@ -205,7 +231,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, bitrate, keyframe_interval, playout_delay, linger, always_on
+line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on
 "#;
     assert_eq!(complaint(text), expected.trim());
 }
@@ -412,6 +438,26 @@ fn the_playout_delay_is_one_time_or_two_in_order() {
 }
 
 #[test]
+fn what_is_never_encoded_has_to_come_encoded() {
+    let camera = "[[stream]]\nname = \"a\"\ndevice = \"/dev/video0\"\n";
+    for encode in Encode::ALL {
+        let text = format!("{camera}encode = \"{}\"", encode.name());
+        assert_eq!(Config::parse(&text).unwrap().streams[0].encode, encode);
+    }
+    let told = |lines: &str| complaint(&format!("{camera}{lines}"));
+    assert_eq!(
+        told("encode = \"never\"\nformat = \"mjpeg\""),
+        "line 4: stream[0].encode: \"never\" needs the camera's H.264; mjpeg has to be encoded"
+    );
+    assert!(told("format = \"h264\"\nencode = \"always\"").contains("h264 is passed through"));
+    assert!(told("encode = \"maybe\"").ends_with("is not one of always, auto, never"));
+    assert!(told("encode = true").contains("expected one of always, auto, never"));
+    assert!(told("encode = \"never\"\nrotate = 90").contains("rotate and flip need them encoded"));
+    let pattern = "[[stream]]\nname = \"a\"\npattern = true\nencode = \"never\"";
+    assert!(complaint(pattern).contains("the test pattern has to be encoded"));
+}
+
+#[test]
 fn rates_sizes_and_formats_have_their_ranges() {
     assert_eq!(stream("fps = 120").fps, FrameRate::whole(120));
     for bad in [
@@ -450,7 +496,7 @@ fn rates_sizes_and_formats_have_their_ranges() {
     );
     assert_eq!(
         told("format = \"rgb\""),
-        "\"rgb\" is not one of auto, yuyv, nv12, mjpeg"
+        "\"rgb\" is not one of auto, yuyv, nv12, mjpeg, h264"
     );
     for rotation in Rotation::ALL {
         let turned = stream(&format!("rotate = {}", rotation.degrees()));
@@ -530,7 +576,8 @@ fn external_addresses_are_checked_one_by_one() {
         complaint,
         "line 4: rtc.external_addresses[1]: 203.0.113.7 is there twice\n\
          line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
-         line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\""
+         line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\", \
+         or a STUN server, \"stun:HOST\""
     );
 }
 

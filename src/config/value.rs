@@ -1,6 +1,6 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
-use super::{Backend, Device, PlayoutDelay};
+use super::{Backend, Device, Encode, PlayoutDelay};
 use crate::media::{Flip, FrameRate, PixelFormat, Rotation, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -145,6 +145,17 @@ pub(super) fn flip(value: &DeValue<'_>) -> Parsed<Flip> {
         Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
         None => format!("{} is not {expected}", shown(value)),
     })
+}
+
+/// `always`, `auto` or `never`.
+pub(super) fn encode(value: &DeValue<'_>) -> Parsed<Encode> {
+    let names = Encode::ALL.map(Encode::name);
+    let expected = format!("one of {}", names.join(", "));
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let mut known = Encode::ALL.into_iter();
+    known
+        .find(|encode| text.eq_ignore_ascii_case(encode.name()))
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
 }
 
 /// Bits per second: a whole number, or a string with a unit such as `2.5M` or `800k`.

@@ -1,5 +1,6 @@
 //! `[whep]`: the choices that the protocol leaves to a server, and the STUN and TURN servers that viewers are told.
 
+use super::address;
 use super::problem::Problems;
 use super::section::Section;
 use super::value::{self, Parsed, shown, wrong_type};
@@ -151,27 +152,7 @@ fn url_kind(url: &str) -> Option<bool> {
         Some(_) => return None,
         None => rest,
     };
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (ip, rest) = rest.split_once(']')?;
-            ip.parse::<std::net::Ipv6Addr>().ok()?;
-            (
-                "v6",
-                if rest.is_empty() {
-                    None
-                } else {
-                    Some(rest.strip_prefix(':')?)
-                },
-            )
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let has_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
-    (!host.is_empty() && host.chars().all(is_host) && has_port).then_some(is_turn)
+    address::host_and_port(authority).map(|_| is_turn)
 }
 
 #[cfg(test)]

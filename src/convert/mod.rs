@@ -136,6 +136,7 @@ impl Converter {
                 i420(data, size, stride, picture);
                 Ok(())
             }
+            PixelFormat::H264 => Err(ConvertError::Refused("H.264 is passed through".to_owned())),
             PixelFormat::Grey => {
                 grey(data, size, stride, picture);
                 Ok(())

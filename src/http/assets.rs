@@ -8,11 +8,15 @@ use hyper::{Response, StatusCode};
 /// Name, type and content of each file of the player.
 const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("api.js", include_str!("../web/api.js")),
+    asset_of("doctor.js", include_str!("../web/doctor.js")),
+    asset_of("events.js", include_str!("../web/events.js")),
+    asset_of("fallback.js", include_str!("../web/fallback.js")),
     asset_of("grid.js", include_str!("../web/grid.js")),
     asset_of("icon.svg", include_str!("../web/icon.svg")),
     asset_of("live.js", include_str!("../web/live.js")),
     asset_of("locked.js", include_str!("../web/locked.js")),
     asset_of("main.js", include_str!("../web/main.js")),
+    asset_of("mjpeg.js", include_str!("../web/mjpeg.js")),
     asset_of("notice.js", include_str!("../web/notice.js")),
     asset_of("player.css", include_str!("../web/player.css")),
     asset_of("player.js", include_str!("../web/player.js")),
@@ -21,6 +25,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("style.css", include_str!("../web/style.css")),
     asset_of("trust.html", include_str!("../web/trust.html")),
     asset_of("whep.js", include_str!("../web/whep.js")),
+    asset_of("why.js", include_str!("../web/why.js")),
     asset_of("words.js", include_str!("../web/words.js")),
 ];
 

@@ -100,7 +100,7 @@ fn set_cookie(name: &str, token: &str, grant: &Grant, now: Now, is_secure: bool)
 }
 
 /// To the same page without the token in its address, which people see, keep and pass on.
-fn without_token<B>(request: &Request<B>, cookie: Option<String>) -> Reply {
+pub fn without_token<B>(request: &Request<B>, cookie: Option<String>) -> Reply {
     let uri = request.uri();
     // Relative, so that it is right below a path prefix too.
     let (place, page) = match uri.path().strip_suffix('/') {

@@ -47,6 +47,11 @@ impl Viewing {
         (stream, making): (&Arc<Stream>, Making),
         from: Connection,
     ) -> Result<Self, Error> {
+        let demand = stream.demand_frames().ok_or_else(|| {
+            let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
+                          watch by WebRTC";
+            Error::NotFound(detail.into())
+        })?;
         let client = context.clients.of(from.peer);
         let seat = context.plane.seat(stream.name(), client)?;
         let metrics = stream.channel().metrics();
@@ -54,7 +59,7 @@ impl Viewing {
         metrics.mjpeg_viewers.inc();
         Ok(Self {
             watcher: stream.channel().jpegs().watch(making),
-            _demand: stream.demand(),
+            _demand: demand,
             stream: stream.clone(),
             _seat: seat,
         })

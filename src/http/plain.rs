@@ -1,7 +1,7 @@
 //! Plain HTTP where there is HTTPS: the way there, and the certificate that makes a browser trust it.
 
-use super::gate;
 use super::respond::{self, Reply};
+use super::{gate, route};
 use bytes::Bytes;
 use hyper::{Method, Request, StatusCode, header};
 
@@ -25,6 +25,7 @@ pub fn authority(der: impl Into<Bytes>) -> Reply {
 /// been a secret, and is better told.
 pub fn redirect<B>(request: &Request<B>, to: &Target) -> Reply {
     let reply = match (request.uri().path(), &to.authority) {
+        _ if !route::is_url(request.uri()) => respond::Error::not_a_url().into(),
         ("/ca.crt", Some(der)) => authority(der.clone()),
         _ => elsewhere(request, to.port),
     };
@@ -84,6 +85,17 @@ mod tests {
         let location = reply.headers().get("location");
         let location = location.map_or("", |value| value.to_str().unwrap());
         (reply.status().as_u16(), location.to_owned())
+    }
+
+    #[test]
+    fn what_no_location_can_say_is_refused() {
+        let request = Request::get("/c\u{e4}m").header("host", "cam.lan");
+        let to = Target {
+            port: None,
+            authority: None,
+        };
+        let reply = redirect(&request.body(()).unwrap(), &to);
+        assert_eq!(reply.status(), 400);
     }
 
     #[test]

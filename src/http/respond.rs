@@ -93,6 +93,11 @@ impl From<PatchError> for Error {
 }
 
 impl Error {
+    /// The request's target is none.
+    pub fn not_a_url() -> Self {
+        Self::Malformed("the URL has characters beyond ASCII, which must be encoded".into())
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,

@@ -1,6 +1,6 @@
 //! Paths to resources, and the methods that each resource has.
 
-use hyper::Method;
+use hyper::{Method, Uri};
 
 /// Everything that has a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,12 @@ pub enum Resource<'a> {
         /// Its name.
         id: &'a str,
     },
+}
+
+/// Whether a request's target is a URL's: RFC 3986, 2, has no characters beyond ASCII, which stand encoded in it. What is not
+/// could stand in no `Location`.
+pub fn is_url(target: &Uri) -> bool {
+    target.path().is_ascii() && target.query().is_none_or(str::is_ascii)
 }
 
 impl<'a> Resource<'a> {

@@ -64,7 +64,7 @@ fn no_session() -> Error {
 
 /// What `If-Match` says (RFC 9110, 13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Condition {
+pub enum Condition {
     /// It is not there.
     None,
     /// `*`: any ICE session.
@@ -74,7 +74,8 @@ enum Condition {
 }
 
 impl Condition {
-    fn of(headers: &HeaderMap) -> Self {
+    /// That of a request.
+    pub fn of(headers: &HeaderMap) -> Self {
         let mut tags = Vec::new();
         let mut is_there = false;
         for value in headers.get_all(header::IF_MATCH) {
@@ -97,7 +98,7 @@ impl Condition {
     }
 
     /// Whether an ICE session with that tag is meant. Where nothing is said, the one that there is.
-    fn holds(&self, tag: &str) -> bool {
+    pub fn holds(&self, tag: &str) -> bool {
         let quoted = |given: &String| {
             let inner = given
                 .strip_prefix('"')

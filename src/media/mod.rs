@@ -7,7 +7,7 @@ mod profile;
 
 use bytes::Bytes;
 pub use orientation::{Flip, Orientation, Rotation};
-pub use profile::{Profile, ProfileLevelId};
+pub use profile::{Profile, ProfileLevelId, Profiles};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -121,14 +121,23 @@ pub enum PixelFormat {
     Grey,
     /// One JPEG image a frame.
     Mjpeg,
+    /// A byte stream of H.264 (ITU-T H.264, annex B), whole access units a frame. It is passed through, never decoded.
+    H264,
 }
 
 impl PixelFormat {
     /// Every format.
-    pub const ALL: [Self; 5] = [Self::Yuyv, Self::Nv12, Self::I420, Self::Grey, Self::Mjpeg];
+    pub const ALL: [Self; 6] = [
+        Self::Yuyv,
+        Self::Nv12,
+        Self::I420,
+        Self::Grey,
+        Self::Mjpeg,
+        Self::H264,
+    ];
 
     /// Those that a camera can be asked for, in the order in which documentation lists them.
-    pub const CAPTURED: [Self; 3] = [Self::Yuyv, Self::Nv12, Self::Mjpeg];
+    pub const CAPTURED: [Self; 4] = [Self::Yuyv, Self::Nv12, Self::Mjpeg, Self::H264];
 
     /// The name that the configuration and the logs use.
     pub const fn name(self) -> &'static str {
@@ -138,6 +147,7 @@ impl PixelFormat {
             Self::I420 => "i420",
             Self::Grey => "grey",
             Self::Mjpeg => "mjpeg",
+            Self::H264 => "h264",
         }
     }
 
@@ -150,7 +160,7 @@ impl PixelFormat {
             // Odd sides are legal: chroma that half a pixel pair needs is there.
             Self::Yuyv => width.div_ceil(2) as usize * 4,
             Self::Nv12 | Self::I420 | Self::Grey => width as usize,
-            Self::Mjpeg => return 0,
+            Self::Mjpeg | Self::H264 => return 0,
         };
         if stride > row { stride } else { row }
     }
@@ -163,7 +173,7 @@ impl PixelFormat {
         match self {
             Self::Yuyv | Self::Grey => Some(luma),
             Self::Nv12 | Self::I420 => Some(luma + stride.next_multiple_of(2) * chroma_rows),
-            Self::Mjpeg => None,
+            Self::Mjpeg | Self::H264 => None,
         }
     }
 }
@@ -319,15 +329,15 @@ mod tests {
         let lengths = |size, stride| PixelFormat::ALL.map(|format| format.frame_len(size, stride));
         assert_eq!(
             lengths(Size::new(4, 2), 0),
-            [Some(16), Some(12), Some(12), Some(8), None]
+            [Some(16), Some(12), Some(12), Some(8), None, None]
         );
         assert_eq!(
             lengths(Size::new(3, 3), 0),
-            [Some(24), Some(17), Some(17), Some(9), None]
+            [Some(24), Some(17), Some(17), Some(9), None, None]
         );
         assert_eq!(
             lengths(Size::new(4, 2), 10),
-            [Some(20), Some(30), Some(30), Some(20), None]
+            [Some(20), Some(30), Some(30), Some(20), None, None]
         );
     }
 }

@@ -84,6 +84,23 @@ impl Profile {
     }
 }
 
+/// Which profiles a stream's video may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profiles {
+    /// Who doesn't play this can't watch.
+    pub least: Profile,
+    /// Who plays this can watch whatever comes.
+    pub most: Profile,
+}
+
+impl Profiles {
+    /// What OpenH264 makes.
+    pub const ENCODED: Self = Self {
+        least: Profile::ConstrainedBaseline,
+        most: Profile::ConstrainedBaseline,
+    };
+}
+
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

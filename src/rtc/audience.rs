@@ -2,18 +2,18 @@
 //! pictures and alarms come in with their time, and what is to be sent goes to an [`Outbox`].
 
 use super::cache::Picture;
+use super::contain::contained;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
 use super::feed::Feed;
 use super::identity::Credentials;
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
 use super::sessions::Sessions;
 use super::timers::Timers;
 use super::viewer::Viewer;
 use crate::metrics::{self, Histogram};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,18 +66,25 @@ impl Audience {
     }
 
     /// Takes in a viewer that was answered.
-    pub fn add(&mut self, now: Instant, viewer: Viewer, out: &mut impl Outbox) {
+    pub fn add(&mut self, now: Instant, mut viewer: Viewer, out: &mut impl Outbox) {
         let id = viewer.id;
         tracing::debug!(parent: &viewer.span, "answered");
         self.demux.insert(id, &viewer.ufrag);
-        let channel = viewer.channel();
+        let channel = viewer.channel().clone();
         let feed = self
             .feeds
             .entry(channel.name().to_owned())
             .or_insert_with(|| {
                 let wake = self.wake.clone();
-                Feed::new(channel, self.epoch, move || wake())
+                Feed::new(&channel, self.epoch, move || wake())
             });
+        if viewer.needs_new_pictures() {
+            feed.take_in(now, &channel);
+            // Those who have waited for what was taken in.
+            feed.portion_at = Some(now);
+            let last = feed.cache.end().checked_sub(1);
+            viewer.begin_after(last);
+        }
         feed.viewers.push(id);
         self.viewers.insert(id, viewer);
         self.metrics.active.set(self.viewers.len() as i64);
@@ -91,8 +98,11 @@ impl Audience {
         };
         // After a panic the core is not to be called again.
         if reason != "panic" {
-            viewer.peer.close(now);
-            viewer.transmit(out, |_| ());
+            let farewell = || {
+                viewer.peer.close(now);
+                viewer.transmit(out, |_| ());
+            };
+            contained(&self.metrics.panics, farewell);
             out.flush();
         }
         self.demux.remove(id);
@@ -109,7 +119,9 @@ impl Audience {
         self.metrics.ended(reason);
         let after = viewer.age(now);
         let span = &viewer.span;
-        if reason == "connect_timeout" {
+        if reason == "panic" {
+            tracing::error!(parent: span, ?after, "the WebRTC core panicked: this session is over");
+        } else if reason == "connect_timeout" {
             tracing::warn!(parent: span, "never connected: is UDP port {} open for it?", self.port);
         } else if viewer.is_connected() {
             tracing::info!(parent: span, reason, ?after, "left");
@@ -136,7 +148,7 @@ impl Audience {
 
     /// Takes in a datagram.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8], out: &mut impl Outbox) {
-        let id = self.demux.find(path.remote, datagram);
+        let id = self.demux.find(path, datagram);
         let Some((id, viewer)) = id.and_then(|id| Some((id, self.viewers.get_mut(&id)?))) else {
             self.metrics.unmatched.inc();
             return;
@@ -152,13 +164,13 @@ impl Audience {
             }
             _ => {}
         }
-        let received = catch_unwind(AssertUnwindSafe(|| viewer.receive(now, path, datagram)));
-        match received {
-            Ok(true) => self.settle(id, now, Some((path, datagram)), out),
-            Ok(false) => {
+        let receive = || viewer.receive(now, path, datagram);
+        match contained(&self.metrics.panics, receive) {
+            Some(true) => self.settle(id, now, Some((path, datagram)), out),
+            Some(false) => {
                 self.metrics.unmatched.inc();
             }
-            Err(_) => self.end(now, id, "panic", out),
+            None => self.end(now, id, "panic", out),
         }
     }
 
@@ -167,8 +179,8 @@ impl Audience {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
-        let reported = catch_unwind(AssertUnwindSafe(|| viewer.reported(now, datagram)));
-        let Ok(reported) = reported else {
+        let report = || viewer.reported(now, datagram);
+        let Some(reported) = contained(&self.metrics.panics, report) else {
             return self.end(now, id, "panic", out);
         };
         let Some(feedback) = reported else {
@@ -177,7 +189,7 @@ impl Audience {
         };
         if let Some(feed) = self.feeds.get(viewer.channel().name())
             && !feedback.lost.is_empty()
-            && !out.is_blocked()
+            && viewer.has_room(out)
         {
             self.metrics.nacks.inc_by(feedback.lost.len() as u64);
             let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
@@ -188,6 +200,36 @@ impl Audience {
             self.metrics.keyframe_requests.inc_by(requests);
             viewer.wants_keyframe(now);
         }
+    }
+
+    /// A connection that was full has room again: its viewer is sent what it waits for.
+    pub fn resume(&mut self, now: Instant, connection: ConnectionId, out: &mut impl Outbox) {
+        let id = self.demux.owner(connection);
+        let Some(viewer) = id.and_then(|id| self.viewers.get_mut(&id)) else {
+            return;
+        };
+        let Some(feed) = self.feeds.get_mut(viewer.channel().name()) else {
+            return;
+        };
+        if !viewer.is_reached_by(connection) {
+            return;
+        }
+        let id = viewer.id;
+        let metrics = &self.metrics;
+        let show = || show(now, viewer, feed, metrics, out);
+        if contained(&metrics.panics, show).is_none() {
+            self.end(now, id, "panic", out);
+        }
+    }
+
+    /// Whether a connection is a viewer's.
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.demux.owner(connection).is_some()
+    }
+
+    /// A connection has ended. Its viewer may go another way.
+    pub fn hung_up(&mut self, connection: ConnectionId) {
+        self.demux.hung_up(connection);
     }
 
     /// Wakes the viewers whose alarm went off.
@@ -201,9 +243,9 @@ impl Audience {
                 self.end(now, id, reason, out);
                 continue;
             }
-            match catch_unwind(AssertUnwindSafe(|| viewer.timeout(now))) {
-                Ok(()) => self.settle(id, now, None, out),
-                Err(_) => self.end(now, id, "panic", out),
+            match contained(&self.metrics.panics, || viewer.timeout(now)) {
+                Some(()) => self.settle(id, now, None, out),
+                None => self.end(now, id, "panic", out),
             }
         }
     }
@@ -217,8 +259,8 @@ impl Audience {
         received: Option<(Path, &[u8])>,
         out: &mut impl Outbox,
     ) {
-        let settled = AssertUnwindSafe(|| self.try_settle(id, now, received, out));
-        if catch_unwind(settled).is_err() {
+        let panics = self.metrics.panics.clone();
+        if contained(&panics, || self.try_settle(id, now, received, out)).is_none() {
             self.end(now, id, "panic", out);
         }
     }
@@ -236,9 +278,9 @@ impl Audience {
         // The core answers only what proves to be the viewer's.
         let mut is_answered = false;
         let demux = &mut self.demux;
-        viewer.transmit(out, |remote| {
-            demux.learn(id, remote);
-            is_answered |= received.is_some_and(|(path, _)| path.remote == remote);
+        viewer.transmit(out, |path| {
+            demux.learn(id, path);
+            is_answered |= received.is_some_and(|(received, _)| received.leads_as(&path));
         });
         if let Some((path, datagram)) = received.filter(|_| is_answered) {
             viewer.proved(now, path, datagram);
@@ -295,11 +337,10 @@ impl Audience {
                     continue;
                 };
                 let metrics = &self.metrics;
-                let shown =
-                    catch_unwind(AssertUnwindSafe(|| show(now, viewer, feed, metrics, out)));
-                match shown {
-                    Ok(shown) => packets += shown,
-                    Err(_) => broken.push(viewer.id),
+                let show = || show(now, viewer, feed, metrics, out);
+                match contained(&metrics.panics, show) {
+                    Some(shown) => packets += shown,
+                    None => broken.push(viewer.id),
                 }
                 if n == 0 && is_new {
                     // It waits for no other's.
@@ -352,3 +393,7 @@ fn observe(histogram: &Histogram, now: Instant, feed: &Feed, since: fn(&Picture)
 #[cfg(test)]
 #[path = "audience_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod connection_tests;

@@ -1,16 +1,17 @@
 //! The audience on bad networks, with viewers of an independent stack.
 
+use crate::rtc::contain::BROKEN;
 use crate::rtc::simulation::{Client, Faults, Frame, Simulation};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
-const fn ms(ms: u64) -> Duration {
+pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
 /// Numbers of the first and the last picture, between which none is missing or out of order.
-fn gapless(frames: &[Frame]) -> (u32, u32) {
+pub fn gapless(frames: &[Frame]) -> (u32, u32) {
     for pair in frames.windows(2) {
         assert_eq!(pair[0].number + 1, pair[1].number);
     }
@@ -23,7 +24,7 @@ fn wait(client: &Client) -> Duration {
 }
 
 /// A round trip of 50 ms.
-const DISTANT: Faults = Faults {
+pub const DISTANT: Faults = Faults {
     delay: ms(25),
     ..Faults::NONE
 };
@@ -318,4 +319,129 @@ fn cost_of_2_seconds() {
 #[test]
 fn cost_of_7_seconds() {
     a_real_bitrate(7);
+}
+
+/// Who knows a session's name, which every check says in the clear, and can't seal a check.
+#[test]
+fn forged_checks_from_many_addresses_take_nothing_from_the_viewer() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    // From the first moment on, as one who wants to be the controlled side (RFC 8445, 7.3.1.1).
+    const CONTROLLED: [u8; 12] = [0x80, 0x29, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    for port in 1..=40 {
+        network.forge(client, port, &CONTROLLED);
+    }
+    network.run(SECOND);
+    for port in 1..=40 {
+        network.forge(client, port, &[0, 0x25, 0, 0]);
+    }
+    network.run(SECOND);
+    network.clients[client].rebind(6000);
+    network.run(20 * SECOND);
+    let client = &network.clients[client];
+    assert!(wait(client) < ms(400), "{:?}", wait(client));
+    let (_, last) = gapless(&client.shown[client.shown.len() - 100..]);
+    assert!(last + 8 > network.pictures(), "{last}");
+}
+
+/// As behind a NAT that forgets, for hours.
+#[test]
+fn a_viewer_that_moves_ever_again_is_followed() {
+    let mut network = Simulation::new(1);
+    let client = network.join(Faults::NONE);
+    network.run(SECOND);
+    for port in 6000..6100 {
+        network.clients[client].rebind(port);
+        network.run(5 * SECOND);
+    }
+    let client = &network.clients[client];
+    let last = client.shown.last().unwrap().number;
+    assert!(last + 8 > network.pictures(), "{last}");
+}
+
+#[test]
+fn a_panic_of_the_core_ends_one_session_and_is_counted() {
+    let mut network = Simulation::new(1);
+    let clients = [0; 3].map(|_| network.join(Faults::NONE));
+    network.run(SECOND);
+    let counted = |network: &Simulation, panics| {
+        let metrics = network.metrics();
+        metrics.contains(&format!("\nfanlight_core_panics_total {panics}\n"))
+    };
+    assert!(counted(&network, 0));
+    let address = network.clients[clients[1]].address();
+    // DTLS, which the core reads.
+    BROKEN.set(true);
+    network.inject(address, &[22, 254, 253]);
+    BROKEN.set(false);
+    assert!(counted(&network, 1));
+    let ended = "fanlight_sessions_ended_total{reason=\"panic\"} 1";
+    assert!(network.metrics().contains(ended));
+    let before = clients.map(|client| network.clients[client].frames.len());
+    network.run(SECOND);
+    let seen = clients.map(|client| network.clients[client].frames.len() - before[client]);
+    assert!(seen[1] <= 1, "what was on its way: {seen:?}");
+    for client in [clients[0], clients[2]] {
+        assert!(seen[client] >= 29, "{seen:?}");
+        gapless(&network.clients[client].frames);
+    }
+    // It makes no difference when the session is over anyway.
+    BROKEN.set(true);
+    network.end(clients[0]);
+    BROKEN.set(false);
+    assert!(counted(&network, 2));
+    network.run(SECOND);
+    gapless(&network.clients[clients[2]].frames);
+}
+
+/// Who knows the address of a viewer, and can send from it.
+#[test]
+fn forged_dtls_ends_no_session() {
+    let mut network = Simulation::new(1);
+    let client = network.join(Faults::NONE);
+    network.run(SECOND);
+    let address = network.clients[client].address();
+    let record = |kind: u8, epoch: u8, body: &[u8]| {
+        let header = [
+            kind,
+            254,
+            253,
+            0,
+            epoch,
+            0,
+            0,
+            0,
+            0,
+            0,
+            7,
+            0,
+            body.len() as u8,
+        ];
+        [&header[..], body].concat()
+    };
+    for epoch in 0..3 {
+        for body in [&[9, 9, 9][..], &[2, 40], &[1, 0], &[1], &[]] {
+            for kind in 20..26 {
+                network.inject(address, &record(kind, epoch, body));
+            }
+        }
+    }
+    // Its own, once more and cut.
+    for ago in 0..64 {
+        let Some(datagram) = network.heard(ago) else {
+            continue;
+        };
+        network.inject(address, &datagram);
+        network.inject(address, &datagram[..datagram.len() / 2]);
+    }
+    network.run(SECOND);
+    let viewer = &network.clients[client];
+    assert!(!viewer.is_broken);
+    let (_, last) = gapless(&viewer.frames);
+    assert!(last + 8 > network.pictures(), "{last}");
+    // And its own goodbye is still heard.
+    network.clients[client].close();
+    network.run(SECOND);
+    let ended = "fanlight_sessions_ended_total{reason=\"closed\"} 1";
+    assert!(network.metrics().contains(ended));
 }

@@ -8,18 +8,39 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Pictures between the last keyframe and now with which a newcomer still begins there: 0.4 s at 30 fps. With more, a
-/// fresh keyframe is smaller, and it is sooner on the screen.
-const MAX_REPLAY: u64 = 12;
+/// With how much of the past a newcomer begins.
+struct Replay {
+    /// Pictures from the last keyframe to now, at the most.
+    pictures: u64,
+    /// How old the keyframe may be. Of a source that has died since nothing is shown as if it lived.
+    age: Duration,
+    /// Of all these pictures, at the most.
+    bytes: usize,
+}
 
-/// How old the keyframe may be that a newcomer begins with.
-const MAX_REPLAY_AGE: Duration = Duration::from_secs(1);
+/// Where keyframes come when they are asked for: 0.4 s at 30 fps. With more, a fresh keyframe is smaller, and it is sooner on the screen.
+const ON_DEMAND: Replay = Replay {
+    pictures: 12,
+    age: Duration::from_secs(1),
+    bytes: usize::MAX,
+};
+
+/// Where they come when the camera likes: all of a group of 2 s at 30 fps, unless that is more than a slow path
+/// carries in the time that the wait for the next would take.
+const AS_THEY_COME: Replay = Replay {
+    pictures: 60,
+    age: Duration::from_millis(2200),
+    bytes: 1_500_000,
+};
+
+/// Pictures that a viewer may be behind besides those that a newcomer begins with: a quarter second at 30 fps.
+const SLACK: u64 = 8;
 
 /// How long pictures are kept: longer than any player waits for a lost packet.
-const MAX_AGE: Duration = Duration::from_secs(2);
+pub const MAX_AGE: Duration = Duration::from_millis(2500);
 
 /// How many are kept at the most, [`MAX_AGE`] at 60 fps. The oldest goes.
-const MAX_PICTURES: usize = 128;
+const MAX_PICTURES: usize = 150;
 
 /// One picture, packetized once for all viewers.
 #[derive(Debug, Clone)]
@@ -60,6 +81,8 @@ pub struct Cache {
     end: u64,
     /// Number of the last keyframe.
     keyframe: Option<u64>,
+    /// Keyframes come when they come, not when they are asked for.
+    pub waits_for_keyframes: bool,
 }
 
 impl Cache {
@@ -68,8 +91,15 @@ impl Cache {
         self.end
     }
 
-    /// Adds a picture, and forgets those that are too old.
-    pub fn push(&mut self, picture: Picture) {
+    /// Adds a picture, and forgets those that are too old. Its time comes after the one before, whatever the camera says, or
+    /// was captured when: players drop what they take for late.
+    pub fn push(&mut self, mut picture: Picture) {
+        if let Some(last) = self.last() {
+            let since = picture.timestamp.wrapping_sub(last.timestamp);
+            if since == 0 || since > u32::MAX / 2 {
+                picture.timestamp = last.timestamp.wrapping_add(1);
+            }
+        }
         let now = picture.encoded_at;
         let is_stale = |old: &Picture| now.saturating_duration_since(old.encoded_at) > MAX_AGE;
         while self.pictures.len() == MAX_PICTURES || self.pictures.front().is_some_and(is_stale) {
@@ -92,9 +122,28 @@ impl Cache {
     pub fn start(&self, now: Instant, after: Option<u64>) -> Option<u64> {
         let number = self.keyframe.filter(|number| Some(*number) > after)?;
         let picture = self.get(number)?;
-        // A source that has died since is not shown as if it lived. When it was captured a camera may tell wrong.
-        let is_fresh = now.saturating_duration_since(picture.encoded_at) <= MAX_REPLAY_AGE;
-        (is_fresh && self.end - number <= MAX_REPLAY).then_some(number)
+        let replay = self.replay();
+        // By the encoder's time: a camera may tell wrong when it captured.
+        let is_fresh = now.saturating_duration_since(picture.encoded_at) <= replay.age;
+        let len = |picture: &Picture| picture.payloads.iter().map(Bytes::len).sum::<usize>();
+        let fits = || {
+            let all = (number..self.end).filter_map(|number| self.get(number));
+            all.map(len).sum::<usize>() <= replay.bytes
+        };
+        (is_fresh && self.end - number <= replay.pictures && fits()).then_some(number)
+    }
+
+    /// Pictures that a viewer may be behind before it goes on at a keyframe.
+    pub const fn max_behind(&self) -> u64 {
+        self.replay().pictures + SLACK
+    }
+
+    const fn replay(&self) -> &'static Replay {
+        if self.waits_for_keyframes {
+            &AS_THEY_COME
+        } else {
+            &ON_DEMAND
+        }
     }
 
     /// The newest picture.
@@ -164,12 +213,43 @@ mod tests {
         assert_eq!(cache.start(now, Some(1)), None, "it was sent that one");
         cache.push(picture(now, true));
         assert_eq!(cache.start(now, None), Some(3));
-        (1..MAX_REPLAY).for_each(|_| cache.push(picture(now, false)));
+        (1..ON_DEMAND.pictures).for_each(|_| cache.push(picture(now, false)));
         assert_eq!(cache.start(now, None), Some(3));
-        let later = now + 2 * MAX_REPLAY_AGE;
+        let later = now + 2 * ON_DEMAND.age;
         assert_eq!(cache.start(later, None), None, "too long ago");
         cache.push(picture(now, false));
         assert_eq!(cache.start(now, None), None, "too many since");
+    }
+
+    #[test]
+    fn where_no_keyframe_can_be_asked_for_a_newcomer_begins_with_more() {
+        let start = Instant::now();
+        let at = |n: u64| start + Duration::from_millis(n * 33);
+        let payload = Bytes::from_static(&[0; 1000]);
+        let mut cache = Cache {
+            waits_for_keyframes: true,
+            ..Cache::default()
+        };
+        let push = |cache: &mut Cache, n: u64, packets| {
+            cache.push(Picture {
+                payloads: vec![payload.clone(); packets].into(),
+                ..picture(at(n), n.is_multiple_of(60))
+            });
+            cache.start(at(n), None)
+        };
+        // Every moment of a group of two seconds, and of the next.
+        for n in 0..120 {
+            assert_eq!(push(&mut cache, n, 10), Some(n / 60 * 60), "{n}");
+        }
+        // Too long ago.
+        assert_eq!(cache.start(at(120) + Duration::from_secs(1), None), None);
+        // Too much for a path: half a megabyte more than that.
+        for n in 120..130 {
+            let expected = (n < 123).then_some(120);
+            assert_eq!(push(&mut cache, n, 500), expected, "{n}");
+        }
+        cache.waits_for_keyframes = false;
+        assert_eq!(cache.max_behind(), 20);
     }
 
     #[test]

@@ -10,9 +10,9 @@ pub struct Situation<'a> {
     pub bound: SocketAddr,
     /// The address under which the viewer reached the HTTP server, if known.
     pub reached: Option<IpAddr>,
-    /// Configured, for viewers beyond a NAT.
-    pub external: &'a [IpAddr],
-    /// The addresses of this machine's interfaces.
+    /// For viewers beyond a NAT, with the ports that it has for ours.
+    pub external: &'a [SocketAddr],
+    /// The addresses of those of this machine's interfaces that are offered.
     pub interfaces: &'a [IpAddr],
 }
 
@@ -32,23 +32,25 @@ pub fn addresses(situation: &Situation<'_>) -> Vec<SocketAddr> {
         };
         is_bound && !ip.is_unspecified() && (is_reached || !ip.is_loopback()) && !is_link_local(*ip)
     };
-    let mut ips: Vec<IpAddr> = Vec::new();
-    let reached = situation.reached.iter().copied().filter(usable);
+    let ours = |ip: &IpAddr| SocketAddr::new(*ip, situation.bound.port());
+    let reached = situation.reached.iter().filter(|ip| usable(ip)).map(ours);
     // Every external address is offered, whatever the socket is bound to: a NAT forwards it.
     let external = situation.external.iter().copied();
-    let interfaces = situation.interfaces.iter().copied().filter(usable);
-    for ip in reached.chain(external).chain(interfaces) {
-        if !ips.contains(&ip) {
-            ips.push(ip);
+    let interfaces = situation
+        .interfaces
+        .iter()
+        .filter(|ip| usable(ip))
+        .map(ours);
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in reached.chain(external).chain(interfaces) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
-    if ips.is_empty() && !bound.is_unspecified() {
-        ips.push(bound);
+    if addresses.is_empty() && !bound.is_unspecified() {
+        addresses.push(ours(&bound));
     }
-    let port = situation.bound.port();
-    ips.into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect()
+    addresses
 }
 
 #[cfg(test)]
@@ -61,7 +63,10 @@ mod tests {
         let situation = Situation {
             bound: bound.parse().unwrap(),
             reached: reached.as_ref().map(ip),
-            external: &external.iter().map(ip).collect::<Vec<_>>(),
+            external: &external
+                .iter()
+                .map(|text| text.parse().unwrap())
+                .collect::<Vec<_>>(),
             interfaces: &interfaces.iter().map(ip).collect::<Vec<_>>(),
         };
         let addresses = addresses(&situation);
@@ -107,8 +112,12 @@ mod tests {
     #[test]
     fn external_addresses_come_before_the_interfaces() {
         assert_eq!(
-            offered("0.0.0.0:9", None, &["203.0.113.7"]),
-            ["203.0.113.7:9", "192.168.1.5:9"]
+            offered(
+                "0.0.0.0:9",
+                None,
+                &["203.0.113.7:9", "203.0.113.7:4000", "203.0.113.7:9"]
+            ),
+            ["203.0.113.7:9", "203.0.113.7:4000", "192.168.1.5:9"]
         );
     }
 }

@@ -20,9 +20,6 @@ const PORTIONS: usize = 8;
 /// Time between two portions.
 pub const PORTION_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Pictures that a viewer may be behind: those that a newcomer begins with, and a quarter second at 30 fps.
-const MAX_BEHIND: u64 = 20;
-
 /// Time between two sender reports (RFC 3550, 6.2, for a session of this bandwidth).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -87,12 +84,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Begins with the next keyframe.
-    pub fn new(now: Instant, egress: Egress, path: Path) -> Self {
+    /// Begins with the next keyframe after that picture.
+    pub fn new(now: Instant, egress: Egress, path: Path, after: Option<u64>) -> Self {
         Self {
             egress,
             path,
-            place: Place::Waiting { after: None },
+            place: Place::Waiting { after },
             silence: Silence::default(),
             patient_until: now,
             lossy_since: None,
@@ -137,6 +134,10 @@ impl Delivery {
     /// Sends the next portion.
     pub fn advance(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) -> Progress {
         let mut progress = Progress::default();
+        if !out.has_room(self.path) {
+            // A connection that is full: what comes meanwhile waits in the cache, or grows too old there.
+            return progress;
+        }
         if self.silence.is_long(now) {
             self.skip(cache, &mut progress);
             return progress;
@@ -164,9 +165,13 @@ impl Delivery {
             }
             let found = cache
                 .get(picture)
-                .filter(|_| cache.end() - picture <= MAX_BEHIND);
+                .filter(|_| cache.end() - picture <= cache.max_behind());
             let Some(found) = found else {
                 self.skip(cache, &mut progress);
+                if self.path.connection().is_some() {
+                    // Over TCP it falls behind where others lose: a keyframe would not arrive in time either.
+                    self.patient_until = now + TRIAL;
+                }
                 continue;
             };
             let portion = found.payloads.len().div_ceil(PORTIONS).max(PORTION);

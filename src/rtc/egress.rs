@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 /// Pictures that can be asked for again.
 const MAX_SENT: usize = 64;
 
-/// How old a picture may be that is asked for again: no player waits longer.
-const MAX_REPEAT_AGE: Duration = Duration::from_secs(1);
+/// How old a picture may be that is asked for again. No player waits for one so long, but a newcomer may begin with one
+/// that is two seconds old.
+const MAX_REPEAT_AGE: Duration = Duration::from_millis(2500);
 
 /// Capture time and playout delay are told with each keyframe, and again after so long.
 const DETAILS_INTERVAL: Duration = Duration::from_secs(1);
@@ -368,10 +369,7 @@ mod tests {
                 receiver: Receiver(context.unwrap(), Vec::new()),
                 cache: Cache::default(),
                 now: Instant::now(),
-                path: Path {
-                    remote: ([127, 0, 0, 1], 9).into(),
-                    local: None,
-                },
+                path: Path::udp(([127, 0, 0, 1], 9).into(), None),
                 transport_sequence: None,
             }
         }

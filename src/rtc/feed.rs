@@ -1,8 +1,9 @@
 //! A stream that somebody watches: its newest pictures, and who they go to.
 
-use super::cache::{Cache, Picture};
+use super::cache::{Cache, MAX_AGE, Picture};
 use super::demux::ViewerId;
 use crate::hub::Subscription;
+use crate::media::AccessUnit;
 use crate::stream::Channel;
 use std::time::Instant;
 
@@ -37,8 +38,11 @@ impl Feed {
     /// Takes in what the encoder made since. Whether there was anything.
     pub fn take_in(&mut self, now: Instant, channel: &Channel) -> bool {
         let before = self.cache.end();
+        self.cache.waits_for_keyframes = !channel.makes_keyframes();
         loop {
             match self.subscription.try_next() {
+                // Left over from when the source was open before.
+                Ok(Some(unit)) if is_stale(now, &unit) => {}
                 Ok(Some(unit)) => self.cache.push(Picture::new(now, &unit, self.epoch)),
                 Ok(None) => return self.cache.end() > before,
                 Err(lagged) => {
@@ -60,4 +64,8 @@ impl Feed {
         };
         (self.first..len).chain(0..self.first.min(len))
     }
+}
+
+fn is_stale(now: Instant, unit: &AccessUnit) -> bool {
+    now.saturating_duration_since(unit.encoded_at) > MAX_AGE
 }

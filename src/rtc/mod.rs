@@ -1,4 +1,5 @@
-//! The media plane: every viewer's WebRTC session, on one thread and one UDP socket.
+//! The media plane: every viewer's WebRTC session, on one thread, one UDP socket, and TCP connections where there is no
+//! other way.
 //!
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
@@ -10,6 +11,8 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+pub mod client;
+mod contain;
 mod delivery;
 mod demux;
 mod diagnosis;
@@ -17,35 +20,47 @@ mod early;
 mod egress;
 mod estimate;
 mod extensions;
+mod external;
 mod facts;
 mod feed;
 mod feedback;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
+mod network;
 mod offer;
 mod outbox;
 mod packetize;
 mod peer;
+mod probes;
+mod reach;
 mod reactor;
 mod restart;
 mod sessions;
 mod silence;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests use all of it"))]
 mod simulation;
 mod srtcp;
 mod srtp;
+mod stun;
+mod tcp;
 mod timers;
 mod udp;
 mod viewer;
 mod wishes;
 
-use crate::addresses::interfaces;
-use crate::config::Limits;
+use crate::addresses::Interfaces;
+use crate::config::{self, Limits};
+use crate::media::Profiles;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::Stream;
+use crate::stream::{Stream, Terms};
+use contain::contained;
+pub use demux::is_check;
 pub use diagnosis::{Diagnosis, diagnose};
 pub use facts::{Checks, Endpoint, Facts, Transport};
 pub use fragment::Fragment;
@@ -54,6 +69,7 @@ use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
+use reach::Reach;
 use reactor::{Command, Reactor};
 use sessions::{Entry, Sessions};
 pub use sessions::{Limit, Seat};
@@ -64,6 +80,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
+pub use tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
 pub use udp::UdpSocket;
 use viewer::Viewer;
 
@@ -133,8 +150,7 @@ pub struct Plane {
     commands: SyncSender<Command>,
     waker: Arc<mio::Waker>,
     identity: Identity,
-    bound: SocketAddr,
-    external: Vec<IpAddr>,
+    reach: Reach,
     sessions: Sessions,
     next_viewer: AtomicU64,
     metrics: metrics::Rtc,
@@ -143,13 +159,16 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the media thread on a bound socket. The certificate is the one in the state directory, if there is one.
+    /// Starts the media thread on a bound socket; `tcp` is the listener where viewers may begin ICE over TCP, whose
+    /// connections [`connect`](Self::connect) takes. The certificate is the one in the state directory, if there is one.
     ///
     /// # Errors
     /// When the system has no thread or poller for it, or no certificate can be made.
     pub fn start(
         socket: UdpSocket,
-        external: Vec<IpAddr>,
+        tcp: Option<SocketAddr>,
+        config: config::Rtc,
+        interfaces: Interfaces,
         limits: Limits,
         metrics: metrics::Rtc,
         state: Option<&State>,
@@ -173,8 +192,7 @@ impl Plane {
             commands,
             waker,
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
-            bound,
-            external,
+            reach: Reach::new(bound, tcp, config, interfaces),
             sessions,
             next_viewer: AtomicU64::new(1),
             metrics,
@@ -185,7 +203,7 @@ impl Plane {
 
     /// The media socket's address.
     pub const fn local_addr(&self) -> SocketAddr {
-        self.bound
+        self.reach.bound()
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
@@ -203,15 +221,26 @@ impl Plane {
         let now = Instant::now();
         // A refusal costs no work.
         self.sessions.lock().admits(stream.name(), client)?;
-        let offer = Offer::parse(offer)?;
-        // The source opens while the viewer does its handshakes.
-        let demand = stream.demand();
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
-        let peer = Peer::new(now, &self.identity, &credentials, &offer, sources, terms)
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
-        let addresses = self.addresses(reached);
+        let profiles = stream.profiles();
+        let agree = || {
+            agree(
+                now,
+                &self.identity,
+                &credentials,
+                sources,
+                terms,
+                offer,
+                profiles,
+            )
+        };
+        let agreed = contained(&self.metrics.panics, agree);
+        let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
+        // The source opens while the viewer does its handshakes.
+        let demand = stream.demand(offer.video.codec.plays);
+        let addresses = self.reach.addresses(reached);
         let answer = answer::answer(
             &offer,
             &answer::Local {
@@ -262,14 +291,18 @@ impl Plane {
         })
     }
 
-    /// Where a viewer can reach the media socket.
-    fn addresses(&self, reached: Option<IpAddr>) -> Vec<SocketAddr> {
-        candidates::addresses(&candidates::Situation {
-            bound: self.bound,
-            reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external,
-            interfaces: &interfaces(),
-        })
+    /// Takes over a TCP connection that begins with a check of a viewer's. One that is nobody's is closed.
+    pub fn connect(&self, arrival: Arrival) {
+        // Dropping it closes it: an overloaded media thread takes no more.
+        let _ = self.send(Command::Connect(Box::new(arrival)));
+    }
+
+    /// Keeps what is offered to viewers as the network is. Never completes.
+    pub async fn follow_network(self: Arc<Self>) {
+        let plane = self.clone();
+        // A request that can't be handed over counts as lost.
+        let send = move |probe| drop(plane.send(Command::Probe(probe)));
+        self.reach.follow(send).await;
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
@@ -313,7 +346,7 @@ impl Plane {
         entry.tag = sessions::tag();
         let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
         drop(sessions);
-        let fragment = frame.answer(&local, &self.addresses(reached));
+        let fragment = frame.answer(&local, &self.reach.addresses(reached));
         Ok(Some(Restarted { tag, fragment }))
     }
 
@@ -391,4 +424,20 @@ impl Plane {
         let _ = self.waker.wake();
         Ok(())
     }
+}
+
+/// Reads an offer, and makes the peer that answers it.
+fn agree(
+    now: Instant,
+    identity: &Identity,
+    credentials: &Credentials,
+    sources: Sources,
+    terms: Terms,
+    offer: &str,
+    profiles: Profiles,
+) -> Result<(Offer, Peer), OfferError> {
+    let offer = Offer::parse(offer, profiles)?;
+    let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
+        .map_err(|error| OfferError::Malformed(error.to_string()))?;
+    Ok((offer, peer))
 }

@@ -1,7 +1,7 @@
 //! Reading a viewer's SDP offer (RFC 8866, RFC 9429): what it wants, and whether that is what we send.
 
 use super::extensions::Extensions;
-use crate::media::ProfileLevelId;
+use crate::media::{Profile, ProfileLevelId, Profiles};
 use rtc::sdp::SessionDescription;
 use rtc::sdp::description::media::MediaDescription;
 use std::io::Cursor;
@@ -17,6 +17,13 @@ pub enum OfferError {
     Unusable(&'static str),
 }
 
+impl OfferError {
+    /// That of an offer which the core could not stand.
+    pub fn unreadable() -> Self {
+        Self::Malformed("it can't be read".to_owned())
+    }
+}
+
 const NO_VIDEO: &str = "the offer has no video section (m=video) to receive the stream with: \
      add a recvonly video transceiver";
 const NOT_RECEIVING: &str = "the offer's video section does not receive: \
@@ -27,6 +34,8 @@ const NO_FRAGMENTS: &str = "the offer has H.264 only with packetization-mode=0: 
      offer it with packetization-mode=1 as well";
 const NO_PROFILE: &str = "the offer has no H.264 profile that can decode Constrained Baseline: \
      offer profile-level-id=42e01f";
+const NO_PASSED_PROFILE: &str = "the stream is the camera's own H.264, passed through (encode = \"never\"), in a profile that \
+     the offer does not have: offer profile-level-id=4d001f and 640c1f as well, or configure encode = \"auto\"";
 const NO_ICE: &str = "the offer has no ICE credentials (a=ice-ufrag and a=ice-pwd)";
 const NO_DTLS: &str = "the offer has no certificate fingerprint (a=fingerprint): \
      only DTLS-SRTP is served";
@@ -39,6 +48,8 @@ pub struct Codec {
     pub payload_type: u8,
     /// As offered, 42e01f if it was left out.
     pub profile: ProfileLevelId,
+    /// What the viewer plays under this payload type.
+    pub plays: Profile,
     /// `level-asymmetry-allowed=1` was offered.
     pub level_asymmetry: bool,
     /// The payload type that retransmissions of it have (RFC 4588).
@@ -111,18 +122,24 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Reads an offer and decides what to answer.
+    /// Reads an offer and decides what to answer; `profiles` are those of the stream's video.
     ///
     /// # Errors
     /// When it is not SDP, or asks for nothing that is served here.
-    pub fn parse(text: &str) -> Result<Self, OfferError> {
+    pub fn parse(text: &str, profiles: Profiles) -> Result<Self, OfferError> {
         if text.trim().is_empty() {
             return Err(OfferError::Malformed("it is empty".into()));
+        }
+        // RFC 8866, 9: no value has them, and some values are repeated in the answer.
+        let has_stray = |c| text.split("\r\n").any(|line| line.contains(c));
+        if has_stray('\0') || has_stray('\r') {
+            let problem = "it has a NUL, or a carriage return without a line feed";
+            return Err(OfferError::Malformed(problem.into()));
         }
         let session = SessionDescription::unmarshal(&mut Cursor::new(text))
             .map_err(|error| OfferError::Malformed(error.to_string()))?;
         let sections = session.media_descriptions.iter().map(section).collect();
-        let video = video(&session).map_err(OfferError::Unusable)?;
+        let video = video(&session, profiles).map_err(OfferError::Unusable)?;
         let bundle = bundle(&session, &video);
         Ok(Self {
             sections,
@@ -186,7 +203,7 @@ fn values<'a>(media: &'a MediaDescription, key: &'a str) -> impl Iterator<Item =
 }
 
 /// The first video section that we can serve; else what is wrong with the best of the others.
-fn video(session: &SessionDescription) -> Result<Video, &'static str> {
+fn video(session: &SessionDescription, profiles: Profiles) -> Result<Video, &'static str> {
     let mut problem = NO_VIDEO;
     for (index, media) in session.media_descriptions.iter().enumerate() {
         // Port 0 rejects a section, except in a bundle, where `bundle-only` says that it is meant.
@@ -194,7 +211,7 @@ fn video(session: &SessionDescription) -> Result<Video, &'static str> {
         if media.media_name.media != "video" || is_off {
             continue;
         }
-        match section_video(session, index, media) {
+        match section_video(session, index, media, profiles) {
             Ok(video) => return Ok(video),
             Err(reason) => problem = reason,
         }
@@ -206,13 +223,14 @@ fn section_video(
     session: &SessionDescription,
     index: usize,
     media: &MediaDescription,
+    profiles: Profiles,
 ) -> Result<Video, &'static str> {
     let does_not_receive =
         |key| media.has_attribute(key) || session.has_attribute(key) && !has_direction(media);
     if does_not_receive("sendonly") || does_not_receive("inactive") {
         return Err(NOT_RECEIVING);
     }
-    let codec = codec(media)?;
+    let codec = codec(media, profiles)?;
     if !media.has_attribute("rtcp-mux") {
         return Err(NO_MUX);
     }
@@ -254,10 +272,10 @@ fn has_direction(media: &MediaDescription) -> bool {
         .any(|key| media.has_attribute(key))
 }
 
-/// The offered H.264 payload type that fits best what OpenH264 makes: Constrained Baseline, fragmented.
-fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
+/// The offered H.264 payload type that fits best what the stream may be.
+fn codec(media: &MediaDescription, profiles: Profiles) -> Result<Codec, &'static str> {
     let mut problem = NO_H264;
-    let mut best: Option<(u8, Codec)> = None;
+    let mut best: Option<(Rank, Codec)> = None;
     for (payload_type, number, encoding) in mappings(media) {
         if !encoding.eq_ignore_ascii_case("H264/90000") {
             continue;
@@ -270,15 +288,22 @@ fn codec(media: &MediaDescription) -> Result<Codec, &'static str> {
         // RFC 6184, 8.1: Baseline at level 1 where the parameter is left out; browsers mean 42e01f.
         let profile = parameter(parameters, "profile-level-id").unwrap_or("42e01f");
         let profile = profile.parse::<ProfileLevelId>().ok();
-        let Some((profile, rank)) = profile.and_then(|p| Some((p, rank(p)?))) else {
+        let played = profile.and_then(|id| Some((id, Profile::of(id)?)));
+        let Some((profile, played)) = played else {
             problem = NO_PROFILE;
             continue;
         };
+        if played < profiles.least {
+            problem = NO_PASSED_PROFILE;
+            continue;
+        }
+        let rank = rank(profile, played, profiles.most);
         if best.as_ref().is_none_or(|(other, _)| rank < *other) {
             let retransmission = retransmission(media, payload_type);
             let codec = Codec {
                 payload_type: number,
                 profile,
+                plays: played,
                 level_asymmetry: parameter(parameters, "level-asymmetry-allowed") == Some("1"),
                 retransmission,
                 feedback: feedback(media, number, retransmission.is_some()),
@@ -306,17 +331,14 @@ fn retransmission(media: &MediaDescription, payload_type: &str) -> Option<u8> {
         .map(|(_, number, _)| number)
 }
 
-/// The lower, the better; `None` for profiles whose decoders need not decode Constrained Baseline
-/// (ITU-T H.264, A.2; RFC 6184, table 5).
-fn rank(profile: ProfileLevelId) -> Option<u8> {
-    match profile.profile {
-        _ if profile.is_constrained_baseline() => Some(0),
-        66 => Some(1),
-        // Main and High decoders take Constrained Baseline, a subset of both.
-        77 => Some(2),
-        100 => Some(3),
-        _ => None,
-    }
+/// The lower, the better: decoders that play all that may come, then those that fall least short, the nearest profile first,
+/// and Constrained Baseline said plainly (ITU-T H.264, A.2; RFC 6184, table 5).
+type Rank = (bool, u8, bool);
+
+fn rank(id: ProfileLevelId, played: Profile, most: Profile) -> Rank {
+    let distance = (played as u8).abs_diff(most as u8);
+    let is_plain_baseline = id.profile == 66 && !id.is_constrained_baseline();
+    (played < most, distance, is_plain_baseline)
 }
 
 fn parameters<'a>(media: &'a MediaDescription, payload_type: &str) -> &'a str {

@@ -3,6 +3,11 @@
 use super::*;
 use proptest::prelude::*;
 
+/// For a stream that OpenH264 encodes.
+fn parse(text: &str) -> Result<Offer, OfferError> {
+    Offer::parse(text, Profiles::ENCODED)
+}
+
 /// An offer with the given lines in its only video section.
 fn offer(section: &str) -> String {
     format!(
@@ -21,7 +26,7 @@ fn h264(payload_type: u8, profile: &str, mode: u8) -> String {
 }
 
 fn problem(text: &str) -> &'static str {
-    match Offer::parse(text) {
+    match parse(text) {
         Err(OfferError::Unusable(reason)) => reason,
         other => panic!("{other:?}"),
     }
@@ -37,7 +42,7 @@ fn of_many_codecs_constrained_baseline_with_fragmentation_is_chosen() {
         h264(106, "42e01f", 1),
         h264(108, "4d001f", 1),
     ];
-    let offer = Offer::parse(&offer(&section.concat())).unwrap();
+    let offer = parse(&offer(&section.concat())).unwrap();
     assert_eq!(offer.video.codec.payload_type, 106);
     assert_eq!(offer.video.codec.profile.to_string(), "42e01f");
     assert!(offer.video.codec.level_asymmetry);
@@ -49,14 +54,49 @@ fn of_many_codecs_constrained_baseline_with_fragmentation_is_chosen() {
 #[test]
 fn constrained_baseline_is_known_by_its_flag_and_not_by_its_spelling() {
     let section = h264(97, "42001f", 1) + &h264(102, "42C015", 1);
-    let offer = Offer::parse(&offer(&section)).unwrap();
+    let offer = parse(&offer(&section)).unwrap();
     assert_eq!(offer.video.codec.payload_type, 102);
 }
 
 #[test]
 fn a_decoder_of_a_higher_profile_is_better_than_none() {
-    let offer = Offer::parse(&offer(&h264(104, "640c1f", 1))).unwrap();
+    let offer = parse(&offer(&h264(104, "640c1f", 1))).unwrap();
     assert_eq!(offer.video.codec.payload_type, 104);
+}
+
+#[test]
+fn the_payload_type_is_the_nearest_that_plays_what_the_camera_may_send() {
+    use Profile::{ConstrainedBaseline as Baseline, High, Main};
+    let choose = |least, most, offered: &[&str]| {
+        let numbered = (96..).zip(offered);
+        let section: String = numbered.map(|(number, id)| h264(number, id, 1)).collect();
+        let chosen = Offer::parse(&offer(&section), Profiles { least, most });
+        chosen.map(|offer| {
+            (
+                offer.video.codec.profile.to_string(),
+                offer.video.codec.plays,
+            )
+        })
+    };
+    let chromium = &["42001f", "42e01f", "4d001f", "f4001f", "64001f"];
+    for (most, expected) in [(Baseline, "42e01f"), (Main, "4d001f"), (High, "64001f")] {
+        let chosen = choose(Baseline, most, chromium);
+        assert_eq!(chosen, Ok((expected.to_owned(), most)));
+    }
+    assert_eq!(
+        choose(Baseline, Main, &["42e01f", "640c1f"]),
+        Ok(("640c1f".into(), High))
+    );
+    assert_eq!(
+        choose(Baseline, High, &["42e01f", "4d001f"]),
+        Ok(("4d001f".into(), Main))
+    );
+    assert_eq!(
+        choose(Baseline, High, &["42001f", "42e01f"]),
+        Ok(("42e01f".into(), Baseline))
+    );
+    let refused = choose(Main, Main, &["42001f", "42e01f"]);
+    assert_eq!(refused, Err(OfferError::Unusable(NO_PASSED_PROFILE)));
 }
 
 #[test]
@@ -87,16 +127,16 @@ fn each_unusable_offer_is_told_why() {
 fn retransmissions_have_the_payload_type_that_was_offered_for_them() {
     let rtx = "a=rtpmap:104 rtx/90000\r\na=fmtp:104 apt=102\r\n\
         a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
-    let parsed = Offer::parse(&offer(&(h264(96, "42e01f", 1) + rtx))).unwrap();
+    let parsed = parse(&offer(&(h264(96, "42e01f", 1) + rtx))).unwrap();
     assert_eq!(parsed.video.codec.retransmission, Some(97));
-    let parsed = Offer::parse(&offer(&(h264(106, "42e01f", 1) + rtx))).unwrap();
+    let parsed = parse(&offer(&(h264(106, "42e01f", 1) + rtx))).unwrap();
     assert_eq!(parsed.video.codec.retransmission, None);
 }
 
 #[test]
 fn text_that_is_not_sdp_is_malformed() {
     for text in ["", " \r\n", "hello", "{\"sdp\":\"\"}", "v=0\r\n\0"] {
-        let error = Offer::parse(text).unwrap_err();
+        let error = parse(text).unwrap_err();
         assert!(matches!(error, OfferError::Malformed(_)), "{text:?}");
     }
 }
@@ -112,7 +152,7 @@ fn transport_attributes_may_stand_for_the_whole_session_or_in_another_bundled_se
         let text = text
             .replace(line, "")
             .replace(moved_to, &(moved_to.to_owned() + line));
-        let offer = Offer::parse(&text).unwrap();
+        let offer = parse(&text).unwrap();
         assert_eq!(offer.video.ice.0, "abcd");
         assert_eq!(offer.video.fingerprint, "sha-256 AA:BB");
     }
@@ -122,7 +162,7 @@ fn transport_attributes_may_stand_for_the_whole_session_or_in_another_bundled_se
 fn feedback_is_answered_only_where_it_was_offered_for_the_payload_type() {
     let fb = "a=rtcp-fb:96 nack\r\na=rtcp-fb:* nack pli\r\na=rtcp-fb:97 ccm fir\r\na=rtcp-fb:96 goog-remb\r\n";
     let feedback = |lines: &str| {
-        let offer = Offer::parse(&offer(&(h264(96, "42e01f", 1) + lines))).unwrap();
+        let offer = parse(&offer(&(h264(96, "42e01f", 1) + lines))).unwrap();
         offer.video.codec.feedback
     };
     let rtx = "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
@@ -143,7 +183,7 @@ fn header_extensions_of_the_section_are_taken_and_transport_cc_needs_its_feedbac
         ("", None),
     ] {
         let text = offer(&format!("{h264}{maps}{feedback}"));
-        let video = Offer::parse(&text).unwrap().video;
+        let video = parse(&text).unwrap().video;
         let expected = Extensions {
             transport_cc,
             capture_time: Some(2),
@@ -156,17 +196,31 @@ fn header_extensions_of_the_section_are_taken_and_transport_cc_needs_its_feedbac
     }
 }
 
+#[test]
+fn what_would_break_the_lines_of_an_answer_is_malformed() {
+    let good = offer(&h264(96, "42e01f", 1));
+    assert!(parse(&good.replace("\r\n", "\n")).is_ok());
+    for stray in ["a=mid:0\0x", "a=mid:0\rx", "a=mid:0\r"] {
+        let bad = good.replace("a=mid:0", stray);
+        let refused = parse(&bad);
+        assert!(
+            matches!(refused, Err(OfferError::Malformed(_))),
+            "{stray:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,300}") {
-        let _ = Offer::parse(&text);
-        let _ = Offer::parse(&offer(&text));
+        let _ = parse(&text);
+        let _ = parse(&offer(&text));
     }
 
     #[test]
     fn no_line_out_of_place_makes_it_panic(at in 0..40usize, line in "[a-z]=[ -~]{0,40}") {
         let mut lines: Vec<_> = offer(&h264(96, "42e01f", 1)).lines().map(str::to_owned).collect();
         lines.insert(at.min(lines.len()), line);
-        let _ = Offer::parse(&lines.join("\r\n"));
+        let _ = parse(&lines.join("\r\n"));
     }
 }

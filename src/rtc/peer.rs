@@ -1,8 +1,9 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
 use super::answer::core_offer;
+use super::contain::core_is_called;
 use super::delivery::Report;
-use super::demux::{Kind, kind};
+use super::demux::{Kind, has_forged_cipher_change, is_binding_success, kind, request_ufrag};
 use super::early::Early;
 use super::egress::{Egress, Parameters};
 use super::feedback::Ingress;
@@ -109,6 +110,7 @@ impl Peer {
         sources: Sources,
         terms: Terms,
     ) -> Result<Self, CoreError> {
+        core_is_called();
         let video = &offer.video;
         let codec = codec(&video.codec.feedback);
         let keys = Arc::new(KeyTap::new(identity.provider.clone()));
@@ -143,12 +145,12 @@ impl Peer {
         })
     }
 
-    /// Takes in a datagram of the viewer's.
-    pub fn receive(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) {
+    /// Takes in a datagram. `false` if it can be told not to be the viewer's: nothing has changed then.
+    pub fn receive(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) -> bool {
         let crypto = self.keys.crypto();
         match self.restarts.answer(datagram, remote, crypto) {
             Outcome::NotOurs => {}
-            Outcome::Refused => return,
+            Outcome::Refused => return false,
             Outcome::Reply {
                 message,
                 takes_over,
@@ -158,10 +160,16 @@ impl Peer {
                     self.events.push(Event::Restarted);
                     self.connect_core(now, remote);
                 }
-                return;
+                return true;
             }
         }
+        if kind(datagram) == Some(Kind::Stun) && !self.is_viewers(datagram) {
+            return false;
+        }
         let is_dtls = kind(datagram) == Some(Kind::Dtls);
+        if is_dtls && has_forged_cipher_change(datagram) {
+            return false;
+        }
         let datagram = from(remote, now, BytesMut::from(datagram));
         if let Some(datagram) = self.early.filter(datagram) {
             self.read(datagram);
@@ -173,6 +181,19 @@ impl Peer {
         if is_dtls && self.is_closed_by_viewer() {
             self.events.push(Event::Ended("closed"));
         }
+        true
+    }
+
+    /// Whether a STUN message is one that a lite agent has a use for, a check or the answer to one, and the viewer's. The
+    /// core must see no other: it changes its role for whoever says so, before it looks at the message's integrity.
+    fn is_viewers(&self, message: &[u8]) -> bool {
+        let (local, (_, remote_password)) = &self.first;
+        let password = match request_ufrag(message) {
+            Some(_) => &local.password,
+            None if is_binding_success(message) => remote_password,
+            None => return false,
+        };
+        restart::authentic(message, password, self.keys.crypto()).is_ok()
     }
 
     /// Begins a further ICE session.
@@ -225,6 +246,7 @@ impl Peer {
 
     /// Lets the core's timers run.
     pub fn timeout(&mut self, now: Instant) {
+        core_is_called();
         if let Err(error) = self.core.handle_timeout(now) {
             tracing::debug!(%error, "the core's timer");
         }
@@ -261,6 +283,7 @@ impl Peer {
 
     /// Sends a sender report (RFC 3550, 6.4.1).
     pub fn report(&mut self, now: Instant, cname: &str, report: Report) {
+        core_is_called();
         let report = SenderReport {
             ssrc: self.parameters.ssrc,
             ntp_time: report.ntp,
@@ -290,6 +313,7 @@ impl Peer {
 
     /// Says goodbye to the viewer. What is to be sent comes from [`poll_transmit`](Self::poll_transmit).
     pub fn close(&mut self, now: Instant) {
+        core_is_called();
         // The core stamps its farewell with the time it last heard of.
         let _ = self.core.handle_timeout(now);
         if let Err(error) = self.core.close() {
@@ -312,6 +336,7 @@ impl Peer {
     }
 
     fn read(&mut self, datagram: TaggedBytesMut) {
+        core_is_called();
         if let Err(error) = self.core.handle_read(datagram) {
             tracing::debug!(%error, "datagram refused");
         }
@@ -328,6 +353,8 @@ impl Peer {
     fn note(&mut self, event: &CoreEvent) {
         match event {
             CoreEvent::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Connected) => {
+                let (local, (remote_ufrag, _)) = &self.first;
+                self.restarts.take_first(local, remote_ufrag);
                 for datagram in self.early.release() {
                     self.read(datagram);
                 }

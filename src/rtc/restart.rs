@@ -2,7 +2,8 @@
 //!
 //! The core could restart by itself, but would give up the ICE session that works for one that may never: a viewer
 //! that does not hear of its restart's success would be lost. So the core keeps its first ICE session for good, and
-//! checks of later ones are answered here, which is all that a lite agent does (RFC 8445, 2.5).
+//! checks of later ones are answered here, which is all that a lite agent does (RFC 8445, 2.5). So are those of the first
+//! once the core has its pair: it remembers every address that it was ever checked from.
 
 use super::demux::{is_nomination, request_ufrag};
 use super::identity::Credentials;
@@ -25,7 +26,7 @@ use std::net::SocketAddr;
 /// The ICE sessions of a viewer after its first.
 #[derive(Default)]
 pub struct Restarts {
-    /// The one that the viewer nominated a pair in; none while that is still the core's.
+    /// The one that the viewer nominated a pair in; none while the core is still to find its first pair.
     current: Option<IceSession>,
     /// Begun, and without a nominated pair so far. The one before it goes on until there is one (RFC 8445, 9).
     next: Option<IceSession>,
@@ -52,6 +53,14 @@ pub enum Outcome {
 }
 
 impl Restarts {
+    /// The core has its pair: its session's checks are answered here from now on, unless there is a later one already.
+    pub fn take_first(&mut self, local: &Credentials, remote_ufrag: &str) {
+        self.current.get_or_insert_with(|| IceSession {
+            local: local.clone(),
+            remote_ufrag: remote_ufrag.to_owned(),
+        });
+    }
+
     /// Begins an ICE session. One that was begun before and has no nominated pair is forgotten.
     pub fn begin(&mut self, local: Credentials, remote_ufrag: String) {
         self.next = Some(IceSession {
@@ -104,23 +113,32 @@ impl IceSession {
         remote: SocketAddr,
         crypto: &dyn RTCCrypto,
     ) -> Result<BytesMut, CoreError> {
-        let mut request = Message {
-            raw: datagram.to_vec(),
-            ..Message::default()
-        };
-        request.decode()?;
+        let request = authentic(datagram, &self.local.password, crypto)?;
         let mut username = Username::new(ATTR_USERNAME, String::new());
         username.get_from(&request)?;
         if username.text != username_of(&self.local.ufrag, &self.remote_ufrag) {
             return Err(CoreError::ErrMismatchUsername);
         }
-        let key = self.local.password.as_bytes();
-        MessageIntegrity::check(&mut request, key, crypto)?;
-        if request.contains(ATTR_FINGERPRINT) {
-            FINGERPRINT.check(&request)?;
-        }
         success(&request, remote, &self.local.password, crypto)
     }
+}
+
+/// Reads a STUN message whose integrity is right under a password (RFC 8489, 14.5), and its fingerprint, if it has one.
+pub fn authentic(
+    datagram: &[u8],
+    password: &str,
+    crypto: &dyn RTCCrypto,
+) -> Result<Message, CoreError> {
+    let mut message = Message {
+        raw: datagram.to_vec(),
+        ..Message::default()
+    };
+    message.decode()?;
+    MessageIntegrity::check(&mut message, password.as_bytes(), crypto)?;
+    if message.contains(ATTR_FINGERPRINT) {
+        FINGERPRINT.check(&message)?;
+    }
+    Ok(message)
 }
 
 /// The user name in checks of the agent called `theirs` to the one called `ours` (RFC 8445, 7.2.2).

@@ -1,24 +1,24 @@
 //! A stream, the audience, and viewers on an independent WebRTC stack, joined by a simulated network: virtual time, no
 //! sockets, faults out of a seeded generator. For tests.
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Peer;
 use super::sessions::Sessions;
 use super::udp::Batch;
 use super::viewer::Viewer;
 use crate::config::{Limits, PlayoutDelay};
 use crate::h264::nal;
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,6 +29,8 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 const SERVER: &str = "10.0.0.1:8080";
 /// How long a datagram waits before a narrow way.
 const QUEUE: Duration = Duration::from_millis(100);
+/// Datagrams that are kept to be sent again.
+const HEARD: usize = 64;
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_nanos(33_333_333);
 
@@ -68,7 +70,7 @@ impl Faults {
 
 /// Answers an offer as the daemon does.
 pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
-    let offer = Offer::parse(offer).unwrap();
+    let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
@@ -81,7 +83,10 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         rtx_ssrc: sources.rtx,
         stream: "test",
         profile: "42c01f".parse().unwrap(),
-        addresses: &[SERVER.parse().unwrap()],
+        addresses: &Addresses {
+            udp: vec![SERVER.parse().unwrap()],
+            tcp: Vec::new(),
+        },
     };
     let text = answer(&offer, &local);
     (peer, credentials, text)
@@ -100,7 +105,16 @@ pub struct Frame {
 pub struct Client {
     rtc: Rtc,
     mid: Mid,
+    /// Where its stack believes to be.
+    local: SocketAddr,
+    /// Where the daemon sees it.
     address: SocketAddr,
+    /// Its way is TCP, as far as the daemon knows: the network is the same.
+    pub connection: Option<ConnectionId>,
+    /// Where the daemon saw it before.
+    former: Vec<SocketAddr>,
+    /// The daemon's names in the ICE session, and the viewer's user name fragment.
+    pub names: (Credentials, String),
     pub faults: Faults,
     pub joined: Instant,
     /// Whole pictures, in the order of their arrival.
@@ -109,9 +123,13 @@ pub struct Client {
     pub shown: Vec<Frame>,
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
+    /// How many of them left by TCP.
+    pub sent_by_tcp: usize,
     pub keyframe_requests: usize,
     /// Its checks went without an answer.
     pub lost_ice: bool,
+    /// Its stack gave up.
+    pub is_broken: bool,
     /// When the way to it has room for the next datagram.
     free: Instant,
     last_request: Option<Instant>,
@@ -142,6 +160,22 @@ impl Numbers {
 }
 
 impl Client {
+    /// Where it is.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// It says goodbye.
+    pub fn close(&mut self) {
+        self.rtc.close().unwrap();
+    }
+
+    /// Its NAT sends from another port from now on.
+    pub fn rebind(&mut self, port: u16) {
+        self.former.push(self.address);
+        self.address.set_port(port);
+    }
+
     fn send(&mut self, now: Instant, to_server: bool, data: &[u8], network: &mut Network) {
         let mut now = now;
         if let Some(rate) = self.faults.rate.filter(|_| !to_server) {
@@ -156,8 +190,12 @@ impl Client {
     }
 
     fn poll(&mut self, now: Instant, network: &mut Network) {
-        loop {
-            match self.rtc.poll_output().unwrap() {
+        while !self.is_broken {
+            let Ok(output) = self.rtc.poll_output() else {
+                self.is_broken = true;
+                return;
+            };
+            match output {
                 Output::Timeout(_) => return,
                 Output::Transmit(transmit) => {
                     let data = transmit.contents.to_vec();
@@ -227,9 +265,19 @@ impl Network {
 
 /// What the audience sends, until it is put on the wire.
 #[derive(Default)]
-struct Sent {
+pub struct Sent {
     batch: Batch,
     is_blocked: bool,
+    /// Connections without room.
+    full: HashSet<ConnectionId>,
+}
+
+impl Sent {
+    /// Throws it away.
+    pub fn clear(&mut self) {
+        let count = self.batch.waiting().len();
+        self.batch.advance(count);
+    }
 }
 
 impl Outbox for Sent {
@@ -248,6 +296,13 @@ impl Outbox for Sent {
     fn is_blocked(&self) -> bool {
         self.is_blocked
     }
+
+    fn has_room(&self, path: Path) -> bool {
+        match path.connection() {
+            Some(connection) => !self.full.contains(&connection),
+            None => !self.is_blocked,
+        }
+    }
 }
 
 /// One stream and all who watch.
@@ -261,9 +316,12 @@ pub struct Simulation {
     channel: Arc<Channel>,
     sent: Sent,
     network: Network,
+    /// The last datagrams that arrived at the daemon.
+    heard: VecDeque<Vec<u8>>,
     policy: Keyframes,
     /// What the daemon knows of its viewers.
     pub stats: metrics::Viewers,
+    metrics: Metrics,
     next_frame: Instant,
     pictures: u32,
     picture_len: u32,
@@ -280,15 +338,17 @@ impl Simulation {
             clients: Vec::new(),
             keyframes: Vec::new(),
             is_blocked: false,
+            channel: Arc::new(Channel::new("test".into(), TERMS, metrics.stream("test"))),
             stats: metrics.rtc().viewers,
             audience: Audience::new(now, 8080, sessions, metrics.rtc(), wake),
-            channel: Arc::new(Channel::new("test".into(), TERMS, metrics.stream("test"))),
+            metrics,
             sent: Sent::default(),
             network: Network {
                 random: StdRng::seed_from_u64(seed),
                 wire: BTreeMap::new(),
                 count: 0,
             },
+            heard: VecDeque::new(),
             policy: Keyframes::new(Duration::from_secs(3600)),
             next_frame: now,
             pictures: 0,
@@ -324,7 +384,10 @@ impl Simulation {
         let mut change = rtc.sdp_api();
         let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let (peer, credentials, text) = answered(self.now, &offer.to_sdp_string());
+        let offer = offer.to_sdp_string();
+        let (peer, credentials, text) = answered(self.now, &offer);
+        let theirs = Offer::parse(&offer, Profiles::ENCODED).unwrap().video.ice.0;
+        let names = (credentials.clone(), theirs);
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         rtc.sdp_api().accept_answer(pending, text).unwrap();
         let viewer = Viewer::new(
@@ -340,14 +403,20 @@ impl Simulation {
         self.clients.push(Client {
             rtc,
             mid,
+            local: address,
             address,
+            connection: None,
+            former: Vec::new(),
+            names,
             faults,
             joined: self.now,
             frames: Vec::new(),
             shown: Vec::new(),
             sent: Vec::new(),
+            sent_by_tcp: 0,
             keyframe_requests: 0,
             lost_ice: false,
+            is_broken: false,
             free: self.now,
             last_request: None,
             numbers: Numbers::default(),
@@ -374,12 +443,13 @@ impl Simulation {
             }
             self.carry();
             for client in &mut self.clients {
-                client.rtc.handle_input(Input::Timeout(now)).unwrap();
+                client.is_broken |= client.rtc.handle_input(Input::Timeout(now)).is_err();
                 client.poll(now, &mut self.network);
             }
         }
     }
 
+    #[cfg(test)]
     /// Sends one picture more to everybody and throws it away. Returns how often memory was allocated for it.
     pub fn allocations_of_a_picture(&mut self) -> u64 {
         self.encode();
@@ -399,11 +469,7 @@ impl Simulation {
     }
 
     #[inline(never)]
-    fn receive(&mut self, remote: SocketAddr, data: &[u8]) {
-        let path = Path {
-            remote,
-            local: None,
-        };
+    fn receive(&mut self, path: Path, data: &[u8]) {
         self.audience.receive(self.now, path, data, &mut self.sent);
     }
 
@@ -431,6 +497,11 @@ impl Simulation {
         self.pictures += 1;
     }
 
+    /// What `/metrics` says.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
     fn deliver(&mut self) {
         while let Some(entry) = self.network.wire.first_entry() {
             if entry.key().0 > self.now {
@@ -438,7 +509,17 @@ impl Simulation {
             }
             let (address, to_server, data) = entry.remove();
             if to_server {
-                self.receive(address, &data);
+                let client = self.clients.iter().find(|c| c.address == address);
+                let connection = client.and_then(|client| client.connection);
+                let path = match connection {
+                    Some(connection) => Path::tcp(address, connection),
+                    None => Path::udp(address, None),
+                };
+                self.receive(path, &data);
+                if self.heard.len() == HEARD {
+                    self.heard.pop_front();
+                }
+                self.heard.push_back(data);
                 continue;
             }
             let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
@@ -448,11 +529,12 @@ impl Simulation {
                 let receive = Receive {
                     proto: Protocol::Udp,
                     source: SERVER.parse().unwrap(),
-                    destination: address,
+                    destination: client.local,
                     contents,
                 };
                 let input = Input::Receive(self.now, receive);
-                client.rtc.handle_input(input).unwrap();
+                // A forged alert ends a handshake, and the stack says so.
+                client.is_broken |= client.rtc.handle_input(input).is_err();
                 client.poll(self.now, &mut self.network);
             }
         }
@@ -463,21 +545,69 @@ impl Simulation {
         let batch = &mut self.sent.batch;
         let datagrams = batch.waiting().iter().flat_map(|run| {
             let datagrams = batch.data(run).chunks(run.segment);
-            datagrams.map(|data| (run.path.remote, data))
+            datagrams.map(|data| (run.path, data))
         });
-        for (address, data) in datagrams {
-            let Some(client) = self.clients.iter_mut().find(|c| c.address == address) else {
+        for (path, data) in datagrams {
+            let address = path.remote;
+            let is_of = |c: &&mut Client| c.address == address || c.former.contains(&address);
+            let Some(client) = self.clients.iter_mut().find(is_of) else {
                 continue;
             };
             let is_rtcp = (192..=223).contains(&data[1]);
             if (128..=191).contains(&data[0]) && !is_rtcp {
                 client.numbers.check(data);
                 client.sent.push(self.now);
+                client.sent_by_tcp += usize::from(path.connection().is_some());
             }
-            client.send(self.now, false, data, &mut self.network);
+            if client.address == address {
+                client.send(self.now, false, data, &mut self.network);
+            }
         }
         let count = batch.waiting().len();
         batch.advance(count);
+    }
+
+    /// A connection takes nothing more.
+    pub fn fill(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+    }
+
+    /// It takes everything again.
+    pub fn empty(&mut self, connection: ConnectionId) {
+        self.sent.full.remove(&connection);
+        self.audience.resume(self.now, connection, &mut self.sent);
+    }
+
+    /// It has ended.
+    pub fn hang_up(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+        self.audience.hung_up(connection);
+    }
+
+    /// A datagram arrives that no viewer's stack has sent.
+    pub fn inject(&mut self, remote: SocketAddr, data: &[u8]) {
+        self.receive(Path::udp(remote, None), data);
+        self.carry();
+    }
+
+    /// A check comes from that port that names a viewer's session, with these attributes and an integrity that is wrong.
+    pub fn forge(&mut self, index: usize, port: u16, attributes: &[u8]) {
+        let (names, theirs) = &self.clients[index].names;
+        let check = super::fuzz::check(&names.ufrag, theirs, attributes);
+        let check = super::fuzz::with_integrity(&check, "no password of ours");
+        let check = check.expect("a message");
+        self.inject(([10, 9, 9, 9], port).into(), &check);
+    }
+
+    /// A session is deleted.
+    pub fn end(&mut self, index: usize) {
+        let id = index as u64;
+        self.audience.end(self.now, id, "deleted", &mut self.sent);
+    }
+
+    /// A datagram that arrived before: the last one, or so many before it.
+    pub fn heard(&self, ago: usize) -> Option<Vec<u8>> {
+        self.heard.iter().rev().nth(ago).cloned()
     }
 
     /// A viewer asks for an ICE restart, and the answer never reaches it.

@@ -1,12 +1,15 @@
-//! The capture thread: opens a source, converts its frames, and puts the pictures where the encoder finds the newest.
+//! The capture thread: opens a source, converts its frames, and puts the pictures where the encode thread finds the newest.
+//! H.264 is not converted, and of it that thread finds all.
 
+use super::passage::{MAX_WAITING, Passage, Passed};
 use super::policy::Unusable;
-use crate::capture::{CaptureError, ErrorKind, Granted, Opener};
+use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
 use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
-use crate::media::{I420, Orientation, RawFrame, Size};
+use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
 use crate::metrics;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -17,12 +20,38 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// encoded, so there are never more.
 const SPENT: usize = 2;
 
-/// A picture, and what its source granted.
+/// What a source delivered, and what it granted.
 pub struct Captured {
     pub granted: Arc<Granted>,
-    /// When the sensor delivered it.
-    pub captured_at: Instant,
-    pub picture: I420,
+    pub content: Content,
+}
+
+/// See [`Captured`].
+pub enum Content {
+    /// To be encoded.
+    Picture {
+        /// When the sensor delivered it.
+        captured_at: Instant,
+        picture: I420,
+    },
+    /// To be handed on: all since the last time. None while a keyframe is waited for.
+    Units(Vec<Passed>),
+}
+
+impl Captured {
+    /// Whether there is nothing to be shown.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Units(units) if units.is_empty())
+    }
+}
+
+/// Between the encode thread and a source of H.264.
+#[derive(Default)]
+struct Keyframes {
+    /// The source is to be asked for one.
+    wanted: AtomicBool,
+    /// The source makes them when it is asked.
+    come: AtomicBool,
 }
 
 /// A running capture. Dropping it closes the source, so that it can be opened again.
@@ -30,6 +59,7 @@ pub struct Capture {
     pictures: Option<Reader<Captured, CaptureError>>,
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
+    keyframes: Arc<Keyframes>,
     /// Disconnected when the thread has dropped the source.
     closed: Receiver<()>,
 }
@@ -41,13 +71,15 @@ impl Capture {
     /// When the system has no thread for it.
     pub fn start(
         name: &str,
-        opener: Arc<dyn Opener>,
+        (opener, wanted): (Arc<dyn Opener>, Wanted),
         orientation: Orientation,
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
         let (spent, to_draw_over) = sync_channel(SPENT);
         let (open, closed) = sync_channel::<()>(0);
+        let keyframes = Arc::new(Keyframes::default());
+        let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
         let span = tracing::Span::current();
         std::thread::Builder::new()
@@ -60,9 +92,11 @@ impl Capture {
                     spent: to_draw_over,
                     spare: None,
                     converter: Converter::turning(orientation),
+                    passage: Passage::default(),
+                    keyframes: &asked,
                     metrics,
                 };
-                match capture(&*opener, outlet) {
+                match capture(&*opener, wanted, outlet) {
                     Ok(()) => drop(writer),
                     Err(error) => writer.fail(error),
                 }
@@ -71,8 +105,19 @@ impl Capture {
         Ok(Self {
             pictures: Some(reader),
             spent,
+            keyframes,
             closed,
         })
+    }
+
+    /// Whether the source makes keyframes when it is asked for one.
+    pub fn makes_keyframes(&self) -> bool {
+        self.keyframes.come.load(Ordering::Relaxed)
+    }
+
+    /// Has the source asked for a keyframe, before its next buffer.
+    pub fn ask_for_keyframe(&self) {
+        self.keyframes.wanted.store(true, Ordering::Relaxed);
     }
 
     /// The newest pictures.
@@ -109,14 +154,55 @@ struct Outlet<'a> {
     /// One more: nobody took it, or its frame could not be converted.
     spare: Option<I420>,
     converter: Converter,
+    passage: Passage,
+    keyframes: &'a Keyframes,
     metrics: metrics::Stream,
 }
 
 impl Outlet<'_> {
-    /// Converts a frame straight from the source's memory, and hands the picture over.
+    /// Takes a frame in straight from the source's memory.
     fn put(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
         self.metrics.captured.inc();
         self.metrics.lost.inc_by(frame.lost.into());
+        match frame.format {
+            PixelFormat::H264 => self.pass(granted, frame),
+            _ => self.convert(granted, frame),
+        }
+    }
+
+    /// Hands H.264 over, with what was not taken yet.
+    fn pass(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
+        let units = (self.passage).cut(Instant::now(), &granted.device, frame)?;
+        let captured = Captured {
+            granted: granted.clone(),
+            content: Content::Units(units),
+        };
+        let mut lost = 0;
+        self.pictures.join(captured, |waiting, new| {
+            lost = join(waiting, new);
+        });
+        if lost > 0 {
+            self.passage.lost();
+        }
+        let left_out = lost + self.passage.take_left_out();
+        self.metrics.dropped.inc_by(left_out);
+        Ok(())
+    }
+
+    /// Has the source make a keyframe if one is wanted.
+    fn wish(&self, source: &mut dyn Source) {
+        if self.keyframes.wanted.swap(false, Ordering::Relaxed) {
+            let comes = source.ask_for_keyframe();
+            self.keyframes.come.store(comes, Ordering::Relaxed);
+        }
+    }
+
+    /// Converts a frame, and hands the picture over.
+    fn convert(
+        &mut self,
+        granted: &Arc<Granted>,
+        frame: &RawFrame<'_>,
+    ) -> Result<(), CaptureError> {
         if frame.is_late {
             // Converting takes longer than a frame lasts. The newest is taken, so that none ever waits in the driver.
             self.metrics.dropped.inc();
@@ -133,10 +219,15 @@ impl Outlet<'_> {
         self.metrics.convert.observe(converted.as_secs_f64());
         let overwritten = self.pictures.put(Captured {
             granted: granted.clone(),
-            captured_at: frame.captured_at,
-            picture,
+            content: Content::Picture {
+                captured_at: frame.captured_at,
+                picture,
+            },
         });
-        self.spare = overwritten.map(|captured| captured.picture);
+        self.spare = overwritten.and_then(|captured| match captured.content {
+            Content::Picture { picture, .. } => Some(picture),
+            Content::Units(_) => None,
+        });
         Ok(())
     }
 
@@ -148,9 +239,31 @@ impl Outlet<'_> {
     }
 }
 
+/// Puts units behind those that wait. Returns how many were dropped because that are too many.
+fn join(waiting: &mut Captured, new: Captured) -> u64 {
+    match (&mut waiting.content, new.content) {
+        (Content::Units(units), Content::Units(more)) => {
+            units.extend(more);
+            if units.len() <= MAX_WAITING {
+                return 0;
+            }
+            units.drain(..).len() as u64
+        }
+        // A source delivers one or the other.
+        (other, content) => {
+            *other = content;
+            0
+        }
+    }
+}
+
 /// Captures until nobody reads any more.
-fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureError> {
-    let mut source = opener.open()?;
+fn capture(
+    opener: &dyn Opener,
+    wanted: Wanted,
+    mut outlet: Outlet<'_>,
+) -> Result<(), CaptureError> {
+    let mut source = opener.open_for(wanted)?;
     let granted = Arc::new(source.granted().clone());
     tracing::info!(
         device = granted.device,
@@ -161,7 +274,11 @@ fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureErr
         granted.reason
     );
     let mut unusable = Unusable::default();
+    // What comes first is best a keyframe, and thus it is known whether it can be asked.
+    let is_h264 = granted.format == PixelFormat::H264;
+    outlet.keyframes.wanted.store(is_h264, Ordering::Relaxed);
     while !outlet.pictures.is_orphaned() {
+        outlet.wish(&mut *source);
         let frame = source.next_frame();
         match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
             Ok(Some(())) => unusable.end(),
@@ -169,6 +286,7 @@ fn capture(opener: &dyn Opener, mut outlet: Outlet<'_>) -> Result<(), CaptureErr
             Ok(None) => {}
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();
+                outlet.passage.lost();
                 tracing::debug!(%error, "frame skipped");
                 if unusable.is_too_long(Instant::now(), granted.rate.interval()) {
                     let detail = format!("no usable frame any more: {error}");
@@ -256,13 +374,20 @@ mod tests {
         (sender, Once(Mutex::new(Some(source))))
     }
 
+    fn picture(captured: Captured) -> I420 {
+        match captured.content {
+            Content::Picture { picture, .. } => picture,
+            Content::Units(_) => panic!("a picture was expected"),
+        }
+    }
+
     #[test]
     fn an_unusable_or_late_frame_costs_itself_alone_and_the_end_tells_why() {
         let (sender, opener) = greys();
         let metrics = Metrics::new().stream("greys");
         let capture = Capture::start(
             "greys",
-            Arc::new(opener),
+            (Arc::new(opener), Wanted::Frames),
             Orientation::default(),
             metrics.clone(),
         )
@@ -276,8 +401,9 @@ mod tests {
             let Taken::Value(captured) = capture.pictures().take(far) else {
                 panic!("a picture was expected");
             };
-            assert!(captured.picture.y.iter().all(|&y| y == grey));
-            capture.give_back(captured.picture);
+            let picture = picture(captured);
+            assert!(picture.y.iter().all(|&y| y == grey));
+            capture.give_back(picture);
         }
         drop(sender);
         let lost = CaptureError::new(ErrorKind::Lost, "gone");
@@ -297,20 +423,21 @@ mod tests {
                 spent,
                 spare: None,
                 converter: Converter::new(),
+                passage: Passage::default(),
+                keyframes: &Keyframes::default(),
                 metrics: Metrics::new().stream("greys"),
             };
             let feeder = std::thread::spawn(move || {
                 for grey in 1..100 {
                     sender.send(grey).unwrap();
                     if takes && let Taken::Value(captured) = reader.take(Duration::from_secs(60)) {
-                        let Captured { picture, .. } = captured;
-                        give_back.try_send(picture).unwrap();
+                        give_back.try_send(picture(captured)).unwrap();
                     }
                 }
                 (reader, give_back)
             });
             let cost = allocation_counter::measure(|| {
-                let error = capture(&opener, outlet).unwrap_err();
+                let error = capture(&opener, Wanted::Frames, outlet).unwrap_err();
                 assert_eq!(error.kind, ErrorKind::Lost);
             });
             drop(feeder.join());

@@ -22,6 +22,7 @@ pub struct Channel {
     name: String,
     hub: Hub,
     keyframe_requested: AtomicBool,
+    makes_keyframes: AtomicBool,
     metrics: metrics::Stream,
     terms: Terms,
     jpegs: Jpegs,
@@ -34,6 +35,7 @@ impl Channel {
             name,
             hub: Hub::default(),
             keyframe_requested: AtomicBool::new(false),
+            makes_keyframes: AtomicBool::new(true),
             metrics,
             terms,
             jpegs: Jpegs::default(),
@@ -65,9 +67,19 @@ impl Channel {
         self.hub.publish(unit);
     }
 
-    /// Access units from the next keyframe on; `notify` is called after each.
+    /// Access units from the last keyframe on, if it is there, else from the next; `notify` is called after each.
     pub fn subscribe(&self, notify: Notify) -> Subscription {
         self.hub.subscribe(notify)
+    }
+
+    /// Says whether keyframes are made when they are asked for, or come when the camera likes.
+    pub fn set_makes_keyframes(&self, makes: bool) {
+        self.makes_keyframes.store(makes, Ordering::Relaxed);
+    }
+
+    /// Whether keyframes are made when they are asked for.
+    pub fn makes_keyframes(&self) -> bool {
+        self.makes_keyframes.load(Ordering::Relaxed)
     }
 
     /// Asks for a keyframe. Requests are coalesced and rate-limited (see `policy`).

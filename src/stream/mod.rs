@@ -7,17 +7,20 @@
 mod capture;
 mod channel;
 mod jpegs;
+mod passage;
+mod passing;
 mod policy;
 mod run;
 
 use crate::capture::{Granted, Opener};
 use crate::config;
 use crate::encode::Settings;
-use crate::media::ProfileLevelId;
+use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
 use crate::metrics;
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
 pub use jpegs::{Jpeg, Making, Watcher};
+use passing::Passing;
 pub use policy::Keyframes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -80,8 +83,9 @@ struct Control {
     unwanted_since: Option<Instant>,
     stopping: bool,
     status: Status,
-    /// Of the encoder's last sequence parameter set.
+    /// Of the last sequence parameter set.
     profile_level_id: ProfileLevelId,
+    passing: Passing,
 }
 
 /// A handle to a running stream. Dropping the last one does not end it: see [`Stream::signal`].
@@ -132,6 +136,7 @@ impl Stream {
                     failure: None,
                 },
                 profile_level_id: settings.profile_level_id(),
+                passing: Passing::new(encode(&config)),
             }),
             changed: Condvar::new(),
             ended: Shutdown::new(),
@@ -163,13 +168,33 @@ impl Stream {
         &self.channel
     }
 
-    /// Wants pictures until the guard is dropped: opens the source.
-    pub fn demand(self: &Arc<Self>) -> Demand {
+    /// Wants pictures for one who plays that profile until the guard is dropped: opens the source.
+    pub fn demand(self: &Arc<Self>, plays: Profile) -> Demand {
+        self.demand_for(Some(plays))
+    }
+
+    /// Wants frames, of which images can be made, until the guard is dropped; `None` if there never are any.
+    pub fn demand_frames(self: &Arc<Self>) -> Option<Demand> {
+        let may_have_frames = lock(&self.control).passing.may_have_frames();
+        may_have_frames.then(|| self.demand_for(None))
+    }
+
+    fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {
         let mut control = lock(&self.control);
         control.demand += 1;
+        control.passing.join(plays);
         control.unwanted_since = None;
         self.changed.notify_all();
-        Demand(self.clone())
+        Demand {
+            is_unserved: control.passing.objection().is_some(),
+            stream: self.clone(),
+            plays,
+        }
+    }
+
+    /// The profiles that the video may have.
+    pub fn profiles(&self) -> Profiles {
+        lock(&self.control).passing.profiles()
     }
 
     /// What the video's sequence parameter set says, or will say before there is one.
@@ -254,23 +279,46 @@ impl Stream {
 }
 
 /// As long as it lives, its stream's source stays open.
-pub struct Demand(Arc<Stream>);
+pub struct Demand {
+    stream: Arc<Stream>,
+    plays: Option<Profile>,
+    /// See [`Demand::is_unserved`].
+    is_unserved: bool,
+}
 
 impl Demand {
     /// The stream that is wanted.
     pub fn stream(&self) -> &Arc<Stream> {
-        &self.0
+        &self.stream
+    }
+
+    /// Whether the pictures that there are already are none that it can do with.
+    pub const fn is_unserved(&self) -> bool {
+        self.is_unserved
     }
 }
 
 impl Drop for Demand {
     fn drop(&mut self) {
-        let mut control = lock(&self.0.control);
+        let mut control = lock(&self.stream.control);
         control.demand -= 1;
+        control.passing.leave(self.plays);
         if control.demand == 0 {
             control.unwanted_since = Some(Instant::now());
-            self.0.changed.notify_all();
+            self.stream.changed.notify_all();
         }
+    }
+}
+
+/// What is configured, with what follows from the rest of the configuration.
+fn encode(config: &config::Stream) -> config::Encode {
+    let is_turned = config.orientation() != Orientation::default();
+    match (&config.source, config.format) {
+        (config::Source::Pattern(_), _) => config::Encode::Always,
+        (_, Some(PixelFormat::H264)) => config::Encode::Never,
+        (_, Some(_)) => config::Encode::Always,
+        (_, None) if is_turned => config::Encode::Always,
+        (_, None) => config.encode,
     }
 }
 

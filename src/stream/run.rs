@@ -1,12 +1,15 @@
 //! The encode thread of a stream: waits for demand, captures, encodes, publishes; after a failure it
 //! backs off and begins again.
 
-use super::capture::{Capture, Captured};
+use super::capture::{Capture, Captured, Content};
+use super::passage::Passed;
+use super::passing::Objection;
 use super::policy::{Backoff, Keyframes};
 use super::{Failure, State, Stream, lock};
-use crate::capture::{CaptureError, Opener};
+use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Wanted};
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::latest::Taken;
+use crate::media::{I420, PixelFormat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,6 +40,8 @@ enum Fault {
     Source(#[from] CaptureError),
     #[error("{0} for {1:?}")]
     Stalled(&'static str, Duration),
+    #[error("the camera's H.264 can't be passed through: {0}")]
+    NotPlayed(#[from] Objection),
     #[error(transparent)]
     Encoder(#[from] EncodeError),
     #[error("a thread of the stream panicked, which is a bug in fanlight or in a library")]
@@ -53,6 +58,10 @@ impl Fault {
                 "stalled",
                 "unplug the camera and plug it in again; another USB port or a lower rate may help",
             ),
+            Self::NotPlayed(_) => {
+                let kind = ErrorKind::NotPassable;
+                (kind.name(), kind.cure())
+            }
             Self::Encoder(_) => ("encoder", "try another `size`"),
             Self::Panicked => ("panic", "report it, with the log"),
             Self::Thread(_) => ("system", "raise the limit on tasks (TasksMax, ulimit -u)"),
@@ -66,10 +75,26 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
         let session = AssertUnwindSafe(|| Session::new(stream).run(opener, &mut backoff));
         match catch_unwind(session).unwrap_or(Err(Fault::Panicked)) {
-            Ok(()) => backoff.reset(),
+            Ok(()) => {
+                backoff.reset();
+                lock(&stream.control).passing.begin_anew();
+            }
+            Err(fault) if encodes_instead(stream, &fault) => {
+                tracing::warn!("{fault}; its frames are encoded here until nobody watches");
+            }
             Err(fault) => fail(stream, &fault, backoff.next()),
         }
     }
+}
+
+/// Whether the fault is one of the camera's H.264, and is past if frames are asked for in its place.
+fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
+    let is_of_h264 = match fault {
+        Fault::Source(error) => error.kind == ErrorKind::NotPassable,
+        Fault::NotPlayed(_) => true,
+        _ => false,
+    };
+    is_of_h264 && lock(&stream.control).passing.give_up()
 }
 
 /// Shows the fault everywhere and waits.
@@ -117,13 +142,15 @@ impl<'a> Session<'a> {
                 status.state = State::Starting;
             }
         });
+        let wanted = lock(&stream.control).passing.wanted();
         let capture = Capture::start(
             stream.name(),
-            opener.clone(),
+            (opener.clone(), wanted),
             stream.config.orientation(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;
+        let mut is_live = false;
         let started = Instant::now();
         loop {
             let taken = capture.pictures().take(TICK);
@@ -135,13 +162,24 @@ impl<'a> Session<'a> {
                 .inc_by(capture.pictures().take_overwritten());
             match taken {
                 Taken::Value(captured) => {
-                    if last_frame.is_none() {
-                        self.is_live(&captured);
+                    last_frame = Some((now, captured.granted.rate.interval()));
+                    let is_first = !is_live && !captured.is_empty();
+                    if is_first {
+                        is_live = true;
+                        self.is_live(&captured, wanted);
                         backoff.reset();
                     }
-                    last_frame = Some((now, captured.granted.rate.interval()));
-                    self.encode(&captured)?;
-                    capture.give_back(captured.picture);
+                    let granted = captured.granted;
+                    match captured.content {
+                        Content::Picture {
+                            captured_at,
+                            picture,
+                        } => {
+                            self.encode(&granted, captured_at, &picture)?;
+                            capture.give_back(picture);
+                        }
+                        Content::Units(units) => self.pass(now, units, &capture)?,
+                    }
                 }
                 Taken::Ended(Err(error)) => return Err(error.into()),
                 // It ends by itself only after its reader, which is here.
@@ -160,7 +198,12 @@ impl<'a> Session<'a> {
         !control.stopping && !self.stream.is_unwanted(&control, now)
     }
 
-    fn is_live(&self, captured: &Captured) {
+    fn is_live(&self, captured: &Captured, wanted: Wanted) {
+        let is_h264 = captured.granted.format == PixelFormat::H264;
+        if wanted == Wanted::Either && !is_h264 {
+            lock(&self.stream.control).passing.sends_frames();
+        }
+        self.stream.channel.set_makes_keyframes(!is_h264);
         self.stream.set_status(|status| {
             status.state = State::Live;
             status.granted = Some((*captured.granted).clone());
@@ -169,12 +212,12 @@ impl<'a> Session<'a> {
     }
 
     /// Encodes and publishes one picture.
-    fn encode(&mut self, captured: &Captured) -> Result<(), Fault> {
-        let Captured {
-            granted,
-            captured_at,
-            picture,
-        } = captured;
+    fn encode(
+        &mut self,
+        granted: &Granted,
+        captured_at: Instant,
+        picture: &I420,
+    ) -> Result<(), Fault> {
         let metrics = self.stream.channel.metrics();
         let begin = Instant::now();
         let settings = Settings {
@@ -194,7 +237,7 @@ impl<'a> Session<'a> {
             self.keyframes.request();
         }
         let is_due = self.keyframes.is_due(begin);
-        let Some(unit) = encoder.encode(picture, *captured_at, is_due)? else {
+        let Some(unit) = encoder.encode(picture, captured_at, is_due)? else {
             return Ok(());
         };
         metrics
@@ -210,7 +253,43 @@ impl<'a> Session<'a> {
         }
         self.stream.channel.publish(Arc::new(unit));
         let jpegs = self.stream.channel.jpegs();
-        jpegs.offer(picture, *captured_at, metrics);
+        jpegs.offer(picture, captured_at, metrics);
+        Ok(())
+    }
+}
+
+impl Session<'_> {
+    /// Publishes what the camera encoded.
+    fn pass(&mut self, now: Instant, units: Vec<Passed>, capture: &Capture) -> Result<(), Fault> {
+        let channel = &self.stream.channel;
+        let metrics = channel.metrics();
+        for Passed { unit, profile } in units {
+            if unit.keyframe {
+                let mut control = lock(&self.stream.control);
+                control.passing.sends(profile);
+                control.profile_level_id = profile;
+                metrics.keyframes.inc();
+                self.keyframes.made(now);
+                // Who asked before is served by it.
+                channel.take_keyframe_request();
+            }
+            // Also asked between keyframes: somebody may have come.
+            if let Some(objection) = lock(&self.stream.control).passing.objection() {
+                return Err(objection.into());
+            }
+            metrics.passed.inc();
+            metrics.bytes.inc_by(unit.data.len() as u64);
+            channel.publish(Arc::new(unit));
+        }
+        channel.set_makes_keyframes(capture.makes_keyframes());
+        if channel.take_keyframe_request() {
+            self.keyframes.request();
+        }
+        if capture.makes_keyframes() && self.keyframes.is_due(now) {
+            capture.ask_for_keyframe();
+            // One that does not come is asked for again, but not with every picture.
+            self.keyframes.made(now);
+        }
         Ok(())
     }
 }

@@ -2,10 +2,13 @@
 //! either way a new one is taken up by the next handshake, and connections that exist go on.
 
 mod authority;
+mod client;
 mod source;
 
 pub use authority::{Authority, sha256};
+pub use client::{ClientStream, Validity, connect};
 
+use crate::addresses::Interfaces;
 use crate::config;
 use crate::state::{State, StateError};
 use source::{Files, OwnAuthority, Source};
@@ -25,8 +28,6 @@ pub type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// How long a change of certificate may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). No HTTP request begins with it.
-const HANDSHAKE: u8 = 22;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Loads the certificate, or makes one. `names` are those that the machine goes by, beside its addresses.
+    /// Loads the certificate, or makes one. `names` are those that the machine goes by, beside the addresses
+    /// of its interfaces.
     ///
     /// # Errors
     /// When there is none that can be used.
@@ -67,12 +69,13 @@ impl Tls {
         certificate: &config::Certificate,
         state: Option<&State>,
         names: Vec<String>,
+        interfaces: &Interfaces,
     ) -> Result<Self, TlsError> {
         let (source, authority): (Box<dyn Source>, _) = match certificate {
             config::Certificate::Files { chain, key } => (Box::new(Files::new(chain, key)), None),
             config::Certificate::SelfSigned => {
                 let authority = Authority::load(state.ok_or(TlsError::NoState)?, &names)?;
-                let own = OwnAuthority::new(authority.clone(), names);
+                let own = OwnAuthority::new(authority.clone(), names, interfaces.clone());
                 (Box::new(own), Some(authority))
             }
         };
@@ -101,18 +104,6 @@ impl Tls {
     /// The authority that signs the certificate, if it is our own.
     pub const fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
-    }
-}
-
-/// Whether a new connection begins with TLS; takes nothing of it.
-///
-/// # Errors
-/// When it ends before its first byte.
-pub async fn begins_with_tls(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0];
-    match stream.peek(&mut first).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(first[0] == HANDSHAKE),
     }
 }
 

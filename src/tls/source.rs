@@ -2,7 +2,7 @@
 
 use super::TlsError;
 use super::authority::Authority;
-use crate::addresses::interfaces;
+use crate::addresses::Interfaces;
 use crate::watched::Watched;
 use std::fmt::Debug;
 use std::fs;
@@ -84,16 +84,18 @@ impl Source for Files {
 pub struct OwnAuthority {
     authority: Authority,
     names: Vec<String>,
+    interfaces: Interfaces,
     made_for: Vec<IpAddr>,
     made_at: SystemTime,
 }
 
 impl OwnAuthority {
-    /// For a machine with these names.
-    pub const fn new(authority: Authority, names: Vec<String>) -> Self {
+    /// For a machine with these names and interfaces.
+    pub const fn new(authority: Authority, names: Vec<String>, interfaces: Interfaces) -> Self {
         Self {
             authority,
             names,
+            interfaces,
             made_for: Vec::new(),
             made_at: SystemTime::UNIX_EPOCH,
         }
@@ -104,11 +106,12 @@ impl Source for OwnAuthority {
     fn has_changed(&mut self) -> bool {
         // A clock that was set, at the start of a board without a battery for one, is off by years.
         let age = SystemTime::now().duration_since(self.made_at);
-        age.is_err() || age.is_ok_and(|age| age > RENEW) || sorted(interfaces()) != self.made_for
+        let addresses = sorted(self.interfaces.addresses());
+        age.is_err() || age.is_ok_and(|age| age > RENEW) || addresses != self.made_for
     }
 
     fn load(&mut self) -> Result<Arc<CertifiedKey>, TlsError> {
-        let addresses = sorted(interfaces());
+        let addresses = sorted(self.interfaces.addresses());
         let now = SystemTime::now();
         let (certificate, key) = self.authority.sign(&self.names, &addresses, now)?;
         (self.made_for, self.made_at) = (addresses, now);

@@ -13,6 +13,22 @@ export function whepUrl(name) {
   return resolve(`${name}/whep`);
 }
 
+/** The stream's pictures as JPEG images, as they are made. */
+export function mjpegUrl(name) {
+  return resolve(`${name}/mjpeg`);
+}
+
+/** One of them. */
+export function jpegUrl(name) {
+  return resolve(`${name}/jpeg`);
+}
+
+/** What the server knows of a session, by the session's URL; `url` is where it says so. */
+export async function getDoctor(session) {
+  const path = `api/sessions/${new URL(session).pathname.split('/').pop()}/doctor`;
+  return { ...await getJson(path), url: resolve(path).href };
+}
+
 /** Every configured stream. Rejects with a `WhepError`, as `getStream` does. */
 export async function listStreams() {
   return (await getJson('api/streams')).streams;

@@ -1,9 +1,14 @@
 // Keeps one stream playing in one <video>: connects, notices when pictures stop, finds out why, and tries again for as
-// long as it is not stopped. Tells its owner each time what to say; draws nothing itself.
+// long as it is not stopped. Where WebRTC fails, over UDP and over TCP, which the browser tries by itself, images over HTTP
+// take its place until it works. Tells its owner each time what to say.
 
 import { getStream, whepUrl } from './api.js';
-import { WhepClient, WhepError } from './whep.js';
-import { CONNECTING, PAUSED, PLAYING, STALLED, STARTING, WAITING, cameraDown, explain } from './words.js';
+import { examineFailure, examineSession } from './doctor.js';
+import { listen } from './events.js';
+import { Fallback } from './fallback.js';
+import { sample, wayOf } from './stats.js';
+import { WhepClient, WhepError, pairs } from './whep.js';
+import { CONNECTING, PAUSED, PLAYING, STALLED, STARTING, WAITING, cameraDown, explain, wayName } from './words.js';
 
 const LOOK_MS = 500; // how often decoded frames are counted
 const ASK_MS = 2000; // how often the daemon is asked, while no picture moves
@@ -13,20 +18,32 @@ const PATIENCE_MS = 4000; // a running camera and no picture for this long: the 
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
+const LAST_BACKGROUND_RETRY_MS = 60_000; // while images take WebRTC's place
+const FALL_BACK_MS = 3000; // answered and not connected for this long: images until it is
+const FALLING = new Set(['unreachable', 'handshake', 'unsupported', 'frozen']); // images may get through all the same
 const UNHURRIED = new Set(['not_found', 'unsupported', 'locked', 'forbidden']); // these last until somebody changes a configuration
 
 /** The pause before attempt number `failures`: doubles, and differs between viewers, who all lose a daemon at once. */
-export function backOff(failures, random = Math.random()) {
-  return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.75 + random / 4);
+export function backOff(failures, longest = LAST_RETRY_MS, random = Math.random()) {
+  return Math.min(longest, FIRST_RETRY_MS * 2 ** failures) * (0.75 + random / 4);
 }
 
 export class Live {
   #name;
   #video;
   #still;
+  #pause;
   #onstatus;
+  #onway;
   #client = null;
-  #said = null;
+  #fallback = null;
+  #said = CONNECTING;
+  #way = null;
+  #shownWay = null;
+  #diagnosis = null;
+  #viewers = null;
+  #isCurious = false;
+  #deaf = new AbortController();
   #failures = 0;
   #stopped = false;
   #wake = () => {};
@@ -36,15 +53,19 @@ export class Live {
    * @param {object} parts
    * @param {string} parts.name the stream
    * @param {HTMLVideoElement} parts.video where it plays
-   * @param {HTMLCanvasElement} parts.still lies over the video and shows the last picture while there is no other;
-   *   hidden at first
+   * @param {HTMLCanvasElement} parts.still lies over the video and shows the last picture while there is no other, and
+   *   images; hidden at first
+   * @param {?number} parts.pause milliseconds between images; null for as many as there are
    * @param {(status: object) => void} parts.onstatus see words.js
+   * @param {(way: ?string) => void} parts.onway how the picture comes: `udp`, `tcp`, `relay`, `mjpeg`; null while none does
    */
-  constructor({ name, video, still, onstatus }) {
+  constructor({ name, video, still, pause, onstatus, onway }) {
     this.#name = name;
     this.#video = video;
     this.#still = still;
+    this.#pause = pause;
     this.#onstatus = onstatus;
+    this.#onway = onway;
     this.#run();
   }
 
@@ -52,15 +73,24 @@ export class Live {
   stop() {
     this.#stopped = true;
     this.#keepPicture();
+    this.#fallback?.stop();
+    this.#deaf.abort();
     this.#client?.close();
     this.#wake();
   }
 
-  /** Something changed for the better, say the network is back: try now instead of after the pause. */
+  /** Something changed for the better, say the tab is looked at again: try now instead of after the pause. */
   nudge() {
     this.#failures = 0;
     this.#wake();
     this.play();
+  }
+
+  /** The network is another one, or back: the session may have to find another way. */
+  async reroute() {
+    this.nudge();
+    await this.#client?.restart();
+    this.#wake();
   }
 
   /** Resumes a paused video, or asks again to play one that the browser did not let start by itself. */
@@ -68,8 +98,34 @@ export class Live {
     this.#video.play().catch(() => {}); // refused: `#watch` sees that it is paused
   }
 
+  /** What `getStats` says of the session, or of images, and how many watch if it `isCurious`. */
   async stats() {
-    return this.#client ? this.#client.stats() : new Map();
+    if (this.#fallback?.status === PLAYING) return new Map([['mjpeg', this.#fallback.stats()]]);
+    const report = new Map(this.#client ? await this.#client.stats() : []);
+    if (this.#viewers !== null) report.set('viewers', { type: 'viewers', count: this.#viewers });
+    return report;
+  }
+
+  /** Whether to be told how many watch. */
+  set isCurious(value) {
+    this.#isCurious = value;
+    if (this.#client) this.#listen(this.#client);
+  }
+
+  /** Why the connection is as it is, see doctor.js; null while nothing is known. */
+  async examine() {
+    const found = await this.#examine();
+    return found && { ...found, facts: [['In use', wayName(this.#shownWay)], ...found.facts] };
+  }
+
+  async #examine() {
+    const { session, state } = this.#client ?? {};
+    if (session && (state === 'connected' || state === 'disconnected')) {
+      return examineSession(session, await this.#client.stats());
+    }
+    if (!session || this.#diagnosis) return this.#diagnosis;
+    const begun = { session, pairs: pairs(await this.#client.stats()), message: 'The connection is not there yet.' };
+    return examineFailure(begun);
   }
 
   async #run() {
@@ -79,8 +135,10 @@ export class Live {
         await this.#session();
       } catch (error) {
         if (this.#stopped) return;
+        if (FALLING.has(error.kind)) await this.#fall(error);
+        const longest = this.#fallback ? LAST_BACKGROUND_RETRY_MS : LAST_RETRY_MS;
         const wait = Math.max(
-          UNHURRIED.has(error.kind) ? LAST_RETRY_MS : backOff(this.#failures),
+          UNHURRIED.has(error.kind) ? LAST_RETRY_MS : backOff(this.#failures, longest),
           (error.retryAfter ?? 0) * 1000,
         );
         this.#failures += 1;
@@ -92,15 +150,27 @@ export class Live {
 
   /** One session from offer to end; ends by throwing the reason. What was said of a failure stands until it connects. */
   async #session() {
-    const client = new WhepClient(whepUrl(this.#name), { codec: 'H264', onstate: () => this.#wake() });
+    const client = new WhepClient(whepUrl(this.#name), { codec: 'H264', onstate: (state) => this.#entered(client, state) });
     this.#client = client;
+    const late = setTimeout(() => { if (client.session) this.#showImages(); }, FALL_BACK_MS);
     try {
-      this.#attach(await client.connect());
+      const media = await client.connect();
+      clearTimeout(late);
+      this.#attach(media);
+      this.#listen(client);
       await this.#watch(client);
     } finally {
+      clearTimeout(late);
       this.#keepPicture();
+      this.#deaf.abort();
+      this.#way = null;
       client.close();
     }
+  }
+
+  #entered(client, state) {
+    if (state === 'disconnected') client.restart();
+    this.#wake();
   }
 
   #attach(media) {
@@ -108,6 +178,41 @@ export class Live {
     this.#video.addEventListener('loadeddata', () => this.#wake(), { once: true });
     this.play();
     this.#show(WAITING);
+  }
+
+  /** WebRTC failed, for reasons that need not concern HTTP. */
+  async #fall(error) {
+    this.#showImages();
+    error.diagnosis = await examineFailure(error);
+    this.#diagnosis = error.diagnosis;
+  }
+
+  #showImages() {
+    if (this.#stopped) return;
+    this.#fallback ??= new Fallback({
+      name: this.#name,
+      canvas: this.#still,
+      pause: this.#pause,
+      onstatus: () => this.#tell(),
+    });
+  }
+
+  /** The video moves: what was in its place goes. */
+  #rise() {
+    this.#fallback?.stop();
+    this.#fallback = null;
+    this.#diagnosis = null;
+    this.#still.hidden = true;
+  }
+
+  /** Has the events of a session told, or not. */
+  #listen(client) {
+    this.#deaf.abort();
+    this.#viewers = null;
+    if (!this.#isCurious || !client.events) return;
+    this.#deaf = new AbortController();
+    const heard = (_, { viewercount }) => { this.#viewers = viewercount; };
+    listen(client.events, ['viewercount'], heard, this.#deaf.signal).catch(() => {});
   }
 
   /** A video turns black with the end of its session, so what it shows is copied before. */
@@ -132,13 +237,15 @@ export class Live {
       if (client.state === 'failed') throw new WhepError('lost', 'The session has ended.');
 
       const now = Date.now();
-      const decoded = framesDecoded(await client.stats());
+      const report = sample(await client.stats());
+      const decoded = report?.video.framesDecoded ?? 0;
       if (decoded > frames) {
         frames = decoded;
         movedAt = now;
         runningSince = null;
         this.#failures = 0;
-        this.#still.hidden = true;
+        this.#way = wayOf(report);
+        this.#rise();
         this.#show(this.#video.paused ? PAUSED : PLAYING);
         continue;
       }
@@ -156,8 +263,11 @@ export class Live {
       const held = !disconnected && (stream.error || stream.state === 'starting') && stream.state !== 'live';
       runningSince = held ? null : (runningSince ?? now);
       if (runningSince && now - runningSince >= PATIENCE_MS) {
-        throw new WhepError(disconnected ? 'lost' : 'frozen', 'No picture arrives.');
+        const error = new WhepError(disconnected ? 'lost' : 'frozen', 'No picture arrives.');
+        throw Object.assign(error, { session: client.session, pairs: pairs(await client.stats()) });
       }
+      // Pictures are sent, so it may be the way that they take.
+      if (runningSince && frames) client.restart();
       if (stream.error && stream.state !== 'live') this.#show(cameraDown(stream));
       else if (stream.state === 'starting') this.#show(STARTING);
       else this.#show(frames ? STALLED : WAITING);
@@ -165,9 +275,19 @@ export class Live {
   }
 
   #show(status) {
-    if (this.#stopped) return;
     this.#said = status;
+    this.#tell();
+  }
+
+  /** What images have to say counts for more than what WebRTC lacks, unless nobody may watch. */
+  #tell() {
+    if (this.#stopped) return;
+    const ofImages = this.#said.state === 'locked' ? null : this.#fallback?.status;
+    const status = ofImages ?? this.#said;
     this.#onstatus(status);
+    const way = ofImages ? 'mjpeg' : this.#way;
+    this.#shownWay = status.state === 'playing' ? way : null;
+    this.#onway(this.#shownWay);
   }
 
   /** Waits, unless something happens before. */
@@ -177,11 +297,4 @@ export class Live {
       this.#wake = () => { clearTimeout(timer); resolve(); };
     });
   }
-}
-
-function framesDecoded(report) {
-  for (const entry of report.values()) {
-    if (entry.type === 'inbound-rtp' && entry.kind === 'video') return entry.framesDecoded ?? 0;
-  }
-  return 0;
 }

@@ -3,6 +3,7 @@
 import { listStreams } from './api.js';
 import { Screen } from './screen.js';
 import { StatsPanel } from './stats.js';
+import { WhyPanel } from './why.js';
 
 const GRACE_MS = 60_000; // a hidden tab keeps its session this long, so that a glance elsewhere costs no reconnect
 const IDLE_MS = 2500; // without a move of the pointer for this long, the controls leave the picture alone
@@ -15,12 +16,22 @@ export function showPlayer(main, name) {
   main.querySelector('.name').textContent = name;
 
   const screen = new Screen(main, name, GRACE_MS);
-  const panel = new StatsPanel(main.querySelector('.stats'), () => screen.stats());
+  const panel = new StatsPanel(
+    main.querySelector('.stats'),
+    () => screen.stats(),
+    (shown) => { screen.isCurious = shown; },
+  );
+  const why = new WhyPanel(main.querySelector('.doctor'), () => screen.examine());
   const video = main.querySelector('video');
   const actions = {
     fullscreen: fullscreenAction(main, video),
     pip: pictureInPictureAction(video),
+    why: () => {
+      if (panel.shown) actions.stats();
+      why.toggle();
+    },
     stats: () => {
+      why.toggle(false);
       panel.toggle();
       main.querySelector('[data-action=stats]').setAttribute('aria-pressed', panel.shown);
     },
@@ -28,7 +39,7 @@ export function showPlayer(main, name) {
   };
 
   bindButtons(main, actions);
-  bindKeys(actions, panel);
+  bindKeys(actions, panel, why);
   video.addEventListener('click', actions.play);
   video.addEventListener('dblclick', () => actions.fullscreen?.());
   hideControlsWhenIdle(main);
@@ -45,11 +56,12 @@ function bindButtons(main, actions) {
   }
 }
 
-function bindKeys(actions, panel) {
+function bindKeys(actions, panel, why) {
   const keys = { f: actions.fullscreen, p: actions.pip, s: actions.stats };
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.key === 'Escape' && panel.shown) actions.stats(); // leaving fullscreen is the browser's
+    else if (event.key === 'Escape' && why.shown) actions.why();
     else keys[event.key.toLowerCase()]?.();
   });
 }

@@ -3,7 +3,7 @@
 
 import { Live } from './live.js';
 import { Notice } from './notice.js';
-import { ASLEEP } from './words.js';
+import { ASLEEP, wayBadge, wayName } from './words.js';
 
 export class Screen {
   #root;
@@ -11,22 +11,27 @@ export class Screen {
   #still;
   #notice;
   #name;
+  #pause;
+  #isCurious = false;
   #live = null;
 
   /**
-   * @param {HTMLElement} root holds a `video`, a `canvas` and a `.notice`; its `data-state` tells the state
+   * @param {HTMLElement} root holds a `video`, a `canvas`, a `.notice` and a `.way`; its `data-state` tells the state, its
+   *   `data-way` how the picture comes
    * @param {string} name the stream
    * @param {number} grace milliseconds a session is kept while nobody can see it
+   * @param {?number} pause milliseconds between images where there is no WebRTC; null for as many as there are
    */
-  constructor(root, name, grace) {
+  constructor(root, name, grace, pause = null) {
     this.#root = root;
     this.#name = name;
+    this.#pause = pause;
     this.#video = root.querySelector('video');
     this.#video.muted = true; // a copy of a template does not take this from its attribute everywhere
     this.#still = root.querySelector('canvas');
     this.#notice = new Notice(root.querySelector('.notice'));
     onAttention(this.#video, grace, (seen) => (seen ? this.#wake() : this.#sleep()));
-    addEventListener('online', () => this.#live?.nudge());
+    addEventListener('online', () => this.#live?.reroute());
   }
 
   /** Resumes a paused picture. */
@@ -38,6 +43,17 @@ export class Screen {
     return this.#live ? this.#live.stats() : new Map();
   }
 
+  /** Whether `stats` is to tell how many watch. */
+  set isCurious(value) {
+    this.#isCurious = value;
+    if (this.#live) this.#live.isCurious = value;
+  }
+
+  /** Why the connection is as it is; null while nothing is known. */
+  async examine() {
+    return this.#live ? this.#live.examine() : null;
+  }
+
   #wake() {
     if (this.#live) {
       this.#live.nudge();
@@ -47,14 +63,27 @@ export class Screen {
       name: this.#name,
       video: this.#video,
       still: this.#still,
+      pause: this.#pause,
       onstatus: (status) => this.#show(status),
+      onway: (way) => this.#showWay(way),
     });
+    this.#live.isCurious = this.#isCurious;
   }
 
   #sleep() {
     this.#live?.stop();
     this.#live = null;
     this.#show(ASLEEP);
+    this.#showWay(null);
+  }
+
+  #showWay(way) {
+    if ((this.#root.dataset.way ?? null) === way) return;
+    if (way) this.#root.dataset.way = way;
+    else delete this.#root.dataset.way;
+    const badge = this.#root.querySelector('.way');
+    badge.textContent = wayBadge(way);
+    badge.title = wayName(way);
   }
 
   #show(status) {

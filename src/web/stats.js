@@ -1,8 +1,18 @@
 // The statistics of a session: one `getStats` report and the one before it become rows for people to read.
 
-/** What the rows need of a report, as plain numbers; null without video in it. */
+import { wayName } from './words.js';
+
+/** How the picture of a report comes: `udp`, `tcp` or `relay`; null if that is not settled. */
+export function wayOf({ local, remote }) {
+  if (local?.candidateType === 'relay') return 'relay';
+  return local?.protocol ?? remote?.protocol ?? null;
+}
+
+/** What the rows need of a report, as plain numbers; null without video or images in it. */
 export function sample(report) {
   const entries = [...report.values()];
+  const images = entries.find(({ type }) => type === 'mjpeg');
+  if (images) return { images };
   const video = entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
   if (!video) return null;
   const transport = entries.find(({ type }) => type === 'transport');
@@ -11,6 +21,7 @@ export function sample(report) {
   return {
     video,
     codec: report.get(video.codecId),
+    viewers: report.get('viewers')?.count,
     roundTrip: pair?.currentRoundTripTime,
     local: report.get(pair?.localCandidateId),
     remote: report.get(pair?.remoteCandidateId),
@@ -19,6 +30,7 @@ export function sample(report) {
 
 /** `[[key, label, text], ...]`; rates are between `before`, which may be null, and `now`. */
 export function rows(now, before) {
+  if (now.images) return rowsOfImages(now.images, before?.images ?? {});
   const { video, codec } = now;
   const since = before?.video.id === video.id ? before.video : {};
   const delta = (key) => video[key] - since[key];
@@ -26,6 +38,7 @@ export function rows(now, before) {
   const lost = Math.max(0, video.packetsLost);
 
   return [
+    ['way', 'Connection', wayName(wayOf(now))],
     ['size', 'Picture', video.frameWidth ? `${video.frameWidth} × ${video.frameHeight}` : '–'],
     ['fps', 'Frame rate', unit(delta('framesDecoded') / seconds, 1, 'fps')],
     ['bitrate', 'Bitrate', unit((delta('bytesReceived') * 8) / seconds / 1e6, 2, 'Mbit/s')],
@@ -38,6 +51,19 @@ export function rows(now, before) {
     ['codec', 'Codec', codec ? codecName(codec) : '–'],
     ['local', 'This side', endpoint(now.local)],
     ['remote', 'Server', endpoint(now.remote)],
+    ['viewers', 'Watching', now.viewers === undefined ? '–' : count(now.viewers)],
+  ];
+}
+
+function rowsOfImages(now, before) {
+  const delta = (key) => now[key] - before[key];
+  const seconds = delta('timestamp') / 1000;
+  return [
+    ['way', 'Connection', wayName('mjpeg')],
+    ['size', 'Picture', now.width ? `${now.width} × ${now.height}` : '–'],
+    ['fps', 'Frame rate', unit(delta('images') / seconds, 1, 'fps')],
+    ['bitrate', 'Bitrate', unit((delta('bytes') * 8) / seconds / 1e6, 2, 'Mbit/s')],
+    ['frames', 'Frames', `${count(now.images)} decoded`],
   ];
 }
 
@@ -69,16 +95,19 @@ function codecName({ mimeType, sdpFmtpLine = '' }) {
 export class StatsPanel {
   #root;
   #stats;
+  #onshown;
   #before = null;
   #timer = null;
 
   /**
    * @param {HTMLElement} root hidden at first; holds the `dl`
-   * @param {() => Promise<RTCStatsReport>} stats
+   * @param {() => Promise<Map>} stats in the manner of `getStats`
+   * @param {(shown: boolean) => void} onshown
    */
-  constructor(root, stats) {
+  constructor(root, stats, onshown) {
     this.#root = root;
     this.#stats = stats;
+    this.#onshown = onshown;
   }
 
   get shown() {
@@ -89,6 +118,7 @@ export class StatsPanel {
     this.#root.hidden = !shown;
     clearInterval(this.#timer);
     this.#before = null;
+    this.#onshown(shown);
     if (!shown) return;
     this.#timer = setInterval(() => this.#update(), 1000);
     this.#update();
@@ -99,6 +129,8 @@ export class StatsPanel {
     const list = this.#root.querySelector('dl');
     this.#root.querySelector('.none').hidden = now !== null;
     list.hidden = now === null;
+    // Images have other figures than a session.
+    if (Boolean(now?.images) !== Boolean(this.#before?.images)) list.replaceChildren();
     if (now) {
       for (const [key, label, text] of rows(now, this.#before)) cell(list, key, label).textContent = text;
     }

@@ -7,6 +7,7 @@
 //   } catch (error) {
 //     console.log(error.kind, error.message);        // a WhepError, see there
 //   }
+//   client.restart();                                // looks for another way, after a change of networks
 //   client.close();                                  // ends the session on the server as well
 //
 // A client is good for one session. To connect again, make another one.
@@ -18,7 +19,8 @@
  * - `locked`, `forbidden`: the server answered 401 or 403: it wants a token, or another one
  * - `not_found`, `down`, `busy`, `refused`: the server answered 404, 409, 429 or 503, or another error (`status`)
  * - `unsupported`: this browser has no WebRTC, or lacks the codec asked for
- * - `unreachable`: the server answered, but its media port does not; `candidates` says which addresses were tried
+ * - `unreachable`: the server answered, but its media port does not; `candidates` says which addresses it offered, and
+ *   `pairs` what was tried
  * - `handshake`: its media port does answer, yet encryption could not be agreed
  * - `closed`: `close()` was called meanwhile
  */
@@ -33,6 +35,10 @@ export class WhepError extends Error {
     this.retryAfter = extra.retryAfter ?? null;
     /** `[{address, port, protocol}]` out of the server's answer. */
     this.candidates = extra.candidates ?? [];
+    /** See `pairs()`; of the moment when it failed. Filled in by `connect()`, as is the next. */
+    this.pairs = [];
+    /** URL of the session that could not be set up, if there was one. */
+    this.session = null;
   }
 }
 
@@ -66,6 +72,9 @@ export class WhepClient {
   #options;
   #pc = null;
   #session = null;
+  #tag = '*';
+  #events = null;
+  #restart = null;
   #state = 'new';
   #fail = () => {};
 
@@ -79,7 +88,8 @@ export class WhepClient {
    * @param {string} [options.codec] refuse to connect unless this browser can receive it, e.g. `H264`
    * @param {number} [options.timeout] milliseconds `connect()` may take
    * @param {HeadersInit} [options.headers] sent along with every request, e.g. `Authorization`
-   * @param {RTCIceServer[]} [options.iceServers] none by default: a server with a reachable port needs none
+   * @param {RTCIceServer[]} [options.iceServers] besides those that the server names; none by default: a server with a
+   *   reachable port needs none
    */
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href);
@@ -89,6 +99,16 @@ export class WhepClient {
   /** `new`, or what `onstate` was told last. */
   get state() {
     return this.#state;
+  }
+
+  /** URL of the session on the server, once there is one. Whoever knows it can end it. */
+  get session() {
+    return this.#session;
+  }
+
+  /** URL where the session's server-sent events are to be asked for, if there are such (draft-ietf-wish-whep-02, 4.9.1). */
+  get events() {
+    return this.#events;
   }
 
   /** Sets the session up. Resolves with its `MediaStream` once connected, rejects with a `WhepError`. */
@@ -104,9 +124,13 @@ export class WhepClient {
     try {
       this.#enter('connecting');
       return await Promise.race([this.#negotiate(deadline.signal), failed]);
-    } catch (error) {
+    } catch (cause) {
+      const unusable = () => new WhepError('refused', `The answer cannot be used: ${cause.message}`);
+      const error = cause instanceof WhepError ? cause : unusable();
+      error.session = this.#session;
+      if (error.kind === 'unreachable' || error.kind === 'handshake') error.pairs = pairs(await this.stats());
       this.close();
-      throw error instanceof WhepError ? error : new WhepError('refused', `The answer cannot be used: ${error.message}`);
+      throw error;
     } finally {
       clearTimeout(timer);
     }
@@ -115,6 +139,15 @@ export class WhepClient {
   /** What the browser knows of this session; empty before `connect()` and after `close()`. */
   async stats() {
     return this.#pc ? this.#pc.getStats() : new Map();
+  }
+
+  /**
+   * Looks for another way to the server, in the same session: for when the network changed, or is `disconnected`. Media
+   * goes on meanwhile, if it can. Resolves with whether the server took part; the state tells whether it helped.
+   */
+  restart() {
+    this.#restart ??= this.#restartIce().catch(() => false).finally(() => { this.#restart = null; });
+    return this.#restart;
   }
 
   /** Ends the session here and on the server. Safe at any time, also while the page is being left. */
@@ -141,13 +174,40 @@ export class WhepClient {
     if (codec && !offer.sdp.includes(` ${codec}/`)) {
       throw new WhepError('unsupported', `This browser cannot receive ${codec} video over WebRTC.`);
     }
-    await pc.setLocalDescription(offer);
-    // Sent without waiting for candidates: a server with a reachable port learns this side's address from the first
-    // packet, and gathering can take seconds.
+    // Sent without candidates: a server with a reachable port learns this side's address from the first packet, and
+    // gathering can take seconds. It begins after the answer, which names the servers that it may need.
     const answer = await this.#post(offer.sdp, signal);
+    await pc.setLocalDescription(offer);
     await pc.setRemoteDescription({ type: 'answer', sdp: answer });
     await connected;
     return media;
+  }
+
+  /** RFC 9725, 4.3.3, which draft-ietf-wish-whep-03, 4.4.3 takes over. */
+  async #restartIce() {
+    const pc = this.#pc;
+    if (!pc?.currentRemoteDescription || !this.#session) return false;
+    const offer = await pc.createOffer({ iceRestart: true });
+    await pc.setLocalDescription(offer);
+    try {
+      const response = await request(this.#session, {
+        method: 'PATCH',
+        headers: {
+          ...this.#options.headers,
+          'content-type': 'application/trickle-ice-sdpfrag',
+          'if-match': this.#tag,
+        },
+        body: fragment(offer.sdp),
+      });
+      this.#tag = response.headers.get('etag') ?? '*';
+      const sdp = renewed(pc.currentRemoteDescription.sdp, await response.text());
+      await pc.setRemoteDescription({ type: 'answer', sdp });
+      return true;
+    } catch (error) {
+      if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' });
+      if (error.kind === 'not_found') this.#lost();
+      throw error;
+    }
   }
 
   /** Watches both the ICE and the DTLS side of `pc`. */
@@ -174,9 +234,25 @@ export class WhepClient {
     });
     const location = response.headers.get('location');
     this.#session = location && new URL(location, response.url).href;
+    this.#tag = response.headers.get('etag') ?? '*';
+    this.#followLinks(response);
     // `close()` had no session to end as long as this answer was under way.
     if (this.#state === 'closed') this.#delete();
     return response.text();
+  }
+
+  /** What the answer links to: STUN and TURN servers (RFC 9725, 4.6), and the session's events. */
+  #followLinks(response) {
+    const found = links(response.headers.get('link') ?? '');
+    const servers = found.filter(({ rel }) => rel === 'ice-server').map(({ target, username, credential }) => (
+      username ? { urls: target, username, credential } : { urls: target }
+    ));
+    if (servers.length && this.#state !== 'closed') {
+      const iceServers = [...this.#options.iceServers, ...servers];
+      this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+    }
+    const events = found.find(({ rel }) => rel === 'urn:ietf:params:whep:ext:core:server-sent-events');
+    this.#events = events ? new URL(events.target, response.url).href : null;
   }
 
   #delete() {
@@ -223,4 +299,60 @@ export function candidates(sdp) {
     found.set(`${protocol} ${address} ${port}`, { address, port: Number(port), protocol: protocol.toLowerCase() });
   }
   return [...found.values()];
+}
+
+/**
+ * The ways that a browser tried, out of its report: `[{protocol, address, port, state, sent, answered}]`, the server's end
+ * of each with the checks that went there and the answers that came. `protocol` and whether it is a `relay` are of this
+ * side.
+ */
+export function pairs(report) {
+  const found = [...report.values()].filter(({ type }) => type === 'candidate-pair');
+  return found.map((pair) => {
+    const [local, remote] = [report.get(pair.localCandidateId), report.get(pair.remoteCandidateId)];
+    return {
+      protocol: local?.protocol ?? remote?.protocol ?? '',
+      relay: local?.candidateType === 'relay',
+      address: remote?.address ?? '',
+      port: remote?.port ?? 0,
+      state: pair.state,
+      chosen: pair.nominated === true && pair.state === 'succeeded',
+      sent: pair.requestsSent ?? 0,
+      answered: pair.responsesReceived ?? 0,
+    };
+  });
+}
+
+/** The links of a `Link` header (RFC 8288, 3), each as its `target` and parameters. */
+export function links(header) {
+  const found = [];
+  // A target, and as many parameters as follow it; a quoted value may hold anything, with a backslash before what would end it.
+  for (const [, target, rest] of header.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+=(?:"(?:[^"\\]|\\.)*"|[^\s",;]*))*)/g)) {
+    const link = { target };
+    for (const [, name, quoted, bare] of rest.matchAll(/([\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))/g)) {
+      link[name.toLowerCase()] = quoted === undefined ? bare : quoted.replace(/\\(.)/g, '$1');
+    }
+    found.push(link);
+  }
+  return found;
+}
+
+const LINES = { ufrag: /^a=ice-ufrag:.*$/m, password: /^a=ice-pwd:.*$/m, media: /^m=.*$/m, mid: /^a=mid:.*$/m };
+
+/** What a restart tells the server, out of a new offer (RFC 8840, 9). */
+function fragment(sdp) {
+  const { ufrag, password, media, mid } = LINES;
+  return [ufrag, password, media, mid].map((line) => line.exec(sdp)?.[0]).filter(Boolean).join('\r\n') + '\r\n';
+}
+
+/** The last answer, as the server would give it after a restart. */
+function renewed(answer, told) {
+  const fresh = (line) => line.exec(told)?.[0] ?? '';
+  const everywhere = (line) => new RegExp(line.source, 'gm');
+  const offered = told.match(/^a=(candidate:.*|end-of-candidates)$/gm) ?? [];
+  return answer
+    .replace(/^a=(candidate:.*|end-of-candidates)\r\n/gm, '')
+    .replace(everywhere(LINES.password), fresh(LINES.password))
+    .replace(everywhere(LINES.ufrag), fresh(LINES.ufrag))
+    .replace(LINES.password, (line) => [line, ...offered].join('\r\n'));
 }

@@ -14,6 +14,19 @@ export const STALLED = status('stalled', 'The picture has stopped', 'The connect
 export const PAUSED = status('paused', 'Paused');
 export const NO_STREAMS = status('unknown', 'There is nothing to watch', 'No stream is configured.');
 
+const WAYS = {
+  udp: 'WebRTC over UDP',
+  tcp: 'WebRTC over TCP',
+  relay: 'WebRTC through a relay',
+  mjpeg: 'JPEG images over HTTP',
+};
+
+/** How the picture comes, for people. */
+export const wayName = (way) => WAYS[way] ?? '–';
+
+/** The same for a small badge; empty where it comes as it should. */
+export const wayBadge = (way) => ({ tcp: 'TCP', relay: 'Relay', mjpeg: 'JPEG' }[way] ?? '');
+
 const PASTE = 'Whoever runs the camera can send you one. Paste it here, or its token:';
 
 const CAMERA_TITLES = {
@@ -75,12 +88,17 @@ export function explain(error) {
           : 'A current Chrome, Edge, Firefox or Safari can.',
       );
     case 'unreachable':
-      return unreachable(error.candidates);
+      return { ...unreachable(error.candidates), ...told(error) };
     case 'handshake':
-      return status('unreachable', 'No secure connection', error.message);
+      return { ...status('unreachable', 'No secure connection', error.message), ...told(error) };
     default:
       return status('refused', 'The server refused the connection', sentence(error.message));
   }
+}
+
+/** What both ends know says more than what this one knows. */
+function told({ diagnosis }) {
+  return diagnosis?.told ? { detail: diagnosis.detail, hint: diagnosis.hint } : {};
 }
 
 function unreachable(candidates) {
@@ -107,7 +125,7 @@ function unreachable(candidates) {
 }
 
 /** "a", "a or b", "a, b or c", "a, b, c or 4 more", each once. */
-function list(items) {
+export function list(items) {
   const unique = [...new Set(items)];
   if (unique.length > 4) unique.splice(3, Infinity, `${unique.length - 3} more`);
   const last = unique.pop();
@@ -115,7 +133,7 @@ function list(items) {
 }
 
 /** The daemon's words as they stand on a page: its log and its terminal want neither capitals nor typographic quotes. */
-function sentence(text) {
+export function sentence(text) {
   const quoted = text.replace(/`([^`]*)`/g, '“$1”');
   return quoted && quoted[0].toUpperCase() + quoted.slice(1) + (/[.!?…]$/.test(quoted) ? '' : '.');
 }

@@ -48,11 +48,17 @@ impl Browser {
 
     /// The same; its user trusts that certificate authority, in PEM or DER.
     pub async fn start_trusting(authority: Option<&Path>) -> Self {
+        Self::start_with(authority, &[]).await
+    }
+
+    /// The same with further flags.
+    pub async fn start_with(authority: Option<&Path>, more_flags: &[&str]) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let driver = Driver::start(authority);
         let profile = driver.scratch.path().join("profile");
         let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
         flags.push(format!("--user-data-dir={}", profile.display()));
+        flags.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
         let options = json!({ "goog:chromeOptions": { "args": flags } });
         let capabilities: Capabilities = serde_json::from_value(options).unwrap();
         let client = ClientBuilder::new(HttpConnector::new())
@@ -105,6 +111,29 @@ impl Browser {
             }
         })
         .await;
+    }
+
+    /// Clicks at an element.
+    pub async fn click(&self, selector: &str) {
+        let found = self.client.find(Locator::Css(selector)).await;
+        let found = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        found
+            .click()
+            .await
+            .unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Waits until an element's text contains this.
+    pub async fn until_text(&self, selector: &str, part: &str) -> String {
+        eventually(&format!("{part:?} in {selector}"), async || {
+            let text = self.text(selector).await;
+            if text.contains(part) {
+                Ok(text)
+            } else {
+                Err(text)
+            }
+        })
+        .await
     }
 
     /// Keeps a picture of the window, for people to look at, below the build folder.

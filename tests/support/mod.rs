@@ -10,6 +10,7 @@
 pub mod browser;
 pub mod daemon;
 pub mod http;
+pub mod namespace;
 pub mod page;
 pub mod picture;
 pub mod scratch;

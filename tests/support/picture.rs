@@ -38,6 +38,13 @@ while (pictures.length < count) {
 }
 return pictures;";
 
+/// One line of pixels through the middle of each row of the strip, of what the page's canvas shows.
+const READ: &str = "
+const [width, height, lines] = arguments;
+const drawing = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+drawing.drawImage(document.querySelector('canvas'), 0, 0, width, height);
+return lines.map((y) => [...drawing.getImageData(0, y, width, 1).data].filter((_, at) => at % 4 === 1));";
+
 /// Draws one picture, then those that follow until one differs from it in enough pixels, and by more than noise.
 const CHANGE: &str = "
 const video = document.querySelector('video');
@@ -109,6 +116,17 @@ pub async fn watch(browser: &Browser, count: usize) -> Vec<Shown> {
             counter: read_counter(&rebuild(strip, &picture["lines"])),
         })
         .collect()
+}
+
+/// The counter of the picture on the page's canvas, which shows the test pattern.
+pub async fn read_canvas(browser: &Browser) -> u32 {
+    let strip = Strip::of(SMALL).unwrap();
+    let lines: Vec<_> = (0..strip.height() / strip.side)
+        .map(|row| row * strip.side + strip.side / 2)
+        .collect();
+    let arguments = [json!(SMALL.width), json!(SMALL.height), json!(lines)];
+    let read = browser.run(READ, &arguments).await;
+    read_counter(&rebuild(strip, &read)).expect("a picture of the pattern, whole")
 }
 
 /// A picture whose strip has these lines of grey in its rows.

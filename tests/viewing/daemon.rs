@@ -39,6 +39,15 @@ pub fn start(ip: &str, streams: Vec<Stream>) -> Running {
 
 /// Starts a daemon with a configuration that differs from the default in this.
 pub fn start_with(ip: &str, change: impl FnOnce(&mut Config)) -> Running {
+    run(ip, change, |daemon| daemon)
+}
+
+/// Starts a daemon of which more is changed than its configuration.
+pub fn run(
+    ip: &str,
+    change: impl FnOnce(&mut Config),
+    equip: impl FnOnce(Daemon) -> Daemon,
+) -> Running {
     let listen = SocketAddr::new(ip.parse().unwrap(), 0);
     let mut config = Config {
         streams: vec![pattern("camera")],
@@ -47,7 +56,7 @@ pub fn start_with(ip: &str, change: impl FnOnce(&mut Config)) -> Running {
     config.http.listen = listen;
     config.rtc.listen = listen;
     change(&mut config);
-    let daemon = Daemon::bind(config).unwrap();
+    let daemon = equip(Daemon::bind(config).unwrap());
     let address = daemon.http_addr();
     let end = Shutdown::new();
     let signal = end.clone();

@@ -1,11 +1,12 @@
 //! The daemon watched in a browser on another machine. Cameras of the kernel's real drivers: they and the daemon are in a
-//! virtual machine, the browser is not. And a network between the two that loses datagrams.
+//! virtual machine, the browser is not. And networks between the two that lose
+//! datagrams, some of them or all.
 //!
 //! Leaves screenshots of what the browser saw in `target/screenshots`.
 
+mod blocked;
 mod loss;
 mod machine;
-mod namespace;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../vm/mod.rs"]
@@ -20,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use support::browser::Browser;
 use support::daemon::Daemon;
+use support::namespace;
 use support::page::{note_states, stat, states, until_decoded};
 use support::picture::{colours, shows_bars, until_moved, watch};
 use support::{eventually, http};
@@ -66,7 +68,12 @@ fn cameras_are_watched_from_another_machine_and_survive_being_unplugged() {
     if vm::is_inside() {
         return serve(&Clips::in_folder(&folder, WEBCAM_SIZE));
     }
-    namespace::inside(test, machine::prepare, || {
+    let prepare = || {
+        let turn = vm::turn();
+        machine::prepare();
+        turn
+    };
+    namespace::inside(test, prepare, || {
         std::fs::create_dir_all(&folder).unwrap();
         Clips::in_folder(&folder, WEBCAM_SIZE);
         let machine = Machine::start(test, &[vm::VIVID, vm::USB[0], vm::USB[1]]);

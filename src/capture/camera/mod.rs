@@ -24,7 +24,7 @@ use crate::media::RawFrame;
 use claims::Claim;
 use names::Places;
 use select::{Choice, choose, descend};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,26 @@ impl Camera {
         }
     }
 
+    /// The node that the camera has now, perhaps a link to it.
+    ///
+    /// # Errors
+    /// As [`open`](Opener::open), if there is none.
+    pub fn node(&self) -> Result<PathBuf, CaptureError> {
+        let claim = self.claims.claim(&self.device, &Places::default())?;
+        Ok(claim.node.clone())
+    }
+
+    /// What the device would be set to, with its name. It is asked, and left as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Opener::open), but for those that show only when it captures.
+    pub fn examine(&self) -> Result<String, CaptureError> {
+        let claim = self.claims.claim(&self.device, &Places::default())?;
+        let (node, choices) = self.choices(&claim.node)?;
+        let best = choices.first().map(|choice| &choice.reason[..]);
+        Ok(format!("{}, {}", node.name, best.unwrap_or_default()))
+    }
+
     fn is_portable(&self) -> bool {
         match self.backend {
             Backend::Auto => !cfg!(target_os = "linux"),
@@ -62,8 +82,8 @@ impl Camera {
         }
     }
 
-    /// What the camera can be set to, the best first.
-    fn choices(&self, path: &Path) -> Result<Vec<Choice>, CaptureError> {
+    /// The device, and what it can be set to, the best first.
+    fn choices(&self, path: &Path) -> Result<(Node, Vec<Choice>), CaptureError> {
         let unsupported = |what: &str| {
             let detail = format!("{}: {what}", path.display());
             CaptureError::new(ErrorKind::Unsupported, detail)
@@ -73,7 +93,8 @@ impl Camera {
             return Err(unsupported(why));
         }
         let offers = node.offers(Some(self.request.size))?;
-        choose(&offers, &self.request, self.is_portable()).map_err(|what| unsupported(&what))
+        let choices = choose(&offers, &self.request, self.is_portable());
+        Ok((node, choices.map_err(|what| unsupported(&what))?))
     }
 
     fn start(&self, path: &Path, choice: &Choice) -> Result<Box<dyn Source>, CaptureError> {
@@ -98,7 +119,8 @@ impl Opener for Camera {
     fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
         let claim = self.claims.claim(&self.device, &Places::default())?;
         let path = &claim.node;
-        let choices = self.choices(path)?;
+        let (node, choices) = self.choices(path)?;
+        drop(node);
         let source = descend(path, &choices, |choice| self.start(path, choice))?;
         Ok(Box::new(Claimed {
             source,

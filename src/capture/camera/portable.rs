@@ -52,7 +52,8 @@ fn open(index: u32, granted: &Granted) -> Result<nokhwa::Camera, NokhwaError> {
         PixelFormat::Nv12 => FrameFormat::NV12,
         PixelFormat::Mjpeg => FrameFormat::MJPEG,
         PixelFormat::Grey => FrameFormat::GRAY,
-        PixelFormat::Yuyv | PixelFormat::I420 => FrameFormat::YUYV,
+        // H.264 is never chosen for this library, which doesn't know it.
+        PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
     };
     let rate = whole(granted.rate).ok_or_else(|| {
         let what = format!("{} fps, not a whole rate, which nokhwa needs", granted.rate);

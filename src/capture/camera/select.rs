@@ -226,7 +226,7 @@ fn milli(number: f64) -> u64 {
 /// What a frame costs, in order: a copy, an unpacking, a decoding.
 const fn cost(format: PixelFormat) -> u8 {
     match format {
-        PixelFormat::I420 => 0,
+        PixelFormat::H264 | PixelFormat::I420 => 0,
         PixelFormat::Nv12 => 1,
         PixelFormat::Yuyv => 2,
         PixelFormat::Mjpeg => 3,

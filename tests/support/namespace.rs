@@ -1,36 +1,40 @@
 //! Networks of the test's own, in which nothing but the test and its other machines is to be reached.
 
-use crate::vm;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::env;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::process::{self, Command};
+use std::process::{self, Command, Stdio};
 use std::thread;
 
 /// Set inside the network.
 const INSIDE: &str = "FANLIGHT_TEST_INSIDE_NETWORK";
 
 /// Runs `inside` in a network of its own, by starting this test there once more. `test` is its name. What has to be
-/// done where there is another network yet, `prepare` does before.
+/// done where there is another network yet, `prepare` does before; what it returns is kept until the end.
 ///
 /// What the test starts there ends with it: it is the first of its processes, and the kernel ends the others after it.
 ///
 /// Fails where there can be no such network, since a stream that nobody watched is not known to work.
-pub fn inside(test: &str, prepare: impl FnOnce(), inside: impl FnOnce()) {
+pub fn inside<T>(test: &str, prepare: impl FnOnce() -> T, inside: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         ip(&["link", "set", "lo", "up"]);
         return inside();
     }
     assert!(
         fs::metadata("/proc/self").unwrap().uid() == 0,
-        "nothing was watched from another machine: that needs root, for a network of the test's own"
+        "this needs root, for a network of the test's own"
     );
-    let _turn = vm::turn();
-    prepare();
+    let _prepared = prepare();
     let mut network = Command::new("unshare");
     network.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
-    let output = vm::run_test(&mut network, test).env(INSIDE, "1").output();
+    let this = env::current_exe().unwrap();
+    network
+        .arg("--")
+        .arg(this)
+        .args(["--exact", test, "--nocapture"]);
+    let output = network.env(INSIDE, "1").output();
     let output = output.expect("unshare can be started: it is of util-linux");
     let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
@@ -39,12 +43,42 @@ pub fn inside(test: &str, prepare: impl FnOnce(), inside: impl FnOnce()) {
     println!("{stdout}{stderr}");
     assert!(
         stdout.contains("running 1 test"),
-        "nothing was watched from another machine: `unshare --net --pid --mount-proc` failed: {stderr}"
+        "there is no such network: `unshare --net --pid --mount-proc` failed: {stderr}"
     );
     assert!(
         output.status.success(),
         "{test} failed in its network, see above"
     );
+}
+
+/// Of the daemon's machine, where there are two.
+pub const DAEMON: &str = "10.98.0.1";
+
+/// Makes this network the browser's, with the interface `browser0`, and joins it with the daemon's machine, which has `daemon0`.
+pub fn two_machines() -> Host {
+    let host = Host::joined("browser0", "daemon0");
+    let up = |address, interface| {
+        let address = format!("{address}/24");
+        ip(&["address", "add", &address, "dev", interface]);
+        ip(&["link", "set", interface, "up"]);
+    };
+    host.run(|| up(DAEMON, "daemon0"));
+    up("10.98.0.2", "browser0");
+    add_default_route(DAEMON);
+    host
+}
+
+/// Sets rules of this network's packet filter.
+pub fn filter(rules: &str) {
+    let mut nft = Command::new("nft")
+        .args(["--file", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("nft can be started: is nftables installed?");
+    let mut stdin = nft.stdin.take().unwrap();
+    stdin.write_all(rules.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(nft.wait().unwrap().success(), "{rules}");
 }
 
 /// Gives the network a way out, which leads nowhere: without one, a browser has no address to offer.

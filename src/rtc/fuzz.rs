@@ -1,0 +1,408 @@
+//! What strangers send to the media plane, as fuzz targets; see [`crate::fuzz`].
+
+use super::answer::{Addresses, Local, answer};
+use super::cache::{Cache, Picture};
+use super::delivery::Delivery;
+use super::demux::{is_binding_success, is_nomination, kind, request_ufrag};
+use super::egress::{Egress, Parameters};
+use super::extensions::Extensions;
+use super::feedback::Ingress;
+use super::fragment::{Fragment, Frame};
+use super::identity::{Credentials, Identity, Sources};
+use super::offer::Offer;
+use super::outbox::Path;
+use super::peer::Peer;
+use super::restart::{Outcome, Restarts};
+use super::simulation::{Faults, Sent, Simulation};
+use super::srtcp::Opener;
+use super::srtp::{MasterKey, Profile};
+use crate::media::{AccessUnit, Profiles};
+use crate::stream::Terms;
+use rtc::crypto::RTCCryptoProvider;
+use rtc::crypto::providers::RingProvider;
+use rtc::sdp::SessionDescription;
+use rtc::srtp::context::Context;
+use rtc::srtp::protection_profile::ProtectionProfile;
+use rtc::stun::integrity::MessageIntegrity;
+use rtc::stun::message::{Message, Setter};
+use std::cell::RefCell;
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+const ADDRESS: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+    8080,
+);
+
+fn addresses() -> Addresses {
+    Addresses {
+        udp: vec![ADDRESS],
+        tcp: vec![ADDRESS],
+    }
+}
+
+fn identity() -> &'static Identity {
+    static IDENTITY: OnceLock<Identity> = OnceLock::new();
+    IDENTITY.get_or_init(|| Identity::load(None, SystemTime::now()).expect("a certificate"))
+}
+
+/// An offer: read, given to the core, answered. An answer has the offer's sections, and nothing that the offer smuggled in.
+pub fn offer(data: &[u8]) {
+    let Some(offer) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|text| Offer::parse(text, Profiles::ENCODED).ok())
+    else {
+        return;
+    };
+    let (credentials, sources) = (Credentials::generate(), Sources::generate());
+    let (now, terms) = (Instant::now(), Terms::default());
+    if Peer::new(now, identity(), &credentials, &offer, sources, terms).is_err() {
+        return;
+    }
+    let local = Local {
+        ufrag: &credentials.ufrag,
+        password: &credentials.password,
+        fingerprint: &identity().fingerprint,
+        ssrc: sources.video,
+        rtx_ssrc: sources.rtx,
+        stream: "cam",
+        profile: "42c01f".parse().expect("a profile"),
+        addresses: &addresses(),
+    };
+    let text = answer(&offer, &local);
+    check_lines(&text);
+    let read = SessionDescription::unmarshal(&mut Cursor::new(&text)).expect("an answer is SDP");
+    assert_eq!(
+        read.media_descriptions.len(),
+        offer.sections.len(),
+        "{text}"
+    );
+    assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
+    check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
+}
+
+fn check_lines(text: &str) {
+    let lines = text
+        .strip_suffix("\r\n")
+        .expect("whole lines")
+        .split("\r\n");
+    for line in lines {
+        let bytes = line.as_bytes();
+        assert!(
+            bytes[0].is_ascii_lowercase() && bytes[1] == b'=',
+            "{line:?}"
+        );
+        assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
+    }
+}
+
+/// An ICE fragment.
+pub fn fragment(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Fragment::parse(text) {
+        Ok(Fragment {
+            ice: Some((ufrag, password)),
+        }) => {
+            // RFC 8839, 5.4.
+            assert!((4..=256).contains(&ufrag.len()) && (22..=256).contains(&password.len()));
+            assert!(text.contains(&ufrag) && text.contains(&password));
+        }
+        Ok(Fragment { ice: None }) => {}
+        Err(sentence) => assert!(!sentence.is_empty()),
+    }
+}
+
+/// The viewer that [`stun`] speaks for.
+fn names() -> Credentials {
+    Credentials {
+        ufrag: "ours".to_owned(),
+        password: "0123456789abcdefghijkl".to_owned(),
+    }
+}
+
+/// Any datagram: told apart, and answered as a check of a second ICE session, whose integrity is right if the datagram
+/// is a message at all.
+pub fn stun(data: &[u8]) {
+    let is_known = kind(data).is_some();
+    assert!(is_known || request_ufrag(data).is_none());
+    assert!(!(is_nomination(data) && is_binding_success(data)));
+    let mut restarts = Restarts::default();
+    restarts.begin(names(), "theirs".to_owned());
+    let provider = RingProvider::new();
+    let remote = ADDRESS;
+    let outcome = restarts.answer(data, remote, provider.crypto());
+    assert!(
+        !matches!(outcome, Outcome::Reply { .. }),
+        "nobody guesses the password"
+    );
+    if let Some(message) = with_integrity(data, &names().password) {
+        match restarts.answer(&message, remote, provider.crypto()) {
+            Outcome::Reply { message, .. } => assert!(is_binding_success(&message)),
+            Outcome::NotOurs | Outcome::Refused => {}
+        }
+    }
+}
+
+/// A STUN message with the integrity that belongs to it.
+pub fn with_integrity(datagram: &[u8], password: &str) -> Option<Vec<u8>> {
+    let mut message = Message {
+        raw: datagram.to_vec(),
+        ..Message::default()
+    };
+    message.decode().ok()?;
+    let provider = RingProvider::new();
+    let crypto = provider.crypto();
+    let key = password.to_owned();
+    let integrity = MessageIntegrity::new_short_term_integrity_with_provider(key, crypto);
+    integrity.add_to(&mut message).ok()?;
+    Some(message.raw)
+}
+
+/// What a connected viewer reports by RTCP, in packets that its keys seal: for each, how much later, its length, itself.
+pub fn reports(data: &[u8]) {
+    let mut viewer = Reporter::new();
+    let mut rest = data;
+    while let [later, len, tail @ ..] = rest {
+        // Units of four bytes, as RTCP counts.
+        let (packet, tail) = tail.split_at(tail.len().min(4 * usize::from(*len)));
+        viewer.report(Duration::from_millis(u64::from(*later)), packet);
+        rest = tail;
+    }
+}
+
+const VIDEO: u32 = 1;
+
+/// A viewer that is sent pictures, and both ends' keys.
+struct Reporter {
+    epoch: Instant,
+    now: Instant,
+    cache: Cache,
+    delivery: Delivery,
+    ingress: Ingress,
+    sender: Context,
+    out: Sent,
+}
+
+impl Reporter {
+    fn new() -> Self {
+        let now = Instant::now();
+        let provider = RingProvider::new();
+        let crypto = provider.crypto();
+        let profile = Profile::Gcm;
+        let material = vec![7; profile.keying_material_len()];
+        let key = || {
+            let key = MasterKey::from_keying_material(profile, &material, true);
+            key.expect("as long as it has to be")
+        };
+        let parameters = Parameters {
+            payload_type: 96,
+            rtx_payload_type: Some(97),
+            ssrc: VIDEO,
+            rtx_ssrc: 2,
+            extensions: Extensions {
+                transport_cc: Some(1),
+                capture_time: Some(2),
+                playout_delay: Some(3),
+            },
+            terms: Terms::default(),
+        };
+        let path = Path::udp(ADDRESS, None);
+        let (key_part, salt) = (&material[..16], &material[32..32 + profile.salt_len()]);
+        let sealing = ProtectionProfile::AeadAes128Gcm;
+        let sender = Context::new(key_part, salt, sealing, None, None, crypto);
+        let egress = Egress::new(now, crypto, profile, key(), parameters).expect("a cipher");
+        let mut viewer = Self {
+            epoch: now,
+            now,
+            cache: Cache::default(),
+            delivery: Delivery::new(now, egress, path, None),
+            ingress: Ingress::new(Opener::new(crypto, &key()).expect("a cipher"), VIDEO),
+            sender: sender.expect("a cipher"),
+            out: Sent::default(),
+        };
+        viewer.picture(true);
+        viewer.picture(false);
+        viewer
+    }
+
+    /// The viewer is sent a picture.
+    fn picture(&mut self, keyframe: bool) {
+        let data = [
+            &[0, 0, 0, 1, if keyframe { 0x65 } else { 0x41 }][..],
+            &[7; 3000],
+        ]
+        .concat();
+        let unit = AccessUnit {
+            data: data.into(),
+            keyframe,
+            temporal_layer: 0,
+            captured_at: self.now,
+            encoded_at: self.now,
+        };
+        self.cache.push(Picture::new(self.now, &unit, self.epoch));
+        let Self {
+            now,
+            cache,
+            delivery,
+            out,
+            ..
+        } = self;
+        delivery.advance(*now, cache, out);
+        if let Some(last) = cache.last() {
+            let _ = delivery.report(*now, last);
+        }
+        out.clear();
+    }
+
+    fn report(&mut self, later: Duration, packet: &[u8]) {
+        self.now += later;
+        self.picture(false);
+        let Ok(sealed) = self.sender.encrypt_rtcp(packet) else {
+            return;
+        };
+        let Some(feedback) = self.ingress.read(&sealed) else {
+            return;
+        };
+        self.delivery.heard(self.now);
+        self.delivery.reported(self.now, &feedback);
+        let lost = &feedback.lost;
+        let repeated = self
+            .delivery
+            .repeat(self.now, lost, &self.cache, &mut self.out);
+        assert!(repeated <= lost.len() as u64);
+        self.out.clear();
+        let _ = (self.delivery.estimate(), self.delivery.round_trip());
+    }
+}
+
+/// Inputs that one connected viewer is used for: a handshake takes longer than all else.
+const USES: usize = 200;
+
+thread_local! {
+    static CONNECTED: RefCell<Option<(Simulation, usize)>> = const { RefCell::new(None) };
+}
+
+/// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Who has no
+/// keys, and no check of the viewer's to repeat, can do nothing to a session: the viewer gets its pictures whatever comes.
+pub fn datagrams(data: &[u8]) {
+    let [first, rest @ ..] = data else { return };
+    if first & 1 == 1 {
+        let mut network = joined();
+        network.run(Duration::from_millis(u64::from(first >> 1)));
+        Attack::default().run(&mut network, rest);
+        return;
+    }
+    let kept = CONNECTED.take();
+    let (mut network, uses) = kept.unwrap_or_else(|| (connected(), 0));
+    let mut attack = Attack::default();
+    attack.run(&mut network, rest);
+    let before = network.clients[0].frames.len();
+    network.run(Duration::from_millis(120));
+    if !attack.has_checks {
+        let frames = network.clients[0].frames.len();
+        assert!(frames > before, "the viewer sees nothing any more");
+    }
+    // Its time is virtual, and what it was told accumulates.
+    if !attack.has_checks && uses < USES {
+        CONNECTED.set(Some((network, uses + 1)));
+    }
+}
+
+fn joined() -> Simulation {
+    let mut network = Simulation::new(1).with_pictures_of(300);
+    network.join(Faults {
+        delay: Duration::from_millis(1),
+        ..Faults::NONE
+    });
+    network
+}
+
+fn connected() -> Simulation {
+    let mut network = joined();
+    network.run(Duration::from_millis(400));
+    let frames = network.clients[0].frames.len();
+    assert!(frames > 0, "the viewer watches");
+    network
+}
+
+/// Reads what to do: kind, length, bytes.
+#[derive(Default)]
+struct Attack {
+    /// Some of the datagrams may have been checks with the integrity of the viewer's.
+    has_checks: bool,
+}
+
+impl Attack {
+    fn run(&mut self, network: &mut Simulation, mut rest: &[u8]) {
+        // As many as a minute of a slow attack has: the work for one input is bounded.
+        for _ in 0..64 {
+            let [kind, len, tail @ ..] = rest else { return };
+            let (bytes, tail) = tail.split_at(tail.len().min(usize::from(*len)));
+            self.step(network, *kind, bytes);
+            rest = tail;
+        }
+    }
+
+    fn step(&mut self, network: &mut Simulation, kind: u8, bytes: &[u8]) {
+        let own = network.clients[0].address();
+        let stranger = SocketAddr::from(([10, 9, 0, 1], 1000 + u16::from(kind)));
+        let from = if kind & 8 == 0 { own } else { stranger };
+        let at = |n: usize| bytes.get(n).copied().map_or(0, usize::from);
+        match kind & 7 {
+            0 => network.run(Duration::from_millis(bytes.len() as u64)),
+            1 | 2 => network.inject(from, bytes),
+            // What the viewer sent, again: cut, or changed.
+            3 | 4 => {
+                let Some(mut datagram) = network.heard(at(0)) else {
+                    return;
+                };
+                if kind & 7 == 4 {
+                    datagram.truncate(at(1));
+                }
+                for change in bytes.get(2..).unwrap_or_default().chunks_exact(2) {
+                    if let Some(byte) = datagram.get_mut(usize::from(change[0])) {
+                        *byte ^= change[1];
+                    }
+                }
+                // Who is on the way can send its checks from elsewhere, and have the media follow (RFC 8445, 19.1).
+                self.has_checks |= request_ufrag(&datagram).is_some();
+                network.inject(from, &datagram);
+            }
+            kind => {
+                let (names, theirs) = network.clients[0].names.clone();
+                let check = check(&names.ufrag, &theirs, bytes);
+                let password = if kind == 7 { "wrong" } else { &names.password };
+                self.has_checks |= kind != 7;
+                if let Some(check) = with_integrity(&check, password) {
+                    network.inject(from, &check);
+                }
+            }
+        }
+    }
+}
+
+/// A binding request with the right user name, and these attributes behind it (RFC 8489, 5 and 14).
+pub fn check(ours: &str, theirs: &str, attributes: &[u8]) -> Vec<u8> {
+    let name = format!("{ours}:{theirs}");
+    let mut body = [
+        &[0, 6][..],
+        &(name.len() as u16).to_be_bytes(),
+        name.as_bytes(),
+    ]
+    .concat();
+    body.resize(body.len().next_multiple_of(4), 0);
+    body.extend_from_slice(&attributes[..attributes.len() & !3]);
+    let len = (body.len() as u16).to_be_bytes();
+    [
+        &[0, 1][..],
+        &len,
+        &[0x21, 0x12, 0xa4, 0x42],
+        &[7; 12],
+        &body,
+    ]
+    .concat()
+}

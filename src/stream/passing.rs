@@ -1,0 +1,227 @@
+//! Whether a stream's pictures are the camera's own H.264: what is asked of the source, what was learned of it, and
+//! what those who watch can play. Pure.
+//!
+//! An answer names a profile before the camera is open, and another viewer's may be lower. So each viewer is given the highest
+//! profile that it offers and the camera may send, and a camera whose pictures somebody can't play is encoded for all,
+//! until nobody watches any more.
+
+use crate::capture::Wanted;
+use crate::config::Encode;
+use crate::media::{Profile, ProfileLevelId, Profiles};
+
+/// What is known of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It was not opened yet.
+    Nothing,
+    /// It sends H.264 of that profile.
+    H264(ProfileLevelId),
+    /// It sends frames.
+    Frames,
+}
+
+/// Why those who watch can't do with a source's H.264.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// Somebody doesn't play that profile.
+    #[error("a viewer does not play its profile, {0}")]
+    Profile(Profile),
+    /// Somebody is shown images.
+    #[error("a viewer is shown JPEG images, which are made of frames")]
+    Frames,
+}
+
+/// A stream's account.
+#[derive(Debug)]
+pub struct Passing {
+    encode: Encode,
+    known: Known,
+    /// What the source sends is no use; frames are asked of it.
+    is_given_up: bool,
+    /// Viewers by what they play.
+    viewers: [usize; PROFILES.len()],
+    /// Viewers that are made images of the frames.
+    of_frames: usize,
+}
+
+const PROFILES: [Profile; 3] = [Profile::ConstrainedBaseline, Profile::Main, Profile::High];
+
+impl Passing {
+    /// A source that was not opened yet.
+    pub const fn new(encode: Encode) -> Self {
+        Self {
+            encode,
+            known: Known::Nothing,
+            is_given_up: false,
+            viewers: [0; PROFILES.len()],
+            of_frames: 0,
+        }
+    }
+
+    /// The profiles that a viewer who comes now may be sent.
+    pub fn profiles(&self) -> Profiles {
+        let known = match self.known {
+            Known::Nothing => None,
+            Known::H264(id) => Profile::of(id),
+            Known::Frames => Some(Profile::ConstrainedBaseline),
+        };
+        match self.encode {
+            Encode::Always => Profiles::ENCODED,
+            Encode::Auto if self.is_given_up => Profiles::ENCODED,
+            Encode::Auto => Profiles {
+                least: Profile::ConstrainedBaseline,
+                most: known.unwrap_or(Profile::High),
+            },
+            Encode::Never => Profiles {
+                least: known.unwrap_or(Profile::ConstrainedBaseline),
+                most: known.unwrap_or(Profile::High),
+            },
+        }
+    }
+
+    /// A viewer came who plays that, or one who needs frames.
+    pub const fn join(&mut self, plays: Option<Profile>) {
+        *self.count(plays) += 1;
+    }
+
+    /// A viewer left.
+    pub const fn leave(&mut self, plays: Option<Profile>) {
+        *self.count(plays) -= 1;
+    }
+
+    const fn count(&mut self, plays: Option<Profile>) -> &mut usize {
+        match plays {
+            Some(profile) => &mut self.viewers[profile as usize],
+            None => &mut self.of_frames,
+        }
+    }
+
+    /// Whether there can be frames.
+    pub fn may_have_frames(&self) -> bool {
+        self.encode != Encode::Never
+    }
+
+    /// What is to be asked of the source when it is opened.
+    pub fn wanted(&self) -> Wanted {
+        match self.encode {
+            Encode::Always => Wanted::Frames,
+            Encode::Never => Wanted::H264,
+            Encode::Auto if self.is_given_up || self.objection().is_some() => Wanted::Frames,
+            Encode::Auto => Wanted::Either,
+        }
+    }
+
+    /// The source sends H.264 with that in its parameter set.
+    pub const fn sends(&mut self, id: ProfileLevelId) {
+        self.known = Known::H264(id);
+    }
+
+    /// The source sends frames, though H.264 would have been taken.
+    pub const fn sends_frames(&mut self) {
+        self.known = Known::Frames;
+    }
+
+    /// Why those who watch can't do with the source's H.264, if they can't. Where there is nothing else, who was answered before
+    /// the profile was known is sent it all the same: most play more than they say.
+    pub fn objection(&self) -> Option<Objection> {
+        if self.encode == Encode::Never {
+            return None;
+        }
+        if self.of_frames > 0 {
+            return Some(Objection::Frames);
+        }
+        let Known::H264(id) = self.known else {
+            return None;
+        };
+        let sent = Profile::of(id)?;
+        let mut lower = PROFILES.into_iter().take_while(|profile| *profile < sent);
+        let is_watched = |profile| self.viewers[profile as usize] > 0;
+        lower.any(is_watched).then_some(Objection::Profile(sent))
+    }
+
+    /// Frames are asked of the source from now on. `false` if that is not wanted.
+    pub fn give_up(&mut self) -> bool {
+        self.is_given_up = self.encode == Encode::Auto;
+        self.is_given_up
+    }
+
+    /// Nobody watches any more: the next time it is tried again.
+    pub const fn begin_anew(&mut self) {
+        self.is_given_up = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Profile::{ConstrainedBaseline, High, Main};
+
+    fn range(passing: &Passing) -> (Profile, Profile) {
+        let Profiles { least, most } = passing.profiles();
+        (least, most)
+    }
+
+    fn main() -> ProfileLevelId {
+        "4d0028".parse().unwrap()
+    }
+
+    #[test]
+    fn before_the_camera_is_known_everything_may_come_and_then_what_it_sends() {
+        let mut passing = Passing::new(Encode::Auto);
+        assert_eq!(range(&passing), (ConstrainedBaseline, High));
+        passing.sends(main());
+        assert_eq!(range(&passing), (ConstrainedBaseline, Main));
+        passing.sends_frames();
+        assert_eq!(range(&passing), (ConstrainedBaseline, ConstrainedBaseline));
+        assert_eq!(passing.wanted(), Wanted::Either);
+    }
+
+    #[test]
+    fn a_viewer_who_cannot_play_it_has_it_encoded_for_all_until_nobody_watches() {
+        let mut passing = Passing::new(Encode::Auto);
+        passing.join(Some(High));
+        passing.sends(main());
+        assert_eq!(passing.objection(), None);
+        passing.join(Some(ConstrainedBaseline));
+        assert_eq!(passing.objection(), Some(Objection::Profile(Main)));
+        assert!(passing.give_up());
+        passing.leave(Some(ConstrainedBaseline));
+        assert_eq!(passing.wanted(), Wanted::Frames);
+        assert_eq!(passing.profiles(), Profiles::ENCODED);
+        passing.begin_anew();
+        assert_eq!(passing.wanted(), Wanted::Either);
+        assert_eq!(range(&passing), (ConstrainedBaseline, Main));
+        // Who came while it was encoded was given no more than that.
+        passing.join(Some(ConstrainedBaseline));
+        assert_eq!(passing.wanted(), Wanted::Frames);
+    }
+
+    #[test]
+    fn a_stream_that_is_never_encoded_is_for_those_who_play_it() {
+        let mut passing = Passing::new(Encode::Never);
+        assert_eq!(range(&passing), (ConstrainedBaseline, High));
+        passing.sends(main());
+        assert_eq!(range(&passing), (Main, Main));
+        assert!(!passing.give_up());
+        assert_eq!(passing.wanted(), Wanted::H264);
+    }
+
+    #[test]
+    fn images_need_frames() {
+        let mut passing = Passing::new(Encode::Auto);
+        passing.join(None);
+        assert_eq!(passing.objection(), Some(Objection::Frames));
+        assert_eq!(passing.wanted(), Wanted::Frames);
+        passing.leave(None);
+        assert_eq!(passing.wanted(), Wanted::Either);
+        assert!(!Passing::new(Encode::Never).may_have_frames());
+    }
+
+    #[test]
+    fn a_stream_that_is_always_encoded_asks_for_frames() {
+        let mut passing = Passing::new(Encode::Always);
+        assert_eq!(passing.wanted(), Wanted::Frames);
+        assert!(!passing.give_up());
+        assert_eq!(passing.profiles(), Profiles::ENCODED);
+    }
+}

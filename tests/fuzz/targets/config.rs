@@ -1,0 +1,4 @@
+//! See `fanlight::fuzz::TARGETS`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fanlight::fuzz::config(data));
