@@ -146,6 +146,28 @@ fn decode(b: &mut Bencher<'_>, frame: &Frame) {
     });
 }
 
+/// Beside the plain copy of the same bytes, which is what `none` comes to.
+fn turn(c: &mut Criterion) {
+    let frame = in_format(&frames(SIZE, 1)[0], PixelFormat::I420);
+    let mut group = c.benchmark_group("turn");
+    for (name, rotation, flip) in [
+        ("none", Rotation::None, Flip::None),
+        ("flip", Rotation::None, Flip::Horizontal),
+        ("90", Rotation::Quarter, Flip::None),
+        ("180", Rotation::Half, Flip::None),
+    ] {
+        let mut picture = I420::new(SIZE);
+        let mut converter = Converter::turning(Orientation::new(rotation, flip));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                converter
+                    .convert(black_box(&frame.lend()), &mut picture)
+                    .expect("it is whole")
+            });
+        });
+    }
+}
+
 fn encode(c: &mut Criterion) {
     let mut converter = Converter::new();
     let pictures: Vec<_> = frames(SIZE, PICTURES)

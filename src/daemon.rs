@@ -10,9 +10,9 @@ use crate::addresses::Interfaces;
 use crate::capture::camera::{Camera, Claims, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config};
+use crate::config::{self, AuthMode, Config, TcpListen};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
+use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -89,6 +89,7 @@ pub struct Daemon {
     socket: UdpSocket,
     http: SocketAddr,
     redirect: Option<TcpListener>,
+    media: Option<TcpListener>,
     kept: Kept,
     open: Box<Open>,
 }
@@ -164,6 +165,7 @@ impl Daemon {
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
+                        media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
                         open: openers(&config),
                         config,
@@ -215,6 +217,14 @@ impl Daemon {
         self.redirect.as_ref()?.local_addr().ok()
     }
 
+    /// Where media over TCP is listened for, if it is.
+    pub fn tcp_media_addr(&self) -> Option<SocketAddr> {
+        match &self.media {
+            Some(listener) => listener.local_addr().ok(),
+            None => has_media(&self.config).then_some(self.http),
+        }
+    }
+
     /// Whether that is HTTPS.
     pub const fn is_secure(&self) -> bool {
         self.config.tls.is_some()
@@ -240,6 +250,8 @@ impl Daemon {
     /// # Errors
     /// When a part of the daemon fails or the drain takes too long.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), Fault> {
+        let tcp_media = self.tcp_media_addr();
+        let has_media = has_media(&self.config);
         if !Encoder::HAS_ASSEMBLY {
             tracing::warn!(
                 "OpenH264 was built without its assembly and needs about three times the CPU: \
@@ -256,6 +268,7 @@ impl Daemon {
         let streams = start_streams(&self.config, &self.open, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
+            tcp_media,
             self.config.rtc,
             interfaces.clone(),
             self.config.limits.clone(),
@@ -275,12 +288,19 @@ impl Daemon {
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
+            media: MediaDoor::new(&self.config.limits),
+            has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });
-        let mut http = tokio::spawn(http::serve(self.listener, self.redirect, context));
+        let listeners = Listeners {
+            main: self.listener,
+            redirect: self.redirect,
+            media: self.media,
+        };
+        let mut http = tokio::spawn(http::serve(listeners, context));
         let mut parts = supervise(&plane, &streams);
         notify(&[
             NotifyState::Ready,
@@ -314,17 +334,41 @@ fn without_ipv6(config: &mut Config) {
     let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
     let is_missing = std::net::UdpSocket::bind(any).is_err();
     let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
+    let media = match &mut config.rtc.tcp_listen {
+        TcpListen::At(address) => Some(address),
+        TcpListen::Http | TcpListen::Off => None,
+    };
     let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect) {
+    for address in addresses.into_iter().chain(redirect).chain(media) {
         if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
         }
     }
 }
 
+/// Whether media over TCP comes to the listener of HTTP.
+fn has_media(config: &Config) -> bool {
+    match config.rtc.tcp_listen {
+        TcpListen::Http => true,
+        TcpListen::At(address) => address == config.http.listen && address.port() != 0,
+        TcpListen::Off => false,
+    }
+}
+
+/// Where media over TCP is listened for, unless that is where HTTP is.
+fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
+    match config.rtc.tcp_listen {
+        TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
+        _ => Ok(None),
+    }
+}
+
 /// Where plain HTTP is answered with the way to HTTPS.
 fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    let address = config.tls.as_ref().and_then(|tls| tls.redirect);
+    bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
+}
+
+fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
     let bound = address.map(|address| {
         http::bind(address).map_err(|error| Fault::Bind {
             address,

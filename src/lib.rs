@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
 pub mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

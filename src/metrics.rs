@@ -12,7 +12,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
+pub use viewers::{Count, MOST_SHOWN, Transport, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -120,6 +120,8 @@ pub struct Rtc {
     pub packets: Counter,
     /// Datagrams that the kernel refused, a full socket buffer for one.
     pub send_errors: Counter,
+    /// TCP connections that viewers have for media.
+    pub tcp_connections: Gauge,
     /// Keyframes that viewers asked for (PLI and FIR).
     pub keyframe_requests: Counter,
     /// Packets that viewers reported lost.
@@ -352,6 +354,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "send_errors",
             "Datagrams that the kernel refused to send",
+        ),
+        tcp_connections: family(
+            registry,
+            "tcp_connections",
+            "TCP connections that viewers have for media",
         ),
         keyframe_requests: family(
             registry,

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 23] = [
+const HOMES: [(&str, &str); 26] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
+    ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("nix", "capture"),
@@ -15,10 +16,12 @@ const HOMES: [(&str, &str); 23] = [
     ("yuv", "convert"),
     ("h264_reader", "h264"),
     ("openh264", "encode"),
+    ("openh264", "doctor"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
     ("rcgen", "rtc"),
     ("x509_parser", "rtc"),
+    ("x509_parser", "tls"),
     ("quinn_udp", "rtc/udp"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -35,7 +38,7 @@ const HOMES: [(&str, &str); 23] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["media"],
     &[
         "addresses",
@@ -54,6 +57,7 @@ const LAYERS: [&[&str]; 9] = [
     &["rtc"],
     &["http"],
     &["daemon", "cli", "cameras"],
+    &["doctor"],
     &["commands", "logging", "process"],
 ];
 

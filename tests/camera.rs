@@ -74,6 +74,39 @@ fn captures_each_format(backend: Backend) {
     assert_eq!(format_name(camera, "YUYV"), "yuyv");
     assert!(format_name(camera, "UYVY").is_null());
     capture(source.as_mut(), 10);
+
+    // The doctor names who has it, and watches it when it is free.
+    let found = doctor();
+    assert_eq!(outcomes(&found, "camera"), ["ok", "warn"], "{found:#}");
+    let who = format!("(process {})", std::process::id());
+    assert!(found.to_string().contains(&who), "{found:#}");
+    assert_eq!(outcomes(&found, "session"), ["fail"], "{found:#}");
+    assert!(found.to_string().contains("is using it"), "{found:#}");
+    drop(source);
+    let found = doctor();
+    assert_eq!(outcomes(&found, "camera"), ["ok"], "{found:#}");
+    assert_eq!(outcomes(&found, "session"), ["ok"], "{found:#}");
+}
+
+/// What `fanlight doctor` finds of the camera.
+fn doctor() -> serde_json::Value {
+    let file = std::env::temp_dir().join("doctor.toml");
+    let stream =
+        format!("[[stream]]\nname = \"cam\"\ndevice = {DEVICE:?}\nsize = \"{SIZE}\"\nfps = 15\n");
+    fs::write(&file, stream).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
+    command.args(["doctor", "--json", "--config"]).arg(file);
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// How bad the findings of a check are.
+fn outcomes<'a>(found: &'a serde_json::Value, check: &str) -> Vec<&'a str> {
+    let findings = found["findings"].as_array().unwrap().iter();
+    let of_check = findings.filter(|finding| finding["check"] == check);
+    of_check
+        .map(|finding| finding["outcome"].as_str().unwrap())
+        .collect()
 }
 
 fn takes_rates_that_are_no_whole_numbers() {
@@ -211,7 +244,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     let webcam = Webcam::plug_in(clips, DEVICE);
     let mjpeg = camera(backend, FIFTEEN, Some(PixelFormat::Mjpeg));
     let mut source = mjpeg.open().unwrap();
-    let pictures = capture(source.as_mut(), 30);
+    let pictures = capture(source.as_mut(), 20);
     let counters = pictures.iter().map(read_counter);
     let counters: Option<Vec<_>> = counters.collect();
     let counters = counters.expect("the counter of the test pattern in each picture");
@@ -246,7 +279,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     }
     let camera = camera_named(lasting, backend, FIFTEEN, Some(PixelFormat::Yuyv));
     let mut source = camera.open().unwrap();
-    capture(source.as_mut(), 30);
+    capture(source.as_mut(), 10);
 
     drop(webcam);
     let error = failure(source.as_mut());

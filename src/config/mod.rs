@@ -22,7 +22,9 @@ mod whep;
 pub use address::{Prefix, listen_address};
 pub use device::{Backend, Device};
 pub use limits::Limits;
-pub use network::{EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer};
+pub use network::{
+    EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer, TcpListen,
+};
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;

@@ -28,6 +28,7 @@ pub(super) const RTC: Table = (
     "rtc",
     &[
         "listen",
+        "tcp_listen",
         "external_addresses",
         "interfaces",
         "exclude_interfaces",

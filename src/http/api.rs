@@ -91,6 +91,8 @@ struct ViewerView<'a> {
     id: u64,
     stream: &'a str,
     connected_seconds: f64,
+    /// `udp` or `tcp`.
+    transport: &'static str,
     /// This and the next two: null until the viewer reported.
     estimate_bits_per_second: Option<u64>,
     round_trip_seconds: Option<f64>,
@@ -108,6 +110,7 @@ impl<'a> ViewerView<'a> {
             id: viewer.id(),
             stream: viewer.stream(),
             connected_seconds: now.saturating_duration_since(viewer.since()).as_secs_f64(),
+            transport: viewer.transport().name(),
             estimate_bits_per_second: viewer.estimate(),
             round_trip_seconds: viewer.round_trip().map(|time| time.as_secs_f64()),
             loss: viewer.loss(),
@@ -152,7 +155,7 @@ pub fn stream(context: &Context, name: &str) -> Result<Reply, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Transport};
     use std::time::Duration;
 
     #[test]
@@ -163,7 +166,7 @@ mod tests {
             serde_json::to_value(ViewerView::new(viewer, now)).unwrap()
         };
         let mut expected = serde_json::json!({
-            "id": 17, "stream": "garden", "connected_seconds": 1.5,
+            "id": 17, "stream": "garden", "connected_seconds": 1.5, "transport": "udp",
             "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
             "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
         });
@@ -171,6 +174,7 @@ mod tests {
         viewer.set_estimate(2_500_000);
         viewer.set_round_trip(Duration::from_millis(250));
         viewer.set_loss(128);
+        viewer.set_transport(Transport::Tcp);
         viewer.packets.add(1);
         viewer.retransmissions.add(2);
         viewer.pictures_skipped.add(3);
@@ -180,6 +184,7 @@ mod tests {
             ("estimate_bits_per_second", 2_500_000.into()),
             ("round_trip_seconds", 0.25.into()),
             ("loss", 0.5.into()),
+            ("transport", "tcp".into()),
             ("packets_sent", 1.into()),
             ("retransmissions", 2.into()),
             ("pictures_skipped", 3.into()),

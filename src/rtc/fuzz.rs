@@ -1,6 +1,6 @@
 //! What strangers send to the media plane, as fuzz targets; see [`crate::fuzz`].
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::cache::{Cache, Picture};
 use super::delivery::Delivery;
 use super::demux::{is_binding_success, is_nomination, kind, request_ufrag};
@@ -31,10 +31,17 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-const ADDRESSES: [SocketAddr; 1] = [SocketAddr::new(
+const ADDRESS: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
     8080,
-)];
+);
+
+fn addresses() -> Addresses {
+    Addresses {
+        udp: vec![ADDRESS],
+        tcp: vec![ADDRESS],
+    }
+}
 
 fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
@@ -62,7 +69,7 @@ pub fn offer(data: &[u8]) {
         rtx_ssrc: sources.rtx,
         stream: "cam",
         profile: "42c01f".parse().expect("a profile"),
-        addresses: &ADDRESSES,
+        addresses: &addresses(),
     };
     let text = answer(&offer, &local);
     check_lines(&text);
@@ -73,7 +80,7 @@ pub fn offer(data: &[u8]) {
         "{text}"
     );
     assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
-    check_lines(&Frame::new(&offer).answer(&credentials, &ADDRESSES));
+    check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
 }
 
 fn check_lines(text: &str) {
@@ -126,7 +133,7 @@ pub fn stun(data: &[u8]) {
     let mut restarts = Restarts::default();
     restarts.begin(names(), "theirs".to_owned());
     let provider = RingProvider::new();
-    let remote = ADDRESSES[0];
+    let remote = ADDRESS;
     let outcome = restarts.answer(data, remote, provider.crypto());
     assert!(
         !matches!(outcome, Outcome::Reply { .. }),
@@ -203,10 +210,7 @@ impl Reporter {
             },
             terms: Terms::default(),
         };
-        let path = Path {
-            remote: ADDRESSES[0],
-            local: None,
-        };
+        let path = Path::udp(ADDRESS, None);
         let (key_part, salt) = (&material[..16], &material[32..32 + profile.salt_len()]);
         let sealing = ProtectionProfile::AeadAes128Gcm;
         let sender = Context::new(key_part, salt, sealing, None, None, crypto);
@@ -283,7 +287,7 @@ thread_local! {
 }
 
 /// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Who has no
-/// keys can't end a session: the viewer gets its pictures whatever comes.
+/// keys, and no check of the viewer's to repeat, can do nothing to a session: the viewer gets its pictures whatever comes.
 pub fn datagrams(data: &[u8]) {
     let [first, rest @ ..] = data else { return };
     if first & 1 == 1 {
@@ -298,12 +302,12 @@ pub fn datagrams(data: &[u8]) {
     attack.run(&mut network, rest);
     let before = network.clients[0].frames.len();
     network.run(Duration::from_millis(120));
-    if !attack.has_password {
+    if !attack.has_checks {
         let frames = network.clients[0].frames.len();
         assert!(frames > before, "the viewer sees nothing any more");
     }
     // Its time is virtual, and what it was told accumulates.
-    if !attack.has_password && uses < USES {
+    if !attack.has_checks && uses < USES {
         CONNECTED.set(Some((network, uses + 1)));
     }
 }
@@ -328,8 +332,8 @@ fn connected() -> Simulation {
 /// Reads what to do: kind, length, bytes.
 #[derive(Default)]
 struct Attack {
-    /// Some of the datagrams were sealed with the viewer's password, so it was the viewer.
-    has_password: bool,
+    /// Some of the datagrams may have been checks with the integrity of the viewer's.
+    has_checks: bool,
 }
 
 impl Attack {
@@ -364,13 +368,15 @@ impl Attack {
                         *byte ^= change[1];
                     }
                 }
+                // Who is on the way can send its checks from elsewhere, and have the media follow (RFC 8445, 19.1).
+                self.has_checks |= request_ufrag(&datagram).is_some();
                 network.inject(from, &datagram);
             }
             kind => {
                 let (names, theirs) = network.clients[0].names.clone();
                 let check = check(&names.ufrag, &theirs, bytes);
                 let password = if kind == 7 { "wrong" } else { &names.password };
-                self.has_password |= kind != 7;
+                self.has_checks |= kind != 7;
                 if let Some(check) = with_integrity(&check, password) {
                     network.inject(from, &check);
                 }

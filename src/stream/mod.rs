@@ -12,7 +12,7 @@ mod passing;
 mod policy;
 mod run;
 
-use crate::capture::{Granted, Opener};
+use crate::capture::{Granted, Opener, Wanted};
 use crate::config;
 use crate::encode::Settings;
 use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
@@ -308,6 +308,11 @@ impl Drop for Demand {
             self.stream.changed.notify_all();
         }
     }
+}
+
+/// What a stream that is configured like this asks of its source when it opens it the first time.
+pub fn wanted(config: &config::Stream) -> Wanted {
+    Passing::new(encode(config)).wanted()
 }
 
 /// What is configured, with what follows from the rest of the configuration.

@@ -1,9 +1,9 @@
 //! Video over sessions that were negotiated in unusual ways.
 
 use crate::daemon::{pattern, start};
+use crate::exchange::{post, text};
 use crate::offer::{Answer, plain};
 use crate::viewer::{Habits, Viewer};
-use crate::{post, text};
 use fanlight::config::Stream;
 use fanlight::media::Size;
 

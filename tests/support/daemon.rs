@@ -26,6 +26,12 @@ impl Daemon {
         Self::spawn(arguments.collect(), "127.0.0.1:0", Scratch::new())
     }
 
+    /// Starts it with the test pattern, and with everything in its log that it can say.
+    pub fn that_logs_all() -> Self {
+        let arguments = vec!["--test-pattern".to_owned()];
+        Self::spawn_with(arguments, "127.0.0.1:0", Scratch::new(), Some("trace"))
+    }
+
     /// Starts it with a configuration file of that content.
     pub fn configured(toml: &str) -> Self {
         Self::configured_at("127.0.0.1:0", toml)
@@ -49,7 +55,16 @@ impl Daemon {
     }
 
     fn spawn(arguments: Vec<String>, listen: &str, scratch: Scratch) -> Self {
-        let process = Process::spawn(&arguments, listen, &scratch);
+        Self::spawn_with(arguments, listen, scratch, None)
+    }
+
+    fn spawn_with(
+        arguments: Vec<String>,
+        listen: &str,
+        scratch: Scratch,
+        filter: Option<&str>,
+    ) -> Self {
+        let process = Process::spawn(&arguments, listen, &scratch, filter);
         let address = process.address();
         Self {
             arguments,
@@ -94,6 +109,11 @@ impl Daemon {
         self.url(path).replace(&own, &format!("camera.lan:{port}"))
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.process.log.lock().unwrap().clone()
@@ -112,7 +132,8 @@ impl Daemon {
 
     /// Starts it again after its end, at the address that it had.
     pub fn start_again(&mut self) {
-        self.process = Process::spawn(&self.arguments, &self.address.to_string(), &self.scratch);
+        let listen = self.address.to_string();
+        self.process = Process::spawn(&self.arguments, &listen, &self.scratch, None);
         assert_eq!(self.process.address(), self.address);
     }
 }
@@ -130,8 +151,9 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(arguments: &[String], listen: &str, scratch: &Scratch) -> Self {
+    fn spawn(arguments: &[String], listen: &str, scratch: &Scratch, filter: Option<&str>) -> Self {
         let mut child = Command::new(Path::new(env!("CARGO_BIN_EXE_fanlight")))
+            .envs(filter.map(|filter| ("RUST_LOG", filter)))
             .args(arguments)
             .args(["--listen", listen])
             .env("STATE_DIRECTORY", state_dir(scratch))

@@ -66,7 +66,7 @@ pub fn turn() -> File {
 /// The command of a machine with those kernel modules; options, or what to run in it, are to be added.
 pub fn machine(modules: &[&str]) -> Command {
     let mut machine = Command::new(VMRUN);
-    machine.args(["-T", "300"]).env(INSIDE, "1");
+    machine.args(["-T", "900"]).env(INSIDE, "1");
     for module in modules {
         machine.args(["-m", module]);
     }

@@ -45,11 +45,11 @@ impl Claims {
         };
         loop {
             let is_taken = |node: &Path| {
-                named.iter().any(|named| named == node) || self.lock().contains_key(node)
+                let target = target(node);
+                named.contains(&target) || self.lock().contains_key(&target)
             };
             let node = resolve(device, places, probe, is_taken)?;
-            // Known by the node itself, not by a link to it.
-            let target = fs::canonicalize(&node).unwrap_or_else(|_| node.clone());
+            let target = target(&node);
             let mut open = self.lock();
             if *device == Device::Auto && open.contains_key(&target) {
                 // Another stream was faster.
@@ -72,7 +72,7 @@ impl Claims {
         }
         let nodes = self.named.iter().filter_map(|device| {
             let node = resolve(device, places, probe, |_| false).ok()?;
-            Some(fs::canonicalize(&node).unwrap_or(node))
+            Some(target(&node))
         });
         nodes.collect()
     }
@@ -81,6 +81,11 @@ impl Claims {
         // Every critical section leaves the map whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The node itself, not a link to it.
+fn target(node: &Path) -> PathBuf {
+    fs::canonicalize(node).unwrap_or_else(|_| node.to_owned())
 }
 
 fn probe(node: &Path) -> Probed {
@@ -115,6 +120,7 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ErrorKind;
 
     #[test]
     fn auto_takes_neither_what_is_open_nor_what_is_named() {
@@ -139,6 +145,17 @@ mod tests {
         assert!(claims.lock().contains_key(&node(0)));
         drop(again);
         assert!(claims.lock().is_empty());
+
+        let auto = |number| {
+            let claim = claim(&claims, &Device::Auto);
+            assert_eq!(claim.node, node(number));
+            claim
+        };
+        let (_first, second, _third) = (auto(1), auto(2), auto(3));
+        let error = claims.claim(&Device::Auto, &places).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Busy);
+        drop(second);
+        auto(2);
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -54,8 +54,10 @@ impl Setup {
             format, size, rate, ..
         } = self;
         let mut text = choice.reason.clone();
-        if (*format, *size, *rate) != (choice.format, choice.size, choice.rate) {
-            text += &format!("; the driver grants {format} {size} at {rate} fps");
+        // A rate has many fractions.
+        let granted = format!("{format} {size} at {rate} fps");
+        if granted != choice.to_string() {
+            text += &format!("; the driver grants {granted}");
         }
         text
     }

@@ -26,7 +26,7 @@ use crate::media::{PixelFormat, RawFrame};
 use claims::Claim;
 use names::Places;
 use select::{Choice, choose, descend};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,26 @@ impl Camera {
         self
     }
 
+    /// The node that the camera has now, perhaps a link to it.
+    ///
+    /// # Errors
+    /// As [`open`](Opener::open), if there is none.
+    pub fn node(&self) -> Result<PathBuf, CaptureError> {
+        let claim = self.claims.claim(&self.device, &Places::default())?;
+        Ok(claim.node.clone())
+    }
+
+    /// What the device would be set to for what is wanted, with its name. It is asked, and left as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Opener::open), but for those that show only when it captures.
+    pub fn examine(&self, wanted: Wanted) -> Result<String, CaptureError> {
+        let claim = self.claims.claim(&self.device, &Places::default())?;
+        let (node, choices) = self.choices(&claim.node, wanted)?;
+        let best = choices.first().map(|choice| &choice.reason[..]);
+        Ok(format!("{}, {}", node.name, best.unwrap_or_default()))
+    }
+
     fn is_portable(&self) -> bool {
         match self.backend {
             Backend::Auto => !cfg!(target_os = "linux"),
@@ -73,8 +93,8 @@ impl Camera {
         }
     }
 
-    /// What the camera can be set to, the best first.
-    fn choices(&self, path: &Path, wanted: Wanted) -> Result<Vec<Choice>, CaptureError> {
+    /// The device, and what it can be set to, the best first.
+    fn choices(&self, path: &Path, wanted: Wanted) -> Result<(Node, Vec<Choice>), CaptureError> {
         let unsupported = |what: &str| {
             let detail = format!("{}: {what}", path.display());
             CaptureError::new(ErrorKind::Unsupported, detail)
@@ -108,7 +128,8 @@ impl Camera {
                 ));
             }
         }
-        choose(&offers, &self.request, self.is_portable()).map_err(|what| unsupported(&what))
+        let choices = choose(&offers, &self.request, is_portable);
+        Ok((node, choices.map_err(|what| unsupported(&what))?))
     }
 
     fn start(
@@ -151,7 +172,8 @@ impl Opener for Camera {
     fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
         let claim = self.claims.claim(&self.device, &Places::default())?;
         let path = &claim.node;
-        let choices = self.choices(path, wanted)?;
+        let (node, choices) = self.choices(path, wanted)?;
+        drop(node);
         let source = descend(path, &choices, |choice| self.start(path, choice, wanted))?;
         Ok(Box::new(Claimed {
             source,

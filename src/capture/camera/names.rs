@@ -160,7 +160,8 @@ pub fn resolve(
             Probed::Camera if !is_taken(node) => return Ok(node.clone()),
             Probed::Camera => taken = taken.or(Some(node)),
             // Opening it will tell why.
-            Probed::Unknown => unknown = unknown.or(Some(node)),
+            Probed::Unknown if !is_taken(node) => unknown = unknown.or(Some(node)),
+            Probed::Unknown => taken = taken.or(Some(node)),
             Probed::Other => {}
         }
     }

@@ -52,7 +52,7 @@ fn open(index: u32, granted: &Granted) -> Result<nokhwa::Camera, NokhwaError> {
         PixelFormat::Nv12 => FrameFormat::NV12,
         PixelFormat::Mjpeg => FrameFormat::MJPEG,
         PixelFormat::Grey => FrameFormat::GRAY,
-        // H.264 is never asked of it.
+        // H.264 is never chosen for this library, which doesn't know it.
         PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
     };
     let rate = whole(granted.rate).ok_or_else(|| {

@@ -136,7 +136,11 @@ fn a_camera_that_may_not_be_opened_is_taken_only_if_there_is_no_other() {
     };
     let auto = |is_taken: fn(&Path) -> bool| resolve(&Device::Auto, &tree.0, probe, is_taken);
     assert_eq!(auto(|_| false), Ok(tree.node(3)));
-    assert_eq!(auto(|_| true), Ok(tree.node(1)));
+    let error = auto(|_| true).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Busy);
+    let first_taken = |node: &Path| node != tree.node(1);
+    let named = resolve(&Device::Auto, &tree.0, probe, first_taken);
+    assert_eq!(named, Ok(tree.node(1)));
 }
 
 #[test]

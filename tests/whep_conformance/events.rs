@@ -1,10 +1,10 @@
 //! Server-sent events of a session (draft-ietf-wish-whep-02, 4.9.1).
 
 use crate::daemon::{Running, pattern, resolve, start, until};
+use crate::exchange::detail;
+use crate::exchange::{ask, header, post, send, session, text};
 use crate::offer::plain;
-use crate::refusals::detail;
 use crate::viewer::Viewer;
-use crate::{ask, header, post, send, session, text};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;

@@ -1,9 +1,9 @@
 //! PATCH of a session: candidates that come later, and ICE restarts (draft-ietf-wish-whep-03, 4.4).
 
 use crate::daemon::{Running, pattern, request, start, start_with};
+use crate::exchange::detail;
+use crate::exchange::{ask, header, post, session, text};
 use crate::offer::{Answer, audio, offer, plain, video};
-use crate::refusals::detail;
-use crate::{ask, header, post, session, text};
 use bytes::Bytes;
 use hyper::{Method, Request, Response};
 
