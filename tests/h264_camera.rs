@@ -66,7 +66,7 @@ fn camera(backend: Backend) -> Camera {
         format: None,
     };
     let device: Device = DEVICE.parse().unwrap();
-    Camera::new(device.clone(), request, backend, Claims::new([device]))
+    Camera::new(Claims::new([]).slot(device), request, backend)
 }
 
 /// Takes pictures, and decodes all of them: the pattern's counter rises, and begins anew with the clip.
