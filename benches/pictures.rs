@@ -6,6 +6,7 @@
 use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
+use fanlight::checks::Look;
 use fanlight::convert::Converter;
 use fanlight::encode::{Encoder, Settings};
 use fanlight::media::{
@@ -168,6 +169,15 @@ fn turn(c: &mut Criterion) {
     }
 }
 
+/// A look of the checks, which is taken each 0.73 s.
+fn check(c: &mut Criterion) {
+    let mut picture = I420::new(SIZE);
+    let frame = in_format(&frames()[0], PixelFormat::I420);
+    let converted = Converter::new().convert(&frame.lend(), &mut picture);
+    converted.expect("it is whole");
+    c.bench_function("check", |b| b.iter(|| Look::at(black_box(&picture))));
+}
+
 fn encode(c: &mut Criterion) {
     let mut converter = Converter::new();
     let pictures: Vec<_> = frames(SIZE, PICTURES)
@@ -202,5 +212,5 @@ fn encode(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, convert, turn, encode);
+criterion_group!(benches, convert, turn, check, encode);
 criterion_main!(benches);

@@ -42,6 +42,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the controls of a camera, such as brightness and focus, after setting those that are said
+    Controls(ControlsArguments),
     /// Print the links that open the page, with the token that other machines need, and a QR code
     Url(UrlArguments),
     /// Make a link that is good for a time, list those that there are, or take one back
@@ -65,6 +67,21 @@ pub struct Place {
     /// The daemon with this configuration file
     #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
     pub config: Option<PathBuf>,
+}
+
+/// `fanlight controls`
+#[derive(Debug, Default, Args)]
+pub struct ControlsArguments {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: Place,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+    /// The camera, as a device such as /dev/video0 or as a daemon's stream, the daemon's first camera unless given; then
+    /// NAME=VALUE for each control to set: a number, on, off, a menu's label, `default`, or `push` for a button
+    #[arg(value_name = "DEVICE|STREAM|NAME=VALUE")]
+    pub words: Vec<String>,
 }
 
 /// `fanlight url`

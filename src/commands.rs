@@ -1,7 +1,9 @@
-//! The commands that print something and end: `cameras`, `check-config`, `doctor`, `url` and `share`.
+//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url` and `share`.
 
+mod controls;
 mod links;
 
+pub use controls::{ControlsError, controls};
 pub use links::{LinkError, share, url};
 
 use crate::cameras;

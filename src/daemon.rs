@@ -5,12 +5,15 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod ports;
+
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
-use crate::capture::camera::{Camera, Claims};
+use crate::capture::camera::{Camera, Claims, Slot};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config, TcpListen};
+use crate::config::{self, AuthMode, Config};
+use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
@@ -20,7 +23,9 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
+use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -92,7 +97,11 @@ pub struct Daemon {
     media: Option<TcpListener>,
     kept: Kept,
     open: Box<Open>,
+    slots: Slots,
 }
+
+/// The streams' cameras.
+type Slots = BTreeMap<String, Arc<Slot>>;
 
 /// What opens a stream's source.
 type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
@@ -163,11 +172,13 @@ impl Daemon {
                     && attempt < PORT_ATTEMPTS => {}
                 Err(fault) => return Err(fault),
                 Ok((listener, socket, http)) => {
+                    let slots = Claims::slots(&config);
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
                         media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
-                        open: openers(&config),
+                        open: openers(&slots),
+                        slots,
                         config,
                         listener,
                         socket,
@@ -265,7 +276,9 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let streams = start_streams(&self.config, &self.open, &metrics)?;
+        let directory = state.as_ref().map(|state| state.path(""));
+        let controls = Controls::new(self.slots, &KeptControls::new(directory));
+        let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
             tcp_media,
@@ -278,6 +291,7 @@ impl Daemon {
         let shutdown = Shutdown::new();
         let context = Arc::new(Context {
             streams: streams.clone(),
+            controls,
             plane: plane.clone(),
             access,
             tls,
@@ -329,56 +343,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
     })
 }
 
-/// Where the system has no IPv6, its wildcard address means all of IPv4.
-fn without_ipv6(config: &mut Config) {
-    let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
-    let is_missing = std::net::UdpSocket::bind(any).is_err();
-    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
-    let media = match &mut config.rtc.tcp_listen {
-        TcpListen::At(address) => Some(address),
-        TcpListen::Http | TcpListen::Off => None,
-    };
-    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect).chain(media) {
-        if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-    }
-}
-
-/// Whether media over TCP comes to the listener of HTTP.
-fn has_media(config: &Config) -> bool {
-    match config.rtc.tcp_listen {
-        TcpListen::Http => true,
-        TcpListen::At(address) => address == config.http.listen && address.port() != 0,
-        TcpListen::Off => false,
-    }
-}
-
-/// Where media over TCP is listened for, unless that is where HTTP is.
-fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    match config.rtc.tcp_listen {
-        TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
-        _ => Ok(None),
-    }
-}
-
-/// Where plain HTTP is answered with the way to HTTPS.
-fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
-}
-
-fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
-    bound.transpose()
-}
-
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
 fn host_names() -> Vec<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -410,15 +374,8 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
 }
 
 /// Opens what the configuration means.
-fn openers(config: &Config) -> Box<Open> {
-    let devices = config
-        .streams
-        .iter()
-        .filter_map(|stream| match &stream.source {
-            config::Source::Device(device) => Some(device.clone()),
-            config::Source::Pattern(_) => None,
-        });
-    let claims = Claims::new(devices);
+fn openers(slots: &Slots) -> Box<Open> {
+    let slots = slots.clone();
     Box::new(move |stream| {
         let request = Request {
             size: stream.size,
@@ -427,8 +384,9 @@ fn openers(config: &Config) -> Box<Open> {
         };
         match &stream.source {
             config::Source::Device(device) => {
-                let (device, claims) = (device.clone(), claims.clone());
-                Arc::new(Camera::new(device, request, stream.backend, claims))
+                let slot = slots.get(&stream.name).cloned();
+                let slot = slot.unwrap_or_else(|| Claims::new([]).slot(device.clone()));
+                Arc::new(Camera::new(slot, request, stream.backend))
             }
             config::Source::Pattern(picture) => {
                 Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
@@ -437,9 +395,18 @@ fn openers(config: &Config) -> Box<Open> {
     })
 }
 
-fn start_streams(config: &Config, open: &Open, metrics: &Metrics) -> io::Result<Streams> {
+fn start_streams(
+    config: &Config,
+    open: &Open,
+    controls: &Controls,
+    metrics: &Metrics,
+) -> io::Result<Streams> {
     let start = |stream: &config::Stream| {
-        Stream::start(stream.clone(), open(stream), metrics.stream(&stream.name))
+        let opener = match controls.of(&stream.name) {
+            Some(device) => Arc::new(Restoring::new(device.clone(), open(stream))),
+            None => open(stream),
+        };
+        Stream::start(stream.clone(), opener, metrics.stream(&stream.name))
     };
     let streams: io::Result<_> = config.streams.iter().map(start).collect();
     streams.map(Streams::new)

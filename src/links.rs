@@ -2,11 +2,12 @@
 //! command beside it can tell them, and QR codes of them.
 
 use crate::addresses::urls;
-use crate::config::{AuthMode, Certificate, Config};
+use crate::config::{AuthMode, Certificate, Config, Source};
 use crate::state::{State, StateError};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// The file in the state directory.
@@ -27,6 +28,9 @@ pub struct Serving {
     pub needs_token_on_loopback: bool,
     /// The names of the streams.
     pub streams: Vec<String>,
+    /// Their cameras, of those that have one.
+    #[serde(default)]
+    pub devices: BTreeMap<String, String>,
 }
 
 impl Serving {
@@ -43,6 +47,7 @@ impl Serving {
             needs_token,
             needs_token_on_loopback: needs_token && !config.auth.loopback,
             streams: config.streams.iter().map(|s| s.name.clone()).collect(),
+            devices: devices(config),
         }
     }
 
@@ -87,6 +92,16 @@ impl Serving {
             })
             .collect()
     }
+}
+
+fn devices(config: &Config) -> BTreeMap<String, String> {
+    let devices = config.streams.iter().filter_map(|stream| {
+        let Source::Device(device) = &stream.source else {
+            return None;
+        };
+        Some((stream.name.clone(), device.to_string()))
+    });
+    devices.collect()
 }
 
 /// A link to a page of the daemon.

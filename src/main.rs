@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(arguments) => run(&arguments),
         Command::Cameras { json } => print(commands::cameras(json), 1),
+        Command::Controls(arguments) => print(commands::controls(&arguments), 1),
         Command::Url(arguments) => print(commands::url(&arguments), 1),
         Command::Share(arguments) => print(commands::share(&arguments), 1),
         Command::Doctor(arguments) => doctor(&arguments),

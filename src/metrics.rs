@@ -26,6 +26,12 @@ struct FailureLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlawLabel {
+    stream: String,
+    flaw: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     reason: &'static str,
 }
@@ -58,6 +64,7 @@ pub struct Metrics {
     mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
     rtc: Rtc,
     auth: Auth,
     http: Http,
@@ -96,9 +103,19 @@ pub struct Stream {
     /// 1 while pictures flow.
     pub live: Gauge,
     failures: Family<FailureLabel, Counter>,
+    flaws: Family<FlawLabel, Gauge>,
 }
 
 impl Stream {
+    /// Notes whether that flaw is there in the pictures.
+    pub fn set_flaw(&self, flaw: &'static str, is_there: bool) {
+        let label = FlawLabel {
+            stream: self.name.clone(),
+            flaw,
+        };
+        self.flaws.get_or_create(&label).set(is_there.into());
+    }
+
     /// Counts one failure of the source or the encoder.
     pub fn failed(&self, kind: &'static str) {
         let label = FailureLabel {
@@ -230,6 +247,11 @@ impl Metrics {
                 "stream_failures",
                 "Failures of a stream's source or encoder",
             ),
+            flaws: family(
+                &mut registry,
+                "stream_flaw",
+                "1 while the pictures are frozen, black or covered",
+            ),
             rtc: rtc(&mut registry),
             auth: Auth {
                 failures: family(
@@ -271,6 +293,7 @@ impl Metrics {
             mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
             failures: self.failures.clone(),
+            flaws: self.flaws.clone(),
         }
     }
 

@@ -289,11 +289,16 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         ("/api/streams/nowhere", 403),
         ("/metrics", 403),
         ("/api/viewers", 403),
+        ("/api/streams/garden/controls", 403),
     ] {
         let reply = with(&daemon, path, link);
         assert_eq!(reply.status, status, "{path}");
-        let is_all = ["/metrics", "/api/viewers"].contains(&path);
-        let scope = if is_all { "admin" } else { "view" };
+        let is_for_admins = ["/metrics", "/api/viewers", "/api/streams/garden/controls"];
+        let scope = if is_for_admins.contains(&path) {
+            "admin"
+        } else {
+            "view"
+        };
         let error = format!("error=\"insufficient_scope\", scope=\"{scope}\"");
         assert_eq!(challenge(&reply).contains(&error), status == 403, "{path}");
     }
@@ -373,6 +378,8 @@ fn a_link_for_a_scraper_reads_metrics_and_an_unknown_stream_is_named() {
     let told = command(&state, &["share", "--scope", "admin", "--for", "520w"]).unwrap();
     let token = told.lines().next().unwrap().split("token=").nth(1).unwrap();
     assert_eq!(with(&daemon, "/metrics", token).status, 200);
+    let controls = with(&daemon, "/api/streams/garden/controls", token);
+    assert_eq!(controls.status, 200);
     assert_eq!(with(&daemon, "/garden", token).status, 403);
     let told = command(&state, &["share", "--stream", "attic"]).unwrap_err();
     assert_eq!(

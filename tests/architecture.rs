@@ -51,8 +51,10 @@ const LAYERS: [&[&str]; 10] = [
         "state",
         "watched",
     ],
-    &["access", "capture", "convert", "encode", "links", "tls"],
-    &["hub"],
+    &[
+        "access", "capture", "checks", "convert", "encode", "links", "tls",
+    ],
+    &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],

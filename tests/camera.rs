@@ -310,7 +310,7 @@ fn camera_named(
     let size = SIZE;
     let request = Request { size, rate, format };
     let device: Device = name.parse().unwrap();
-    Camera::new(device.clone(), request, backend, Claims::new([device]))
+    Camera::new(Claims::new([]).slot(device), request, backend)
 }
 
 /// Takes frames, checks of each what is true of every camera's frames, and converts them.

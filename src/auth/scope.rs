@@ -13,7 +13,7 @@ pub enum Scope {
     Publish,
     /// To talk back.
     Talk,
-    /// To see what the daemon as a whole is doing.
+    /// To see what the daemon as a whole is doing, and to set cameras.
     Admin,
 }
 

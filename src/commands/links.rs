@@ -133,7 +133,7 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
 }
 
 /// The state directory, and what the daemon there noted.
-fn open(place: &Place) -> Result<(State, Serving), LinkError> {
+pub(super) fn open(place: &Place) -> Result<(State, Serving), LinkError> {
     let candidates = directories(place)?;
     let missing = || {
         let shown = candidates.iter().map(|path| path.display().to_string());

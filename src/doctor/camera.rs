@@ -3,7 +3,7 @@
 use super::{Finding, holders};
 use crate::capture::camera::{Camera, Claims};
 use crate::capture::{CaptureError, ErrorKind, Request};
-use crate::config::{Config, Source, Stream};
+use crate::config::Config;
 use nix::unistd::{Gid, Group, Uid, User, getgroups};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Looks at each stream's camera; nothing is changed, so a running capture is not disturbed. While a daemon runs it may be the one
 /// that has them.
 pub async fn check(config: &Config, has_daemon: bool) -> Cameras {
-    let streams = config.streams.clone();
-    let look = tokio::task::spawn_blocking(move || look(&streams, has_daemon));
+    let own = config.clone();
+    let look = tokio::task::spawn_blocking(move || look(&own, has_daemon));
     match timeout(PATIENCE, look).await {
         Ok(Ok(cameras)) => cameras,
         _ => Cameras {
@@ -46,27 +46,24 @@ pub async fn check(config: &Config, has_daemon: bool) -> Cameras {
     }
 }
 
-fn look(streams: &[Stream], has_daemon: bool) -> Cameras {
+fn look(config: &Config, has_daemon: bool) -> Cameras {
     let mut cameras = Cameras {
         findings: Vec::new(),
         failed: Vec::new(),
     };
-    let devices = streams.iter().filter_map(|stream| match &stream.source {
-        Source::Device(device) => Some(device.clone()),
-        Source::Pattern(_) => None,
-    });
-    let claims = Claims::new(devices);
-    for stream in streams {
-        let Source::Device(device) = &stream.source else {
+    let slots = Claims::slots(config);
+    for stream in &config.streams {
+        let Some(slot) = slots.get(&stream.name) else {
             continue;
         };
+        let device = slot.device();
         let request = Request {
             size: stream.size,
             rate: stream.fps,
             format: stream.format,
         };
-        let camera = Camera::new(device.clone(), request, stream.backend, claims.clone());
-        let node = camera.node();
+        let camera = Camera::new(slot.clone(), request, stream.backend);
+        let node = slot.node();
         match node
             .as_ref()
             .map_err(Clone::clone)

@@ -30,6 +30,10 @@ pub struct StreamView<'a> {
     format: Option<&'static str>,
     bitrate: u32,
     viewers: i64,
+    /// Whether whoever asks may see and set the camera's controls.
+    controls: bool,
+    /// What is wrong with the pictures, "ok" if nothing is; null while nobody looks at any.
+    picture: Option<&'static str>,
     error: Option<ErrorView>,
 }
 
@@ -64,6 +68,8 @@ impl<'a> StreamView<'a> {
             format: granted.map(|granted| granted.format.name()),
             bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
+            controls: false,
+            picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
                 detail: failure.detail,
@@ -74,6 +80,16 @@ impl<'a> StreamView<'a> {
                     .saturating_duration_since(now)
                     .as_secs_f64(),
             }),
+        }
+    }
+}
+
+impl StreamView<'_> {
+    fn with_controls(self, context: &Context, grant: &Grant) -> Self {
+        let is_admin = grant.allows(Scope::Admin, Target::Stream(self.name));
+        Self {
+            controls: is_admin && context.controls.of(self.name).is_some(),
+            ..self
         }
     }
 }
@@ -142,14 +158,18 @@ pub fn streams(context: &Context, grant: &Grant) -> Reply {
     let streams = context.streams.iter().filter(may_watch);
     respond::json(&StreamList {
         version: env!("CARGO_PKG_VERSION"),
-        streams: streams.map(|stream| StreamView::new(stream, now)).collect(),
+        streams: streams
+            .map(|stream| StreamView::new(stream, now).with_controls(context, grant))
+            .collect(),
     })
 }
 
 /// One stream.
-pub fn stream(context: &Context, name: &str) -> Result<Reply, Error> {
+pub fn stream(context: &Context, name: &str, grant: &Grant) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(name))?;
-    Ok(respond::json(&StreamView::new(stream, Instant::now())))
+    Ok(respond::json(
+        &StreamView::new(stream, Instant::now()).with_controls(context, grant),
+    ))
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use hyper::{Response, StatusCode};
 /// Name, type and content of each file of the player.
 const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("api.js", include_str!("../web/api.js")),
+    asset_of("controls.css", include_str!("../web/controls.css")),
+    asset_of("controls.js", include_str!("../web/controls.js")),
+    asset_of("flaw.js", include_str!("../web/flaw.js")),
     asset_of("doctor.js", include_str!("../web/doctor.js")),
     asset_of("events.js", include_str!("../web/events.js")),
     asset_of("fallback.js", include_str!("../web/fallback.js")),

@@ -6,6 +6,7 @@ mod assets;
 mod body;
 pub mod client;
 mod clients;
+mod controls;
 mod cors;
 mod doctor;
 mod events;
@@ -32,6 +33,7 @@ pub use opening::MediaDoor;
 use crate::access::Access;
 use crate::auth::Grant;
 use crate::config;
+use crate::controls::Controls;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
@@ -79,6 +81,8 @@ const MOST_UNSENT: u32 = 64 << 10;
 pub struct Context {
     /// Everything that can be watched.
     pub streams: Streams,
+    /// Those of their cameras.
+    pub controls: Controls,
     /// Makes and ends sessions.
     pub plane: Arc<Plane>,
     /// Who may use it.
@@ -433,8 +437,10 @@ async fn serve_resource(
             context.metrics.render(),
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
-        Resource::Stream(name) => api::stream(context, name),
         Resource::Doctor(session) => doctor::doctor(context, session, &request),
+        Resource::Stream(name) => api::stream(context, name, grant),
+        Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,
+        Resource::Controls(name) => controls::put(context, name, request).await,
         Resource::Viewers => Ok(api::viewers(context)),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub enum Error {
     Malformed(String),
     /// The body is well-formed and of no use.
     Unusable(String),
+    /// Some of the values in the body can't be: by name, why.
+    Values(BTreeMap<String, String>),
     /// The camera is down, as the sentence says; it is tried again after that time.
     CameraDown(String, Duration),
     /// There is no picture of the camera, as the sentence says; it may come in that time.
@@ -106,7 +109,7 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unusable(_) | Self::Values(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CameraDown(..) => StatusCode::CONFLICT,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
@@ -139,6 +142,11 @@ impl Error {
             | Self::PreconditionFailed(detail)
             | Self::CameraDown(detail, _)
             | Self::NoPicture(detail, _) => detail,
+            Self::Values(wrong) => {
+                let each = wrong.iter().map(|(name, why)| format!("{name}: {why}"));
+                let each = each.collect::<Vec<_>>().join("; ");
+                format!("{each}; nothing was changed")
+            }
             Self::PreconditionRequired => {
                 "say with If-Match which ICE session is meant: its ETag, or * for a restart".into()
             }
@@ -187,16 +195,24 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: String,
+    /// By the names that the request gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<BTreeMap<String, String>>,
 }
 
 impl From<Error> for Reply {
     fn from(error: Error) -> Self {
         let status = error.status();
         let header = error.header();
+        let errors = match &error {
+            Error::Values(wrong) => Some(wrong.clone()),
+            _ => None,
+        };
         let mut reply = json(&Problem {
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             detail: error.detail(),
+            errors,
         });
         *reply.status_mut() = status;
         let content_type = HeaderValue::from_static("application/problem+json");

@@ -25,6 +25,8 @@ pub enum Resource<'a> {
     Stream(&'a str),
     /// What is the matter with the session of that unguessable name.
     Doctor(&'a str),
+    /// The controls of a stream's camera.
+    Controls(&'a str),
     /// Figures of single viewers.
     Viewers,
     /// WHEP: of the named stream, or of the default one.
@@ -87,6 +89,7 @@ impl<'a> Resource<'a> {
             ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
             ["api", "sessions", id, "doctor"] => Self::Doctor(id),
+            ["api", "streams", name, "controls"] => Self::Controls(name),
             ["whep"] => Self::Whep(None),
             ["whep", stream] => Self::Whep(Some(stream)),
             ["whep", stream, id] => Self::Session { stream, id },
@@ -131,6 +134,7 @@ impl<'a> Resource<'a> {
             | Self::Jpeg(_)
             | Self::Doctor(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
+            Self::Controls(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
             Self::EventStream { .. } => &[Method::GET, Method::DELETE],
@@ -158,6 +162,7 @@ impl<'a> Resource<'a> {
             | Self::Health
             | Self::Ready
             | Self::Metrics
+            | Self::Controls(_)
             | Self::Viewers => false,
         }
     }
@@ -174,6 +179,7 @@ impl<'a> Resource<'a> {
             Self::Streams => "streams",
             Self::Stream(_) => "stream",
             Self::Doctor(_) => "doctor",
+            Self::Controls(_) => "controls",
             Self::Viewers => "viewers",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
@@ -212,6 +218,7 @@ mod tests {
             ("/assets/player.js", Some(Resource::Asset("player.js"))),
             ("/api/streams", Some(Resource::Streams)),
             ("/api/streams/cam", Some(Resource::Stream("cam"))),
+            ("/api/streams/cam/controls", Some(Resource::Controls("cam"))),
             ("/api/viewers", Some(Resource::Viewers)),
             ("/whep", Some(Resource::Whep(None))),
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),

@@ -16,6 +16,7 @@ use super::restart::{Outcome, Restarts};
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
+use super::stun::{Answer, answer as answer_to};
 use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
@@ -124,9 +125,17 @@ fn names() -> Credentials {
     }
 }
 
-/// Any datagram: told apart, and answered as a check of a second ICE session, whose integrity is right if the datagram
-/// is a message at all.
+/// Any datagram: told apart, read as what a STUN server answers, and answered as a check of a second ICE session, whose integrity
+/// is right if the datagram is a message at all.
 pub fn stun(data: &[u8]) {
+    let transaction = data.get(8..20).and_then(|bytes| bytes.try_into().ok());
+    if let Some(Answer::Mapped(address)) = answer_to(data, transaction.unwrap_or_default()) {
+        assert!(is_binding_success(data), "nothing else tells an address");
+        assert!(address.port() != 0 && !address.ip().is_unspecified());
+        let mut other = transaction.unwrap_or_default();
+        other[0] ^= 1;
+        assert_eq!(answer_to(data, other), None, "of another transaction");
+    }
     let is_known = kind(data).is_some();
     assert!(is_known || request_ufrag(data).is_none());
     assert!(!(is_nomination(data) && is_binding_success(data)));

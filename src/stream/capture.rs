@@ -1,6 +1,7 @@
 //! The capture thread: opens a source, converts its frames, and puts the pictures where the encode thread finds the newest.
 //! H.264 is not converted, and of it that thread finds all.
 
+use super::flaws::{Flaws, Watch};
 use super::passage::{MAX_WAITING, Passage, Passed};
 use super::policy::Unusable;
 use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
@@ -73,6 +74,7 @@ impl Capture {
         name: &str,
         (opener, wanted): (Arc<dyn Opener>, Wanted),
         orientation: Orientation,
+        flaws: Arc<Flaws>,
         metrics: metrics::Stream,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
@@ -92,6 +94,7 @@ impl Capture {
                     spent: to_draw_over,
                     spare: None,
                     converter: Converter::turning(orientation),
+                    watch: Watch::new(flaws, metrics.clone()),
                     passage: Passage::default(),
                     keyframes: &asked,
                     metrics,
@@ -154,6 +157,7 @@ struct Outlet<'a> {
     /// One more: nobody took it, or its frame could not be converted.
     spare: Option<I420>,
     converter: Converter,
+    watch: Watch,
     passage: Passage,
     keyframes: &'a Keyframes,
     metrics: metrics::Stream,
@@ -217,6 +221,7 @@ impl Outlet<'_> {
         }
         let converted = begin.elapsed();
         self.metrics.convert.observe(converted.as_secs_f64());
+        self.watch.see(&picture, begin);
         let overwritten = self.pictures.put(Captured {
             granted: granted.clone(),
             content: Content::Picture {
@@ -389,6 +394,7 @@ mod tests {
             "greys",
             (Arc::new(opener), Wanted::Frames),
             Orientation::default(),
+            Arc::default(),
             metrics.clone(),
         )
         .unwrap();
@@ -423,6 +429,7 @@ mod tests {
                 spent,
                 spare: None,
                 converter: Converter::new(),
+                watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
                 passage: Passage::default(),
                 keyframes: &Keyframes::default(),
                 metrics: Metrics::new().stream("greys"),

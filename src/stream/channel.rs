@@ -1,5 +1,6 @@
 //! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
 
+use super::flaws::Flaws;
 use super::jpegs::Jpegs;
 use crate::config::PlayoutDelay;
 use crate::hub::{Hub, Notify, Subscription};
@@ -26,6 +27,7 @@ pub struct Channel {
     metrics: metrics::Stream,
     terms: Terms,
     jpegs: Jpegs,
+    flaws: Arc<Flaws>,
 }
 
 impl Channel {
@@ -39,6 +41,7 @@ impl Channel {
             metrics,
             terms,
             jpegs: Jpegs::default(),
+            flaws: Arc::default(),
         }
     }
 
@@ -60,6 +63,11 @@ impl Channel {
     /// Its pictures as JPEG images.
     pub const fn jpegs(&self) -> &Jpegs {
         &self.jpegs
+    }
+
+    /// What is wrong with its pictures.
+    pub const fn flaws(&self) -> &Arc<Flaws> {
+        &self.flaws
     }
 
     /// Hands an access unit to all who watch.

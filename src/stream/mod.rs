@@ -6,6 +6,7 @@
 
 mod capture;
 mod channel;
+mod flaws;
 mod jpegs;
 mod passage;
 mod passing;
@@ -19,6 +20,7 @@ use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
 use crate::metrics;
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
+pub use flaws::Flaws;
 pub use jpegs::{Jpeg, Making, Watcher};
 use passing::Passing;
 pub use policy::Keyframes;

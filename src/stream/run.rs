@@ -147,6 +147,7 @@ impl<'a> Session<'a> {
             stream.name(),
             (opener.clone(), wanted),
             stream.config.orientation(),
+            stream.channel.flaws().clone(),
             stream.channel.metrics().clone(),
         )?;
         let mut last_frame = None;

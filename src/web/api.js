@@ -39,12 +39,23 @@ export function getStream(name) {
   return getJson(`api/streams/${name}`);
 }
 
-async function getJson(path) {
+/** The controls of a stream's camera, as `{camera, controls}`. */
+export function getControls(name) {
+  return getJson(`api/streams/${name}/controls`);
+}
+
+/** Sets controls by name, all or none; null stands for a control's default. What they are then. */
+export function setControls(name, values) {
+  const headers = { 'content-type': 'application/json' };
+  return getJson(`api/streams/${name}/controls`, { method: 'PUT', headers, body: JSON.stringify(values) });
+}
+
+async function getJson(path, init = {}) {
   // Without a limit a request to a host that swallows packets would hang for minutes, and nothing be said meanwhile.
   const aborter = new AbortController();
   const timer = setTimeout(() => aborter.abort(), TIMEOUT_MS);
   try {
-    const response = await request(resolve(path), { cache: 'no-store', signal: aborter.signal });
+    const response = await request(resolve(path), { ...init, cache: 'no-store', signal: aborter.signal });
     return await response.json();
   } finally {
     clearTimeout(timer);

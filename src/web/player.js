@@ -1,6 +1,8 @@
 // The player: one stream that fills the page, its buttons and its keys.
 
 import { listStreams } from './api.js';
+import { offerControls } from './controls.js';
+import { watchForFlaws } from './flaw.js';
 import { Screen } from './screen.js';
 import { StatsPanel } from './stats.js';
 import { WhyPanel } from './why.js';
@@ -44,6 +46,8 @@ export function showPlayer(main, name) {
   video.addEventListener('dblclick', () => actions.fullscreen?.());
   hideControlsWhenIdle(main);
   offerWayBack(main, name);
+  offerControls(main, name);
+  watchForFlaws(main, name);
   offerTrust(main);
 }
 

@@ -55,7 +55,7 @@ fn a_thousand_half_open_posts_from_many_addresses_end_in_their_time() {
     let told = held.into_iter().map(rest);
     let told = told.filter(|text| text.starts_with("HTTP/1.1 408")).count();
     assert!(told > 900, "{told}");
-    target.check("1000 half-open POSTs from ten addresses", 40);
+    target.check("1000 half-open POSTs from ten addresses", 56);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn heads_that_come_byte_by_byte_are_cut_off() {
     // A second for the head, whatever still comes.
     let took = start.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
-    target.check("1000 slow heads", 40);
+    target.check("1000 slow heads", 56);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn heads_that_never_end_are_refused_before_they_are_large() {
         told.filter(|text| text.starts_with("HTTP/1.1 2")).count(),
         0
     );
-    target.check("1000 heads of half a megabyte", 40);
+    target.check("1000 heads of half a megabyte", 56);
 }
 
 /// Asks on a connection that stays open. Returns the status.

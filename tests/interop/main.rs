@@ -1,5 +1,6 @@
 //! What clients of every kind do beside WHEP as it is written: odd sessions, the exchange in JSON, bad connections.
 
+mod controls;
 #[path = "../viewing/daemon.rs"]
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod daemon;

@@ -210,10 +210,10 @@ async fn who_watches_over_http_is_a_viewer_within_the_limits() {
     });
     let images = Images::open(&daemon, "/mjpeg").await;
     for path in ["/mjpeg", "/camera/jpeg"] {
-        let refused = refused(&daemon, path, 503).await;
-        let said = detail(&refused, 503);
+        let reply = refused(&daemon, path, 503).await;
+        let said = detail(&reply, 503);
         assert!(said.contains("the stream has as many viewers"), "{said}");
-        assert_eq!(header(&refused, "retry-after"), "10");
+        assert_eq!(header(&reply, "retry-after"), "10");
     }
     let offer = crate::offer::plain();
     assert_eq!(post(&daemon, "/garden/whep", &offer).await.status(), 201);
@@ -233,11 +233,11 @@ async fn images_that_there_are_not_are_refused_with_the_reason() {
         let nowhere = Source::Device("/dev/video99".into());
         config.streams = vec![Stream::new("attic", nowhere)];
     });
-    let refused = refused(&daemon, "/jpeg", 503).await;
-    let said = detail(&refused, 503);
+    let reply = refused(&daemon, "/jpeg", 503).await;
+    let said = detail(&reply, 503);
     assert!(said.contains("/dev/video99: no such device"), "{said}");
-    assert_ne!(header(&refused, "retry-after"), "");
-    self::refused(&daemon, "/nowhere/mjpeg", 404).await;
+    assert_ne!(header(&reply, "retry-after"), "");
+    refused(&daemon, "/nowhere/mjpeg", 404).await;
     detail(&ask(&daemon, Method::POST, "/mjpeg").await, 405);
     daemon.stop().await.unwrap();
 

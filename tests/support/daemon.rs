@@ -119,6 +119,14 @@ impl Daemon {
         self.process.log.lock().unwrap().clone()
     }
 
+    /// Everything that it ever logged. It must have ended.
+    pub fn whole_log(&mut self) -> String {
+        for reader in self.process.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        self.log()
+    }
+
     /// Kills it without warning, as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -10,7 +10,7 @@ pub struct Reply {
     /// Such as 200.
     pub status: u16,
     head: String,
-    /// Everything after the headers.
+    /// Everything after the headers; what is no text in it is replaced.
     pub body: String,
 }
 
@@ -52,9 +52,10 @@ pub fn request(
     head += &format!("content-length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply)?;
-    parse(&reply).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, reply))
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    let reply = String::from_utf8_lossy(&reply);
+    parse(&reply).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, reply.into_owned()))
 }
 
 /// `GET`, which must be answered.

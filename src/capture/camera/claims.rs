@@ -3,7 +3,7 @@
 use super::Node;
 use super::names::{Places, Probed, list, resolve};
 use crate::capture::CaptureError;
-use crate::config::Device;
+use crate::config::{self, Config, Device};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,15 @@ pub struct Claims {
     open: Mutex<BTreeMap<PathBuf, usize>>,
 }
 
+/// The camera of one stream: what names it, and the node that it has while it is open.
+#[derive(Debug)]
+pub struct Slot {
+    device: Device,
+    claims: Arc<Claims>,
+    /// As it was last opened.
+    node: Mutex<Option<PathBuf>>,
+}
+
 impl Claims {
     /// For streams with these cameras.
     pub fn new(named: impl IntoIterator<Item = Device>) -> Arc<Self> {
@@ -30,15 +39,32 @@ impl Claims {
         })
     }
 
+    /// A stream's camera.
+    pub fn slot(self: &Arc<Self>, device: Device) -> Arc<Slot> {
+        Arc::new(Slot {
+            device,
+            claims: self.clone(),
+            node: Mutex::default(),
+        })
+    }
+
+    /// The cameras of all streams of a configuration, by the streams' names.
+    pub fn slots(config: &Config) -> BTreeMap<String, Arc<Slot>> {
+        let streams = config.streams.iter();
+        let cameras = streams.filter_map(|stream| match &stream.source {
+            config::Source::Device(device) => Some((stream.name.clone(), device.clone())),
+            config::Source::Pattern(_) => None,
+        });
+        let cameras: Vec<_> = cameras.collect();
+        let claims = Self::new(cameras.iter().map(|(_, device)| device.clone()));
+        let slots = cameras.into_iter();
+        slots
+            .map(|(stream, device)| (stream, claims.slot(device)))
+            .collect()
+    }
+
     /// The node that `device` means now. It is claimed until the claim is dropped.
-    ///
-    /// # Errors
-    /// Those of [`resolve`].
-    pub fn claim(
-        self: &Arc<Self>,
-        device: &Device,
-        places: &Places,
-    ) -> Result<Claim, CaptureError> {
+    fn claim(self: &Arc<Self>, device: &Device, places: &Places) -> Result<Claim, CaptureError> {
         let named = match device {
             Device::Auto => self.nodes_named(places),
             _ => Vec::new(),
@@ -46,11 +72,11 @@ impl Claims {
         loop {
             let is_taken = |node: &Path| {
                 let target = target(node);
-                named.contains(&target) || self.lock().contains_key(&target)
+                named.contains(&target) || lock(&self.open).contains_key(&target)
             };
             let node = resolve(device, places, probe, is_taken)?;
             let target = target(&node);
-            let mut open = self.lock();
+            let mut open = lock(&self.open);
             if *device == Device::Auto && open.contains_key(&target) {
                 // Another stream was faster.
                 continue;
@@ -76,11 +102,38 @@ impl Claims {
         });
         nodes.collect()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
-        // Every critical section leaves the map whole.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+impl Slot {
+    /// What names the camera.
+    pub const fn device(&self) -> &Device {
+        &self.device
     }
+
+    /// The node that the camera has now, perhaps a link to it: of an open camera the one that it was opened by.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Busy` if other streams have every camera that comes into question.
+    pub fn node(&self) -> Result<PathBuf, CaptureError> {
+        let opened = lock(&self.node).clone();
+        let is_open = |node: &PathBuf| lock(&self.claims.open).contains_key(&target(node));
+        match opened.filter(is_open) {
+            Some(node) => Ok(node),
+            None => Ok(self.claim()?.node.clone()),
+        }
+    }
+
+    /// Claims the camera until the claim is dropped.
+    pub(super) fn claim(&self) -> Result<Claim, CaptureError> {
+        let claim = self.claims.claim(&self.device, &Places::default())?;
+        *lock(&self.node) = Some(claim.node.clone());
+        Ok(claim)
+    }
+}
+
+/// Every critical section leaves its data whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The node itself, not a link to it.
@@ -98,7 +151,7 @@ fn probe(node: &Path) -> Probed {
 
 /// A camera that is not another stream's.
 #[derive(Debug)]
-pub struct Claim {
+pub(super) struct Claim {
     claims: Arc<Claims>,
     /// As it was named, perhaps a link.
     pub node: PathBuf,
@@ -107,7 +160,7 @@ pub struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut open = self.claims.lock();
+        let mut open = lock(&self.claims.open);
         if let Some(count) = open.get_mut(&self.target) {
             *count -= 1;
             if *count == 0 {
@@ -138,13 +191,13 @@ mod tests {
         let claim = |claims: &Arc<Claims>, device: &Device| claims.claim(device, &places).unwrap();
         let named = claim(&claims, &Device::Path(node(0)));
         assert_eq!(named.node, node(0));
-        assert_eq!(claims.lock().len(), 1);
+        assert_eq!(lock(&claims.open).len(), 1);
         // The same once more, as after a source that did not close.
         let again = claim(&claims, &Device::Path(node(0)));
         drop(named);
-        assert!(claims.lock().contains_key(&node(0)));
+        assert!(lock(&claims.open).contains_key(&node(0)));
         drop(again);
-        assert!(claims.lock().is_empty());
+        assert!(lock(&claims.open).is_empty());
 
         let auto = |number| {
             let claim = claim(&claims, &Device::Auto);

@@ -4,27 +4,29 @@
 //! capture, and what fails is explained by `errors` and `holders`.
 
 mod claims;
+mod controls;
 mod device;
 mod enumerate;
 mod errors;
 mod holders;
+mod identity;
 mod mapped;
 pub mod names;
 mod offer;
 mod portable;
 mod select;
 
-pub use claims::Claims;
+pub use claims::{Claims, Slot};
+pub use controls::{Control, Kind};
 pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
 use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
-use crate::config::{Backend, Device};
+use crate::config::Backend;
 use crate::media::RawFrame;
 use claims::Claim;
-use names::Places;
 use select::{Choice, choose, descend};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,30 +39,19 @@ const OLDEST: Duration = Duration::from_secs(1);
 /// Opens one camera.
 #[derive(Debug, Clone)]
 pub struct Camera {
-    device: Device,
+    slot: Arc<Slot>,
     request: Request,
     backend: Backend,
-    claims: Arc<Claims>,
 }
 
 impl Camera {
-    /// The camera that `device` means whenever it is opened. `claims` are those of all cameras of the process.
-    pub fn new(device: Device, request: Request, backend: Backend, claims: Arc<Claims>) -> Self {
+    /// The camera that the slot means whenever it is opened.
+    pub const fn new(slot: Arc<Slot>, request: Request, backend: Backend) -> Self {
         Self {
-            device,
+            slot,
             request,
             backend,
-            claims,
         }
-    }
-
-    /// The node that the camera has now, perhaps a link to it.
-    ///
-    /// # Errors
-    /// As [`open`](Opener::open), if there is none.
-    pub fn node(&self) -> Result<PathBuf, CaptureError> {
-        let claim = self.claims.claim(&self.device, &Places::default())?;
-        Ok(claim.node.clone())
     }
 
     /// What the device would be set to, with its name. It is asked, and left as it is.
@@ -68,8 +59,7 @@ impl Camera {
     /// # Errors
     /// As [`open`](Opener::open), but for those that show only when it captures.
     pub fn examine(&self) -> Result<String, CaptureError> {
-        let claim = self.claims.claim(&self.device, &Places::default())?;
-        let (node, choices) = self.choices(&claim.node)?;
+        let (node, choices) = self.choices(&self.slot.node()?)?;
         let best = choices.first().map(|choice| &choice.reason[..]);
         Ok(format!("{}, {}", node.name, best.unwrap_or_default()))
     }
@@ -117,7 +107,7 @@ impl Camera {
 
 impl Opener for Camera {
     fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
-        let claim = self.claims.claim(&self.device, &Places::default())?;
+        let claim = self.slot.claim()?;
         let path = &claim.node;
         let (node, choices) = self.choices(path)?;
         drop(node);
@@ -129,7 +119,7 @@ impl Opener for Camera {
     }
 
     fn describe(&self) -> String {
-        self.device.to_string()
+        self.slot.device().to_string()
     }
 }
 

@@ -14,7 +14,7 @@ pub struct TooLong;
 /// The length that a frame's header announces.
 ///
 /// # Errors
-/// [`TooLong`].
+/// When that is longer than any frame that is taken.
 pub fn announced(header: [u8; HEADER]) -> Result<usize, TooLong> {
     let len = usize::from(u16::from_be_bytes(header));
     (len <= LONGEST).then_some(len).ok_or(TooLong)

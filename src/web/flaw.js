@@ -1,0 +1,25 @@
+// Tells beside the stream's name when the daemon finds its pictures frozen, black or covered.
+
+import { getStream } from './api.js';
+
+const FIRST_MS = 15_000; // the daemon itself takes ten seconds to be sure
+const AGAIN_MS = 60_000; // seldom, since every viewer asks
+
+const WORDS = { frozen: 'The picture stands still', black: 'The picture is black', covered: 'Nothing to see: covered?' };
+
+/** Keeps `main`'s remark on the pictures of stream `name` true, as long as somebody looks. */
+export function watchForFlaws(main, name) {
+  const remark = main.querySelector('.flaw');
+  const look = async () => {
+    if (!document.hidden) {
+      const stream = await getStream(name).catch(() => null);
+      if (stream) {
+        remark.textContent = WORDS[stream.picture] ?? '';
+        remark.hidden = !remark.textContent;
+      }
+    }
+    // Not all viewers at once.
+    setTimeout(look, AGAIN_MS * (0.75 + Math.random() / 2));
+  };
+  setTimeout(look, FIRST_MS);
+}

@@ -1,0 +1,120 @@
+//! The camera's controls on the page: a slider is moved, and the camera is set; also after it was away.
+
+use super::{DAEMON, url};
+use crate::support::browser::Browser;
+use crate::support::{eventually, http};
+use serde_json::{Value, json};
+
+/// Moves the slider of a control as a user's hand does.
+const MOVE: &str = "
+    const input = document.querySelector(`[data-name=${arguments[0]}] input`);
+    for (const value of arguments[1]) {
+        input.value = value;
+        input.dispatchEvent(new Event('input'));
+    }
+    return input.labels[0].textContent;";
+
+/// What the panel shows of a control, and whether it can be reset.
+const SHOWN: &str = "
+    const row = document.querySelector(`[data-name=${arguments[0]}]`);
+    const reset = row.querySelector('.reset');
+    return [row.querySelector('output').value, reset.style.visibility !== 'hidden'];";
+
+/// Moves the webcam's slider, and puts it back by its button, and moves it again.
+pub async fn a_webcam_is_set_on_the_page(browser: &Browser) {
+    browser.open(&url("/webcam")).await;
+    browser.until_state("main", "playing").await;
+    until_offered(browser).await;
+    browser.press("c").await;
+    until_shown(browser, "brightness", &json!(["128", false])).await;
+
+    let way: Vec<_> = (129..=180).collect();
+    let label = browser.run(MOVE, &[json!("brightness"), json!(way)]).await;
+    assert_eq!(label, "Brightness");
+    until_set("webcam", "brightness", &json!(180)).await;
+    until_shown(browser, "brightness", &json!(["180", true])).await;
+    browser
+        .run("document.querySelector('.reset').click()", &[])
+        .await;
+    until_set("webcam", "brightness", &json!(128)).await;
+    until_shown(browser, "brightness", &json!(["128", false])).await;
+    browser
+        .run(MOVE, &[json!("brightness"), json!([170])])
+        .await;
+    until_set("webcam", "brightness", &json!(170)).await;
+}
+
+/// The many controls of vivid, for people to look at; a letter in its menus is no key of the player.
+pub async fn the_panel_has_every_kind_of_control(browser: &Browser) {
+    browser.open(&url("/vivid")).await;
+    browser.until_state("main", "playing").await;
+    until_offered(browser).await;
+    browser.press("c").await;
+    until_shown(browser, "brightness", &json!(["128", false])).await;
+    let kinds = "
+        const of = (name) => document.querySelector(`[data-name=${name}]`).children;
+        return ['brightness', 'gain_automatic', 'menu', 'button'].map((name) => [...of(name)].at(-1).type);";
+    let kinds = browser.run(kinds, &[]).await;
+    assert_eq!(kinds, json!(["range", "checkbox", "select-one", "button"]));
+    let is_disabled = "return document.querySelector('[data-name=gain] input').disabled";
+    assert_eq!(browser.run(is_disabled, &[]).await, true);
+    browser
+        .run(
+            "document.querySelector('[data-name=gain_automatic] input').click()",
+            &[],
+        )
+        .await;
+    eventually("gain to be free", async || {
+        let is_disabled = browser.run(is_disabled, &[]).await;
+        (is_disabled == false)
+            .then_some(())
+            .ok_or(is_disabled.to_string())
+    })
+    .await;
+    browser.screenshot("controls").await;
+    let press = "
+        const menu = document.querySelector('[data-name=menu] select');
+        menu.dispatchEvent(new KeyboardEvent('keydown', { key: 's', bubbles: true }));
+        return document.querySelector('.stats').hidden";
+    assert_eq!(browser.run(press, &[]).await, true);
+}
+
+/// What was set is so again now that the webcam is back, which has forgotten it.
+pub async fn it_is_set_again() {
+    until_set("webcam", "brightness", &json!(170)).await;
+}
+
+async fn until_offered(browser: &Browser) {
+    eventually("the button of the panel", async || {
+        let hidden = "return document.querySelector('[data-panel=settings]').hidden";
+        let hidden = browser.run(hidden, &[]).await;
+        (hidden == false).then_some(()).ok_or(hidden.to_string())
+    })
+    .await;
+}
+
+async fn until_shown(browser: &Browser, name: &str, expected: &Value) {
+    eventually("the panel to show it", async || {
+        let is_there = "return document.querySelector(`[data-name=${arguments[0]}]`) !== null";
+        if browser.run(is_there, &[json!(name)]).await == false {
+            return Err("nothing".to_owned());
+        }
+        let shown = browser.run(SHOWN, &[json!(name)]).await;
+        (shown == *expected).then_some(()).ok_or(shown.to_string())
+    })
+    .await;
+}
+
+async fn until_set(stream: &str, name: &str, expected: &Value) {
+    eventually("the camera to be set", async || {
+        let path = format!("/api/streams/{stream}/controls");
+        let listing = http::get(DAEMON, &path).json();
+        let mut controls = listing["controls"].as_array().cloned().unwrap_or_default();
+        controls.retain(|control| control["name"] == name);
+        let value = controls.first().map(|control| &control["value"]);
+        (value == Some(expected))
+            .then_some(())
+            .ok_or(listing.to_string())
+    })
+    .await;
+}
