@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 cargo build --quiet --locked --release --bins --example load
 state=$(mktemp -d)
 trap 'kill "$daemon" 2>/dev/null; wait "$daemon" 2>/dev/null || true; rm -r "$state"' EXIT
+: >"$state/out"
 STATE_DIRECTORY=$state target/release/fanlight --test-pattern --listen 127.0.0.1:0 >"$state/out" 2>/dev/null &
 daemon=$!
 until url=$(sed -n 's,^fanlight: open \(http://127[^ ]*\)/$,\1,p' "$state/out") && [ -n "$url" ]; do
@@ -18,4 +19,7 @@ load /healthz get "$@"
 load / get "$@"
 load /whep options "$@"
 load /whep join "$@"
+# 50 viewers at once, handshakes included.
+target/release/examples/load "$url/whep" --viewers 50 --ramp 0 --seconds 1 |
+    sed -n '/ joined,/p; /ms since POST/,/first keyframe/p'
 grep -E '^Vm(RSS|HWM)' "/proc/$daemon/status"

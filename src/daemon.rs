@@ -23,6 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
+use crate::upkeep::{self, notify};
 use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
 use std::collections::BTreeMap;
@@ -37,8 +38,6 @@ use tokio::task::JoinSet;
 
 /// Time for goodbyes, last replies and closing cameras.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often systemd's status line is brought up to date, if it changed.
-const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// Attempts to find a port that is free for TCP and UDP, when any will do.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -316,15 +315,16 @@ impl Daemon {
         };
         let mut http = tokio::spawn(http::serve(listeners, context));
         let mut parts = supervise(&plane, &streams);
+        let _hotplug = upkeep::watch_devices(&streams);
         notify(&[
             NotifyState::Ready,
-            NotifyState::Status(&status(&streams, &plane)),
+            NotifyState::Status(&upkeep::status(&streams, &plane)),
         ]);
         let outcome = tokio::select! {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            () = report_status(&streams, &plane) => Ok(()),
+            why = upkeep::tend(&streams, &plane) => Err(Fault::Ended(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };
@@ -451,42 +451,4 @@ async fn drain(
     tokio::time::timeout(DRAIN_TIMEOUT, all)
         .await
         .map_err(|_| Fault::Drain)
-}
-
-/// Keeps systemd's status line true; never completes.
-async fn report_status(streams: &Streams, plane: &Plane) {
-    let mut last = status(streams, plane);
-    let mut interval = tokio::time::interval(STATUS_INTERVAL);
-    loop {
-        interval.tick().await;
-        let now = status(streams, plane);
-        if now != last {
-            notify(&[NotifyState::Status(&now)]);
-            last = now;
-        }
-    }
-}
-
-fn status(streams: &Streams, plane: &Plane) -> String {
-    let each = streams.iter().map(|stream| {
-        let viewers = stream.channel().metrics().viewers.get();
-        let status = stream.status();
-        match status.failure {
-            Some(failure) => format!("{}: {}", stream.name(), failure.detail),
-            None => format!(
-                "{}: {}, {viewers} watching",
-                stream.name(),
-                status.state.name()
-            ),
-        }
-    });
-    let each = each.collect::<Vec<_>>().join("; ");
-    format!("{} sessions; {each}", plane.sessions())
-}
-
-/// Tells systemd, where it started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "can't notify systemd");
-    }
 }

@@ -17,6 +17,7 @@ pub mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod h264;
+pub mod hotplug;
 pub mod http;
 pub mod hub;
 pub mod latest;
@@ -27,7 +28,10 @@ pub mod metrics;
 pub mod process;
 pub mod rtc;
 pub mod shutdown;
+pub mod slate;
 pub mod state;
 pub mod stream;
 pub mod tls;
+pub mod upkeep;
+pub mod watchdog;
 pub mod watched;

@@ -32,6 +32,12 @@ struct FlawLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    stream: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     reason: &'static str,
 }
@@ -63,6 +69,11 @@ pub struct Metrics {
     viewers: Family<StreamLabel, Gauge>,
     mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
+    states: Family<StateLabel, Gauge>,
+    transitions: Family<StateLabel, Counter>,
+    slates: Family<StreamLabel, Counter>,
+    stuck: Family<StreamLabel, Gauge>,
+    resets: Family<StreamLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
     flaws: Family<FlawLabel, Gauge>,
     rtc: Rtc,
@@ -102,6 +113,14 @@ pub struct Stream {
     pub mjpeg_viewers: Gauge,
     /// 1 while pictures flow.
     pub live: Gauge,
+    /// Slates sent in place of the source's pictures. They are not among the access units counted above.
+    pub slates: Counter,
+    /// Capture threads that a driver does not let go of.
+    pub stuck: Gauge,
+    /// Attempts to mend the source by a reset of its USB device.
+    pub resets: Counter,
+    states: Family<StateLabel, Gauge>,
+    transitions: Family<StateLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
     flaws: Family<FlawLabel, Gauge>,
 }
@@ -123,6 +142,18 @@ impl Stream {
             kind,
         };
         self.failures.get_or_create(&label).inc();
+    }
+
+    /// Counts that the stream goes over to another state.
+    pub fn enters(&self, from: &'static str, to: &'static str) {
+        let label = |state| StateLabel {
+            stream: self.name.clone(),
+            state,
+        };
+        self.states.get_or_create(&label(from)).set(0);
+        self.states.get_or_create(&label(to)).set(1);
+        self.transitions.get_or_create(&label(to)).inc();
+        self.live.set(i64::from(to == "live"));
     }
 }
 
@@ -242,6 +273,31 @@ impl Metrics {
                 "Those of the viewers who watch JPEG images over HTTP",
             ),
             live: family(&mut registry, "stream_live", "1 while pictures flow"),
+            states: family(
+                &mut registry,
+                "stream_state",
+                "1 for the state that the stream is in",
+            ),
+            transitions: family(
+                &mut registry,
+                "stream_transitions",
+                "Times that the stream went over to a state",
+            ),
+            slates: family(
+                &mut registry,
+                "slates",
+                "Slates sent in place of the source's pictures",
+            ),
+            stuck: family(
+                &mut registry,
+                "capture_threads_stuck",
+                "Capture threads that a driver does not let go of",
+            ),
+            resets: family(
+                &mut registry,
+                "usb_resets",
+                "Attempts to mend a camera by a reset of its USB device",
+            ),
             failures: family(
                 &mut registry,
                 "stream_failures",
@@ -292,6 +348,11 @@ impl Metrics {
             viewers: self.viewers.get_or_create_owned(&label),
             mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
+            slates: self.slates.get_or_create_owned(&label),
+            stuck: self.stuck.get_or_create_owned(&label),
+            resets: self.resets.get_or_create_owned(&label),
+            states: self.states.clone(),
+            transitions: self.transitions.clone(),
             failures: self.failures.clone(),
             flaws: self.flaws.clone(),
         }

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 26] = [
+const HOMES: [(&str, &str); 29] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
     ("nix", "capture"),
+    ("nusb", "capture"),
+    ("nix", "hotplug"),
+    ("noto_sans_mono_bitmap", "slate"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
     ("h264_reader", "h264"),
@@ -38,7 +41,7 @@ const HOMES: [(&str, &str); 26] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["media"],
     &[
         "addresses",
@@ -47,17 +50,20 @@ const LAYERS: [&[&str]; 10] = [
         "h264",
         "shutdown",
         "latest",
+        "hotplug",
         "metrics",
         "state",
+        "watchdog",
         "watched",
     ],
     &[
-        "access", "capture", "checks", "convert", "encode", "links", "tls",
+        "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
     ],
     &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],
+    &["upkeep"],
     &["daemon", "cli", "cameras"],
     &["doctor"],
     &["commands", "logging", "process"],

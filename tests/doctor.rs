@@ -98,7 +98,8 @@ fn free() -> SocketAddr {
 fn with_nothing_running_everything_is_tried_and_nothing_is_left_behind() {
     let scratch = Scratch::new();
     let state = scratch.path().join("state");
-    let found = Found::of(STREAM, free(), &state);
+    let toml = format!("[rtc]\ntcp_listen = \"{}\"\n{STREAM}", free());
+    let found = Found::of(&toml, free(), &state);
     assert_eq!(found.failed(), [""; 0]);
     for check in [
         "config",
@@ -111,7 +112,7 @@ fn with_nothing_running_everything_is_tried_and_nothing_is_left_behind() {
         assert_ne!(found.only(check).0, "fail", "{check}");
     }
     let ports = found.all("port");
-    assert_eq!(ports.len(), 2);
+    assert_eq!(ports.len(), 3, "HTTP, media over TCP, and over UDP");
     assert!(
         ports
             .iter()

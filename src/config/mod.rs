@@ -186,6 +186,12 @@ pub struct Stream {
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
+    /// Show viewers a slate while the source delivers nothing.
+    pub slate: bool,
+    /// Reset the camera's USB device when opening it anew does not help.
+    pub usb_reset: bool,
+    /// Give the process up when the source falls silent for good, for systemd to start it anew.
+    pub watchdog: bool,
 }
 
 /// Whether pictures are encoded here, or the camera's own H.264 is passed through.
@@ -256,6 +262,9 @@ impl Stream {
             playout_delay: PlayoutDelay::default(),
             linger: Duration::from_secs(5),
             always_on: false,
+            slate: true,
+            usb_reset: false,
+            watchdog: true,
         }
     }
 

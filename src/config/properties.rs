@@ -96,6 +96,9 @@ fn written(config: &Config, terse: bool) -> String {
             ),
         };
         text += &format!("always_on = {}\n", stream.always_on);
+        text += &format!("slate = {}\n", stream.slate);
+        text += &format!("usb_reset = {}\n", stream.usb_reset);
+        text += &format!("watchdog = {}\n", stream.watchdog);
     }
     text
 }
@@ -206,7 +209,7 @@ prop_compose! {
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
-        always_on: bool,
+        (always_on, slate, usb_reset, watchdog) in any::<(bool, bool, bool, bool)>(),
     ) -> Stream {
         let is_pattern = device.is_none();
         let is_turned = rotate != Rotation::default() || flip != Flip::default();
@@ -233,6 +236,9 @@ prop_compose! {
             },
             linger: Duration::from_millis(linger),
             always_on,
+            slate,
+            usb_reset,
+            watchdog,
         }
     }
 }

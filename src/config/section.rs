@@ -72,6 +72,9 @@ pub(super) const STREAM: Table = (
         "playout_delay",
         "linger",
         "always_on",
+        "slate",
+        "usb_reset",
+        "watchdog",
     ],
 );
 

@@ -97,6 +97,9 @@ fn a_file_with_every_key_means_what_it_says() {
         playout_delay = ["0ms", "200ms"]
         linger = "1m"
         always_on = true
+        slate = false
+        usb_reset = true
+        watchdog = false
         [[stream]]
         name = "test"
         pattern = true
@@ -173,6 +176,9 @@ fn a_file_with_every_key_means_what_it_says() {
         },
         linger: Duration::from_secs(60),
         always_on: true,
+        slate: false,
+        usb_reset: true,
+        watchdog: false,
     };
     let test = Stream::new("test", Source::Pattern(TestPicture::Bars));
     assert_eq!(config.streams, [door, test]);
@@ -231,7 +237,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on
+line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
 "#;
     assert_eq!(complaint(text), expected.trim());
 }

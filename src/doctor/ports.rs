@@ -2,6 +2,7 @@
 
 use super::holders::{self, Transport, told};
 use super::{Finding, Patient};
+use crate::config::TcpListen;
 use crate::http;
 use crate::rtc::UdpSocket;
 use std::io;
@@ -30,7 +31,12 @@ pub fn check(patient: &Patient) -> Vec<Finding> {
         media.set_port(running.serving.http.port());
     }
     let redirect = config.tls.as_ref().and_then(|tls| tls.redirect);
-    let tcp = [Some(http), redirect].into_iter().flatten();
+    let media_tcp = match config.rtc.tcp_listen {
+        TcpListen::At(address) if address != http => Some(address),
+        // At HTTP's port, or nowhere.
+        TcpListen::At(_) | TcpListen::Http | TcpListen::Off => None,
+    };
+    let tcp = [Some(http), redirect, media_tcp].into_iter().flatten();
     let tcp = tcp.map(|address| (Transport::Tcp, address));
     let all = tcp.chain([(Transport::Udp, media)]);
     // Port 0 takes any that is free.

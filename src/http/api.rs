@@ -21,6 +21,8 @@ struct StreamList<'a> {
 pub struct StreamView<'a> {
     name: &'a str,
     state: &'static str,
+    /// For how long it has been in that state.
+    since_seconds: f64,
     source: &'a str,
     /// This and the next four: what the source granted, the sides as viewers see them; null until it was opened.
     device: Option<String>,
@@ -40,6 +42,7 @@ pub struct StreamView<'a> {
 #[derive(Serialize)]
 struct ErrorView {
     kind: &'static str,
+    title: &'static str,
     detail: String,
     cure: &'static str,
     since_seconds: f64,
@@ -51,6 +54,7 @@ impl<'a> StreamView<'a> {
     pub fn new(stream: &'a Stream, now: Instant) -> Self {
         let Status {
             state,
+            since,
             granted,
             failure,
         } = stream.status();
@@ -60,6 +64,7 @@ impl<'a> StreamView<'a> {
         Self {
             name: stream.name(),
             state: state.name(),
+            since_seconds: now.saturating_duration_since(since).as_secs_f64(),
             source: stream.source(),
             device: granted.map(|granted| granted.device.clone()),
             width: size.map(|size| size.width),
@@ -72,6 +77,7 @@ impl<'a> StreamView<'a> {
             picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
+                title: failure.title,
                 detail: failure.detail,
                 cure: failure.cure,
                 since_seconds: now.saturating_duration_since(failure.since).as_secs_f64(),

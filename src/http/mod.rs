@@ -4,6 +4,7 @@
 mod api;
 mod assets;
 mod body;
+mod changes;
 pub mod client;
 mod clients;
 mod controls;
@@ -437,6 +438,7 @@ async fn serve_resource(
             context.metrics.render(),
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
+        Resource::Changes => Ok(changes::read(context, grant)),
         Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Stream(name) => api::stream(context, name, grant),
         Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,

@@ -152,6 +152,7 @@ pub struct Plane {
     identity: Identity,
     reach: Reach,
     sessions: Sessions,
+    turns: Arc<AtomicU64>,
     next_viewer: AtomicU64,
     metrics: metrics::Rtc,
     ended: Shutdown,
@@ -178,6 +179,7 @@ impl Plane {
         let bound = socket.local_addr();
         let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
         let waker = reactor.waker();
+        let turns = reactor.turns();
         let ended = Shutdown::new();
         let guard = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
@@ -194,6 +196,7 @@ impl Plane {
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
             reach: Reach::new(bound, tcp, config, interfaces),
             sessions,
+            turns,
             next_viewer: AtomicU64::new(1),
             metrics,
             ended,
@@ -386,6 +389,18 @@ impl Plane {
     pub fn stream_of(&self, session: &str) -> Option<String> {
         self.facts(session, Instant::now())
             .map(|(stream, _)| stream)
+    }
+
+    /// How often the media thread has turned. Makes it turn once more, so that this is more the next time, unless it
+    /// hangs. `None` while there is no session: then it sleeps, and is left to.
+    pub fn pulse(&self) -> Option<u64> {
+        if self.sessions() == 0 {
+            return None;
+        }
+        let turns = self.turns.load(Ordering::Relaxed);
+        // It fails only without a poller, and then the thread has ended.
+        let _ = self.waker.wake();
+        Some(turns)
     }
 
     /// How many sessions there are, connected or not.

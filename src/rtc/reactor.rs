@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub struct Reactor {
     datagram: Vec<u8>,
     /// The poller is to tell when the socket has room again.
     awaits_room: bool,
+    /// For whoever wants to know whether it goes on.
+    turns: Arc<AtomicU64>,
 }
 
 impl Reactor {
@@ -103,12 +106,18 @@ impl Reactor {
             batch: Vec::new(),
             datagram: Vec::new(),
             awaits_room: false,
+            turns: Arc::default(),
         })
     }
 
     /// Ends the loop's sleep after a command was sent.
     pub fn waker(&self) -> Arc<Waker> {
         self.waker.clone()
+    }
+
+    /// How often the loop has turned.
+    pub fn turns(&self) -> Arc<AtomicU64> {
+        self.turns.clone()
     }
 
     /// Until [`Command::Stop`].
@@ -131,6 +140,7 @@ impl Reactor {
             {
                 return Err(error);
             }
+            self.turns.fetch_add(1, Ordering::Relaxed);
             if self.network.is_blocked() {
                 self.network.udp.flush();
             }

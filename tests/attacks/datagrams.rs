@@ -1,6 +1,7 @@
 //! Attacks on the media port: floods, forgeries, and what was sent before.
 
 use crate::target::Target;
+use std::cell::Cell;
 use std::net::UdpSocket;
 
 /// Datagrams of a flood.
@@ -61,7 +62,9 @@ fn a_flood_of_stun_that_names_a_session_is_counted_and_forgotten() {
 fn dtls_that_is_repeated_cut_or_forged_changes_nothing() {
     let target = Target::start();
     let strangers = sockets(50);
+    let sent = Cell::new(0);
     let send = |datagram: &[u8]| {
+        sent.set(sent.get() + 1 + strangers.len());
         // From the viewer's own address, and from others.
         let _ = target.socket.send_to(datagram, target.address());
         for stranger in &strangers {
@@ -105,5 +108,9 @@ fn dtls_that_is_repeated_cut_or_forged_changes_nothing() {
         }
     }
     assert_eq!(target.metric("fanlight_sessions_active"), 1.0);
-    target.check("DTLS repeated, cut and forged", 16);
+    let sent = sent.get();
+    target.check(
+        &format!("{sent} pieces of DTLS, repeated, cut and forged"),
+        16,
+    );
 }

@@ -58,6 +58,23 @@ fn a_thousand_half_open_posts_from_many_addresses_end_in_their_time() {
     target.check("1000 half-open POSTs from ten addresses", 56);
 }
 
+/// ICE over TCP begins at the same port, with the length of a frame (RFC 4571, 2).
+#[test]
+fn a_thousand_frames_that_never_come_end_in_their_time() {
+    let target = Target::start();
+    let mut held = connect(&target, 10, 100);
+    for (n, stream) in held.iter_mut().enumerate() {
+        // Nothing more, half a frame, or a whole one that is no check.
+        let begun = [&[0, 100][..], &[0; 100]].concat();
+        let len = [2, 50, 102][n % 3];
+        let _ = stream.write_all(&begun[..len]);
+    }
+    let answered = target.answers();
+    assert!(answered < Duration::from_secs(5), "{answered:?}");
+    assert!(held.into_iter().all(|stream| rest(stream).is_empty()));
+    target.check("1000 connections that begin a frame", 56);
+}
+
 #[test]
 fn heads_that_come_byte_by_byte_are_cut_off() {
     let target = Target::start();

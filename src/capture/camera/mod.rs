@@ -21,7 +21,7 @@ pub use controls::{Control, Kind};
 pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
-use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
+use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source, usb};
 use crate::config::Backend;
 use crate::media::RawFrame;
 use claims::Claim;
@@ -120,6 +120,11 @@ impl Opener for Camera {
 
     fn describe(&self) -> String {
         self.slot.device().to_string()
+    }
+
+    fn reset(&self) -> Result<(), String> {
+        let node = self.slot.node().map_err(|error| error.to_string())?;
+        usb::reset(&node)
     }
 }
 
