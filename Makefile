@@ -6,7 +6,7 @@ DESTDIR ?=
 BINARY ?= target/release/fanlight
 export PREFIX SYSCONFDIR DESTDIR BINARY
 
-.PHONY: help run build check test fuzz bench-fanout install uninstall clean
+.PHONY: help run build check test fuzz bench-fanout bench-http install uninstall clean
 
 help:
 	@echo 'make run        install missing build dependencies, build, start (ARGS="--test-pattern …")'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test       every check there is, with what it needs installed first'
 	@echo 'make fuzz       fuzz what reads from strangers, ten minutes each (ARGS="offer 60"); needs nightly Rust'
 	@echo 'make bench-fanout  what each viewer costs, for 10 to 1000 of them (ARGS="50 200 --repeat 3")'
+	@echo 'make bench-http  requests a second, and how long joining takes (ARGS="--seconds 5")'
 	@echo 'make install    put binary, unit, user and sample configuration in place (DESTDIR, PREFIX, SYSCONFDIR)'
 	@echo 'make uninstall  take them away again; an edited configuration stays'
 	@echo 'make clean      remove everything that was built'
@@ -39,6 +40,10 @@ fuzz:
 bench-fanout:
 	@scripts/setup.sh build
 	@scripts/bench-fanout.py $(ARGS)
+
+bench-http:
+	@scripts/setup.sh build
+	@scripts/bench-http.sh $(ARGS)
 
 # Installs what `make build` built: the user who installs is often root, who need not have Rust.
 install uninstall:

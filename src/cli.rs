@@ -48,6 +48,9 @@ pub enum Command {
     Url(UrlArguments),
     /// Make a link that is good for a time, list those that there are, or take one back
     Share(ShareArguments),
+    /// Look for what keeps people from watching, and say what to do: cameras, ports, encoder, clock, addresses, certificate, and a
+    /// session of its own with the daemon that runs, or with one made for it
+    Doctor(DoctorArguments),
     /// Check a configuration file and say everything that is wrong with it
     CheckConfig {
         /// The file, in TOML
@@ -119,6 +122,17 @@ pub struct ShareArguments {
     /// Take the link of this id back
     #[arg(long, value_name = "ID", conflicts_with_all = ["stream", "duration"])]
     pub revoke: Option<String>,
+}
+
+/// `fanlight doctor`
+#[derive(Debug, Default, Args)]
+pub struct DoctorArguments {
+    /// The daemon that is meant: as it is started.
+    #[command(flatten)]
+    pub run: Run,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Reads a time from one minute to ten years.
@@ -199,7 +213,15 @@ impl Run {
     /// # Errors
     /// Everything that is wrong with the file.
     pub fn configuration(&self) -> Result<Config, ConfigErrors> {
-        let mut config = match &self.config {
+        self.configuration_of(self.config.as_deref())
+    }
+
+    /// The same with another file, or with none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn configuration_of(&self, file: Option<&Path>) -> Result<Config, ConfigErrors> {
+        let mut config = match file {
             Some(file) => Config::load(file)?,
             None => Config {
                 streams: vec![Stream::new("camera", self.built_in_source())],
@@ -222,6 +244,16 @@ impl Run {
         let usual = || state::default_directory(|name| std::env::var_os(name));
         config.state.directory = said.or_else(usual);
         Ok(config)
+    }
+
+    /// Whether it says nothing of what is served, where and from what.
+    pub const fn names_nothing(&self) -> bool {
+        self.config.is_none()
+            && self.device.is_none()
+            && self.test_pattern.is_none()
+            && self.listen.is_none()
+            && self.rtc_listen.is_none()
+            && self.state_dir.is_none()
     }
 
     fn named_source(&self) -> Option<Source> {

@@ -1,4 +1,4 @@
-//! The commands that print something and end: `cameras`, `controls`, `check-config`, `url` and `share`.
+//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url` and `share`.
 
 mod controls;
 mod links;
@@ -7,7 +7,9 @@ pub use controls::{ControlsError, controls};
 pub use links::{LinkError, share, url};
 
 use crate::cameras;
+use crate::cli::DoctorArguments;
 use crate::config::{Config, ConfigErrors};
+use crate::doctor::{self, Report};
 use std::io;
 use std::path::Path;
 
@@ -23,6 +25,21 @@ pub fn cameras(json: bool) -> io::Result<String> {
         cameras::table(&cameras)
     };
     Ok(text.trim_end().to_owned())
+}
+
+/// What is the matter with this machine.
+///
+/// # Errors
+/// When the system has no threads.
+pub fn doctor(arguments: &DoctorArguments) -> io::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(doctor::examine(arguments));
+    // A camera whose driver blocks must not keep the process.
+    runtime.shutdown_background();
+    Ok(report)
 }
 
 /// What there is to say of a configuration file that is good.

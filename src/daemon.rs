@@ -5,6 +5,8 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod ports;
+
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
 use crate::capture::camera::Camera;
@@ -13,7 +15,7 @@ use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases};
+use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -21,6 +23,8 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
+use crate::upkeep::{self, notify};
+use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::io;
@@ -33,8 +37,6 @@ use tokio::task::JoinSet;
 
 /// Time for goodbyes, last replies and closing cameras.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often systemd's status line is brought up to date, if it changed.
-const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// Attempts to find a port that is free for TCP and UDP, when any will do.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -90,6 +92,7 @@ pub struct Daemon {
     socket: UdpSocket,
     http: SocketAddr,
     redirect: Option<TcpListener>,
+    media: Option<TcpListener>,
     kept: Kept,
     open: Box<Open>,
 }
@@ -165,6 +168,7 @@ impl Daemon {
                 Ok((listener, socket, http)) => {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
+                        media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
                         config,
                         listener,
@@ -216,6 +220,14 @@ impl Daemon {
         self.redirect.as_ref()?.local_addr().ok()
     }
 
+    /// Where media over TCP is listened for, if it is.
+    pub fn tcp_media_addr(&self) -> Option<SocketAddr> {
+        match &self.media {
+            Some(listener) => listener.local_addr().ok(),
+            None => has_media(&self.config).then_some(self.http),
+        }
+    }
+
     /// Whether that is HTTPS.
     pub const fn is_secure(&self) -> bool {
         self.config.tls.is_some()
@@ -241,6 +253,8 @@ impl Daemon {
     /// # Errors
     /// When a part of the daemon fails or the drain takes too long.
     pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), Fault> {
+        let tcp_media = self.tcp_media_addr();
+        let has_media = has_media(&self.config);
         if !Encoder::HAS_ASSEMBLY {
             tracing::warn!(
                 "OpenH264 was built without its assembly and needs about three times the CPU: \
@@ -259,6 +273,7 @@ impl Daemon {
         let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
+            tcp_media,
             self.config.rtc,
             interfaces.clone(),
             self.config.limits.clone(),
@@ -279,22 +294,30 @@ impl Daemon {
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
             clients: Arc::new(Clients::new(self.config.limits.clone())),
+            media: MediaDoor::new(&self.config.limits),
+            has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
             metrics,
             shutdown: shutdown.clone(),
         });
-        let mut http = tokio::spawn(http::serve(self.listener, self.redirect, context));
+        let listeners = Listeners {
+            main: self.listener,
+            redirect: self.redirect,
+            media: self.media,
+        };
+        let mut http = tokio::spawn(http::serve(listeners, context));
         let mut parts = supervise(&plane, &streams);
+        let _hotplug = upkeep::watch_devices(&streams);
         notify(&[
             NotifyState::Ready,
-            NotifyState::Status(&status(&streams, &plane)),
+            NotifyState::Status(&upkeep::status(&streams, &plane)),
         ]);
         let outcome = tokio::select! {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            () = report_status(&streams, &plane) => Ok(()),
+            why = upkeep::tend(&streams, &plane) => Err(Fault::Ended(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };
@@ -311,32 +334,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
-}
-
-/// Where the system has no IPv6, its wildcard address means all of IPv4.
-fn without_ipv6(config: &mut Config) {
-    let any: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, 0).into();
-    let is_missing = std::net::UdpSocket::bind(any).is_err();
-    let redirect = config.tls.as_mut().and_then(|tls| tls.redirect.as_mut());
-    let addresses = [&mut config.http.listen, &mut config.rtc.listen];
-    for address in addresses.into_iter().chain(redirect) {
-        if is_missing && address.is_ipv6() && address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
-        }
-    }
-}
-
-/// Where plain HTTP is answered with the way to HTTPS.
-fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
-    let address = config.tls.as_ref().and_then(|tls| tls.redirect);
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
-    bound.transpose()
 }
 
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
@@ -439,42 +436,4 @@ async fn drain(
     tokio::time::timeout(DRAIN_TIMEOUT, all)
         .await
         .map_err(|_| Fault::Drain)
-}
-
-/// Keeps systemd's status line true; never completes.
-async fn report_status(streams: &Streams, plane: &Plane) {
-    let mut last = status(streams, plane);
-    let mut interval = tokio::time::interval(STATUS_INTERVAL);
-    loop {
-        interval.tick().await;
-        let now = status(streams, plane);
-        if now != last {
-            notify(&[NotifyState::Status(&now)]);
-            last = now;
-        }
-    }
-}
-
-fn status(streams: &Streams, plane: &Plane) -> String {
-    let each = streams.iter().map(|stream| {
-        let viewers = stream.channel().metrics().viewers.get();
-        let status = stream.status();
-        match status.failure {
-            Some(failure) => format!("{}: {}", stream.name(), failure.detail),
-            None => format!(
-                "{}: {}, {viewers} watching",
-                stream.name(),
-                status.state.name()
-            ),
-        }
-    });
-    let each = each.collect::<Vec<_>>().join("; ");
-    format!("{} sessions; {each}", plane.sessions())
-}
-
-/// Tells systemd, where it started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "can't notify systemd");
-    }
 }

@@ -1,7 +1,7 @@
 //! The `fanlight` command: arguments, logging, exit status.
 
 use clap::Parser;
-use fanlight::cli::{Cli, Command, Run};
+use fanlight::cli::{Cli, Command, DoctorArguments, Run};
 use fanlight::{commands, logging, process};
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Controls(arguments) => print(commands::controls(&arguments), 1),
         Command::Url(arguments) => print(commands::url(&arguments), 1),
         Command::Share(arguments) => print(commands::share(&arguments), 1),
+        Command::Doctor(arguments) => doctor(&arguments),
         Command::CheckConfig { file } => print(commands::check_config(&file), BAD_CONFIGURATION),
     }
 }
@@ -33,6 +34,26 @@ fn print<E: Display>(result: Result<String, E>, failure: u8) -> ExitCode {
             eprintln!("{error}");
             ExitCode::from(failure)
         }
+    }
+}
+
+fn doctor(arguments: &DoctorArguments) -> ExitCode {
+    match commands::doctor(arguments) {
+        Ok(report) => {
+            let has_failed = report.has_failed();
+            let text = if arguments.json {
+                report.json()
+            } else {
+                report.to_string()
+            };
+            let printed = print::<io::Error>(Ok(text), 1);
+            if has_failed {
+                ExitCode::FAILURE
+            } else {
+                printed
+            }
+        }
+        Err(error) => print(Err(error), 1),
     }
 }
 

@@ -12,7 +12,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-pub use viewers::{Count, MOST_SHOWN, Viewer, ViewerStats, Viewers};
+pub use viewers::{Count, MOST_SHOWN, Transport, Viewer, ViewerStats, Viewers};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -29,6 +29,12 @@ struct FailureLabel {
 struct FlawLabel {
     stream: String,
     flaw: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    stream: String,
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +69,11 @@ pub struct Metrics {
     viewers: Family<StreamLabel, Gauge>,
     mjpeg_viewers: Family<StreamLabel, Gauge>,
     live: Family<StreamLabel, Gauge>,
+    states: Family<StateLabel, Gauge>,
+    transitions: Family<StateLabel, Counter>,
+    slates: Family<StreamLabel, Counter>,
+    stuck: Family<StreamLabel, Gauge>,
+    resets: Family<StreamLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
     flaws: Family<FlawLabel, Gauge>,
     rtc: Rtc,
@@ -102,6 +113,14 @@ pub struct Stream {
     pub mjpeg_viewers: Gauge,
     /// 1 while pictures flow.
     pub live: Gauge,
+    /// Slates sent in place of the source's pictures. They are not among the access units counted above.
+    pub slates: Counter,
+    /// Capture threads that a driver does not let go of.
+    pub stuck: Gauge,
+    /// Attempts to mend the source by a reset of its USB device.
+    pub resets: Counter,
+    states: Family<StateLabel, Gauge>,
+    transitions: Family<StateLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
     flaws: Family<FlawLabel, Gauge>,
 }
@@ -124,6 +143,18 @@ impl Stream {
         };
         self.failures.get_or_create(&label).inc();
     }
+
+    /// Counts that the stream goes over to another state.
+    pub fn enters(&self, from: &'static str, to: &'static str) {
+        let label = |state| StateLabel {
+            stream: self.name.clone(),
+            state,
+        };
+        self.states.get_or_create(&label(from)).set(0);
+        self.states.get_or_create(&label(to)).set(1);
+        self.transitions.get_or_create(&label(to)).inc();
+        self.live.set(i64::from(to == "live"));
+    }
 }
 
 /// What the media plane counts.
@@ -137,6 +168,8 @@ pub struct Rtc {
     pub packets: Counter,
     /// Datagrams that the kernel refused, a full socket buffer for one.
     pub send_errors: Counter,
+    /// TCP connections that viewers have for media.
+    pub tcp_connections: Gauge,
     /// Keyframes that viewers asked for (PLI and FIR).
     pub keyframe_requests: Counter,
     /// Packets that viewers reported lost.
@@ -240,6 +273,31 @@ impl Metrics {
                 "Those of the viewers who watch JPEG images over HTTP",
             ),
             live: family(&mut registry, "stream_live", "1 while pictures flow"),
+            states: family(
+                &mut registry,
+                "stream_state",
+                "1 for the state that the stream is in",
+            ),
+            transitions: family(
+                &mut registry,
+                "stream_transitions",
+                "Times that the stream went over to a state",
+            ),
+            slates: family(
+                &mut registry,
+                "slates",
+                "Slates sent in place of the source's pictures",
+            ),
+            stuck: family(
+                &mut registry,
+                "capture_threads_stuck",
+                "Capture threads that a driver does not let go of",
+            ),
+            resets: family(
+                &mut registry,
+                "usb_resets",
+                "Attempts to mend a camera by a reset of its USB device",
+            ),
             failures: family(
                 &mut registry,
                 "stream_failures",
@@ -290,6 +348,11 @@ impl Metrics {
             viewers: self.viewers.get_or_create_owned(&label),
             mjpeg_viewers: self.mjpeg_viewers.get_or_create_owned(&label),
             live: self.live.get_or_create_owned(&label),
+            slates: self.slates.get_or_create_owned(&label),
+            stuck: self.stuck.get_or_create_owned(&label),
+            resets: self.resets.get_or_create_owned(&label),
+            states: self.states.clone(),
+            transitions: self.transitions.clone(),
             failures: self.failures.clone(),
             flaws: self.flaws.clone(),
         }
@@ -375,6 +438,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "send_errors",
             "Datagrams that the kernel refused to send",
+        ),
+        tcp_connections: family(
+            registry,
+            "tcp_connections",
+            "TCP connections that viewers have for media",
         ),
         keyframe_requests: family(
             registry,

@@ -47,6 +47,9 @@ async fn run(config: Config) -> Result<(), Fault> {
     }
     drop(out);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
+    if let Some(tcp_media) = daemon.tcp_media_addr() {
+        tracing::debug!(%tcp_media, "taking media over TCP too");
+    }
     if let Some(redirect) = daemon.redirect_addr() {
         tracing::info!(%redirect, "sending plain HTTP to HTTPS");
     }

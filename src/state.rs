@@ -14,6 +14,9 @@ const ASIDE: &str = ".bad";
 /// Locked by a command that is at work in the directory.
 const VISIT: &str = ".visit";
 
+/// Where systemd keeps the state of the service.
+pub const OF_THE_SERVICE: &str = "/var/lib/fanlight";
+
 /// Why the state directory, or a file of it, can't be used; the sentence ends with the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {

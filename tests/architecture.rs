@@ -5,19 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 22] = [
+const HOMES: [(&str, &str); 28] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
+    ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
+    ("nusb", "capture"),
+    ("nix", "hotplug"),
+    ("noto_sans_mono_bitmap", "slate"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
     ("h264_reader", "h264"),
     ("openh264", "encode"),
+    ("openh264", "doctor"),
     ("openh264_sys2", "encode"),
     ("rtc", "rtc"),
     ("rcgen", "rtc"),
     ("x509_parser", "rtc"),
+    ("x509_parser", "tls"),
     ("quinn_udp", "rtc/udp"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -34,7 +40,7 @@ const HOMES: [(&str, &str); 22] = [
 const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 11] = [
     &["media"],
     &[
         "addresses",
@@ -43,18 +49,22 @@ const LAYERS: [&[&str]; 9] = [
         "h264",
         "shutdown",
         "latest",
+        "hotplug",
         "metrics",
         "state",
+        "watchdog",
         "watched",
     ],
     &[
-        "access", "capture", "checks", "convert", "encode", "links", "tls",
+        "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
     ],
     &["controls", "hub"],
     &["stream"],
     &["rtc"],
     &["http"],
+    &["upkeep"],
     &["daemon", "cli", "cameras"],
+    &["doctor"],
     &["commands", "logging", "process"],
 ];
 

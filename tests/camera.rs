@@ -57,7 +57,43 @@ fn vivid_is_captured_and_listed() {
         assert_eq!(format_name(camera, "YUYV"), "yuyv");
         assert!(format_name(camera, "UYVY").is_null());
         capture(source.as_mut(), 10);
+
+        // The doctor names who has it, and watches it when it is free.
+        let found = doctor();
+        assert_eq!(outcomes(&found, "camera"), ["ok", "warn"], "{found:#}");
+        let who = format!("(process {})", std::process::id());
+        assert!(found.to_string().contains(&who), "{found:#}");
+        assert_eq!(outcomes(&found, "session"), ["fail"], "{found:#}");
+        assert!(
+            found.to_string().contains("another program is using it"),
+            "{found:#}"
+        );
+        drop(source);
+        let found = doctor();
+        assert_eq!(outcomes(&found, "camera"), ["ok"], "{found:#}");
+        assert_eq!(outcomes(&found, "session"), ["ok"], "{found:#}");
     });
+}
+
+/// What `fanlight doctor` finds of the camera.
+fn doctor() -> serde_json::Value {
+    let file = std::env::temp_dir().join("doctor.toml");
+    let stream =
+        format!("[[stream]]\nname = \"cam\"\ndevice = {DEVICE:?}\nsize = \"{SIZE}\"\nfps = 15\n");
+    fs::write(&file, stream).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
+    command.args(["doctor", "--json", "--config"]).arg(file);
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// How bad the findings of a check are.
+fn outcomes<'a>(found: &'a serde_json::Value, check: &str) -> Vec<&'a str> {
+    let findings = found["findings"].as_array().unwrap().iter();
+    let of_check = findings.filter(|finding| finding["check"] == check);
+    of_check
+        .map(|finding| finding["outcome"].as_str().unwrap())
+        .collect()
 }
 
 #[test]

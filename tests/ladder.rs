@@ -14,7 +14,7 @@ use support::picture::{read_canvas, watch};
 
 /// A daemon that offers an address for media which leads nowhere (RFC 5737), and no other.
 fn unreachable(config: &str) -> Daemon {
-    let external = "[rtc]\nexternal_addresses = [\"192.0.2.1\"]\n";
+    let external = "[rtc]\ntcp_listen = \"off\"\nexternal_addresses = [\"192.0.2.1\"]\n";
     Daemon::configured_with_media_at("127.0.0.2:0", &format!("{external}{config}"))
 }
 

@@ -40,6 +40,14 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
         fs::write(format!("{vivid}/bind"), "vivid.0").unwrap();
         give_to_group_video();
         wait_for(|| streams().contains("\"state\":\"live\""));
+        // Within the sandbox too the kernel is heard, and the watchdog hears the daemon.
+        let journal = systemd.run(&["journalctl", "-u", "fanlight", "-o", "cat"]);
+        assert!(!journal.contains("noticed late"), "{journal}");
+        assert!(!journal.contains("is watched instead"), "{journal}");
+        assert_eq!(systemd.property("WatchdogUSec"), "30s");
+        let told = || systemd.property("WatchdogTimestampMonotonic");
+        let before = told();
+        wait_for(|| told() != before);
 
         systemd.run(&["systemctl", "stop", "fanlight"]);
         assert_eq!(systemd.property("Result"), "success");

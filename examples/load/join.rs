@@ -104,6 +104,15 @@ impl Joiner {
         })
     }
 
+    /// An offer, of which nothing is kept.
+    pub fn offer(&self) -> String {
+        let mut rtc = self.rtc();
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, _) = change.apply().expect("a section was added");
+        offer.to_sdp_string()
+    }
+
     /// Ends a session.
     pub async fn leave(&self, location: &Uri) -> Result<(), JoinError> {
         let mut connection = Connection::open(location).await?;

@@ -14,6 +14,7 @@
 //! are asked for, and the frames of fanlight's test pattern are decoded and their counters checked.
 
 mod counts;
+mod exchange;
 mod frames;
 mod histogram;
 mod http;
@@ -39,7 +40,9 @@ mod viewer;
 mod worker;
 
 use clap::Parser;
+use exchange::Exchange;
 use hyper::Uri;
+use serde::Serialize;
 use socket::Receive;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +63,9 @@ struct Options {
     /// How long it is measured when all have joined, in seconds
     #[arg(long, default_value = "10", value_parser = seconds)]
     seconds: Duration,
+    /// No media: that many connections, each with one request after the other for the time that is measured
+    #[arg(long, value_enum, value_name = "WHAT")]
+    http: Option<Exchange>,
     /// Decrypt and decode everything, and check the frame counters of fanlight's test pattern
     #[arg(long)]
     verify: bool,
@@ -95,19 +101,34 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(exchange) = options.http {
+        return match exchange::run(&options, exchange) {
+            Ok(report) if options.json => shown(&report, report.is_good()),
+            Ok(report) => {
+                print!("{report}");
+                ExitCode::from(u8::from(!report.is_good()))
+            }
+            Err(error) => failed(&error),
+        };
+    }
     match run::run(&options) {
-        Ok(report) if options.json => {
-            let json = serde_json::to_string_pretty(&report);
-            println!("{}", json.expect("maps have text for keys"));
-            ExitCode::from(u8::from(!report.is_good()))
-        }
+        Ok(report) if options.json => shown(&report, report.is_good()),
         Ok(report) => {
             print!("{}", table::Table(&report));
             ExitCode::from(u8::from(!report.is_good()))
         }
-        Err(error) => {
-            eprintln!("load: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// As JSON.
+fn shown(report: &impl Serialize, is_good: bool) -> ExitCode {
+    let json = serde_json::to_string_pretty(report);
+    println!("{}", json.expect("maps have text for keys"));
+    ExitCode::from(u8::from(!is_good))
+}
+
+fn failed(error: &std::io::Error) -> ExitCode {
+    eprintln!("load: {error}");
+    ExitCode::FAILURE
 }

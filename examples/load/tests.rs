@@ -1,6 +1,6 @@
 //! The load generator against a daemon within the test's process.
 
-use crate::{Options, run};
+use crate::{Options, exchange, run};
 use clap::{CommandFactory, Parser};
 use fanlight::config::{Config, Source, Stream};
 use fanlight::daemon::Daemon;
@@ -11,6 +11,11 @@ use std::thread;
 
 /// Runs it against a daemon with a small test pattern.
 fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
+    with_a_daemon(arguments, |options| run::run(options).unwrap())
+}
+
+/// Does that with a daemon's URL before the arguments.
+fn with_a_daemon<T>(arguments: &[&str], work: impl FnOnce(&Options) -> T) -> T {
     let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let stream = Stream {
         size: Size::new(320, 180),
@@ -36,7 +41,7 @@ fn against_a_daemon(arguments: &[&str]) -> crate::report::Report {
     });
     let url = format!("http://{}/whep", address.recv().unwrap());
     let arguments = [&["load", &url], arguments].concat();
-    let report = run::run(&Options::parse_from(arguments)).unwrap();
+    let report = work(&Options::parse_from(arguments));
     end.cancel();
     daemon.join().unwrap().unwrap();
     report
@@ -49,6 +54,35 @@ fn the_command_line_is_consistent() {
     assert!(refused(&["load"]));
     assert!(refused(&["load", "http://h/whep", "--viewers", "0"]));
     assert!(refused(&["load", "http://h/whep", "--seconds", "-1"]));
+}
+
+#[test]
+fn exchanges_are_counted_and_failures_are_named() {
+    let report = |what: &str| {
+        let arguments = ["--viewers", "4", "--seconds", "0.5", "--http", what];
+        with_a_daemon(&arguments, |options| {
+            let report = exchange::run(options, options.http.unwrap()).unwrap();
+            let wrong = Options {
+                url: format!("{}/none", options.url).parse().unwrap(),
+                ..options.clone()
+            };
+            (
+                report,
+                exchange::run(&wrong, options.http.unwrap()).unwrap(),
+            )
+        })
+    };
+    for what in ["get", "options", "join"] {
+        let (right, wrong) = report(what);
+        assert!(right.is_good(), "{right}");
+        assert!(right.to_string().contains("4 connections: "), "{right}");
+        // OPTIONS asks for no session.
+        assert_eq!(wrong.is_good(), what == "options", "{wrong}");
+        assert_eq!(
+            wrong.to_string().contains("failed: refused with 40"),
+            what != "options"
+        );
+    }
 }
 
 #[test]

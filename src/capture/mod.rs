@@ -2,6 +2,7 @@
 
 pub mod camera;
 pub mod pattern;
+mod usb;
 
 use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
 use std::fmt;
@@ -87,6 +88,14 @@ pub trait Opener: Send + Sync + 'static {
 
     /// What is opened, for logs and status: `/dev/video0`, `test pattern`.
     fn describe(&self) -> String;
+
+    /// Resets the hardware behind the source, whether it is open or not; what is open fails by that. May block for a second.
+    ///
+    /// # Errors
+    /// A sentence that says why it can't be done.
+    fn reset(&self) -> Result<(), String> {
+        Err(format!("{} can't be reset", self.describe()))
+    }
 }
 
 /// What kind of failure it is; each has its own cure.
@@ -102,6 +111,8 @@ pub enum ErrorKind {
     NoUsbBandwidth,
     /// The device was there and is gone, or failed while streaming.
     Lost,
+    /// The device is there, and delivers nothing for too long.
+    Stalled,
     /// One frame can't be used.
     BadFrame,
     /// The device can't do what is needed: no capture device, no usable format.
@@ -130,9 +141,35 @@ impl ErrorKind {
             Self::NoPermission => "no_permission",
             Self::NoUsbBandwidth => "no_usb_bandwidth",
             Self::Lost => "lost",
+            Self::Stalled => "stalled",
             Self::BadFrame => "bad_frame",
             Self::Unsupported => "unsupported",
             Self::NotPassable => "not_passable",
+        }
+    }
+
+    /// A few words for everybody who watches.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::NotFound => "The camera is not there",
+            Self::Busy => "Another program is using the camera",
+            Self::NoPermission => "The camera may not be opened",
+            Self::NoUsbBandwidth => "The USB bus is too busy for the camera",
+            Self::Lost => "The camera was lost",
+            Self::Stalled => "The camera sends no pictures",
+            Self::BadFrame => "The camera sends broken pictures",
+            Self::Unsupported => "The camera offers no usable format",
+            Self::NotPassable => "The camera's video can't be passed through",
+        }
+    }
+
+    /// Whether there is a camera for this user and program, so that to open it anew, or to reset it, may help.
+    pub const fn has_camera(self) -> bool {
+        match self {
+            Self::NotFound | Self::Busy | Self::NoPermission | Self::NoUsbBandwidth => false,
+            Self::Lost | Self::Stalled | Self::BadFrame | Self::Unsupported | Self::NotPassable => {
+                true
+            }
         }
     }
 
@@ -150,6 +187,9 @@ impl ErrorKind {
                 "ask for a smaller size, a lower rate or `format = \"mjpeg\"`, or use another USB port"
             }
             Self::Lost => "check the cable; the camera is opened again when it is back",
+            Self::Stalled => {
+                "unplug the camera and plug it in again; another USB port or a lower rate may help"
+            }
             Self::BadFrame => "check the cable, or try another `format`",
             Self::Unsupported => {
                 "choose a format, size and rate that `fanlight cameras` lists for the device"

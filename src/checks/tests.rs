@@ -142,7 +142,7 @@ fn a_flaw_is_taken_back_once_it_is_gone_for_a_time() {
     // What comes and goes by the second is never told.
     let later = later + Duration::from_secs(4);
     let flickers = |number: u64| {
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             room(number)
         } else {
             covered(number)

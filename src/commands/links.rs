@@ -6,15 +6,12 @@ use crate::auth::{LedgerError, Now, Scopes, Share};
 use crate::cli::{Place, ShareArguments, UrlArguments};
 use crate::config::{Config, ConfigErrors};
 use crate::links::{FILE, Link, Serving, qr};
-use crate::state::{State, StateError, default_directory};
+use crate::state::{OF_THE_SERVICE, State, StateError, default_directory};
 use crate::tls::{Authority, TlsError, sha256};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Where systemd keeps the state of the service.
-const OF_THE_SERVICE: &str = "/var/lib/fanlight";
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]

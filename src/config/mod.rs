@@ -20,7 +20,9 @@ mod whep;
 
 pub use address::{Prefix, listen_address};
 pub use limits::Limits;
-pub use network::{EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer};
+pub use network::{
+    EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer, TcpListen,
+};
 pub use problem::{ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
@@ -180,6 +182,12 @@ pub struct Stream {
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
+    /// Show viewers a slate while the source delivers nothing.
+    pub slate: bool,
+    /// Reset the camera's USB device when opening it anew does not help.
+    pub usb_reset: bool,
+    /// Give the process up when the source falls silent for good, for systemd to start it anew.
+    pub watchdog: bool,
 }
 
 /// Whether pictures are encoded here, or the camera's own H.264 is passed through.
@@ -249,6 +257,9 @@ impl Stream {
             playout_delay: PlayoutDelay::default(),
             linger: Duration::from_secs(5),
             always_on: false,
+            slate: true,
+            usb_reset: false,
+            watchdog: true,
         }
     }
 

@@ -14,12 +14,26 @@ use toml::de::DeValue;
 pub struct Rtc {
     /// UDP; the HTTP address unless configured.
     pub listen: SocketAddr,
+    /// Where viewers may come whose network blocks UDP.
+    pub tcp_listen: TcpListen,
     /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
     pub external_addresses: Vec<ExternalAddress>,
     /// The interfaces whose addresses are offered; empty for all that are not excluded.
     pub interfaces: Vec<InterfaceName>,
     /// Interfaces whose addresses are not offered.
     pub exclude_interfaces: Vec<InterfaceName>,
+}
+
+/// Where media over TCP is listened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TcpListen {
+    /// Where HTTP is: the first bytes of a connection tell.
+    #[default]
+    Http,
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// Interfaces that lead nowhere but to this machine's own containers and virtual machines: of Docker, LXC, LXD, Incus,
@@ -52,6 +66,7 @@ impl Rtc {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tcp_listen: TcpListen::Http,
             external_addresses: Vec::new(),
             interfaces: Vec::new(),
             exclude_interfaces: excluded_by_default(),
@@ -91,6 +106,9 @@ pub(super) fn read(
     let listen = section
         .read(problems, "listen", address::listen)
         .unwrap_or(listen);
+    let tcp_listen = section
+        .read(problems, "tcp_listen", tcp_listen)
+        .unwrap_or_default();
     let external = "[\"203.0.113.7\"]";
     let external_addresses =
         section.list(problems, "external_addresses", external, external_address);
@@ -103,9 +121,20 @@ pub(super) fn read(
     };
     Rtc {
         listen,
+        tcp_listen,
         external_addresses,
         interfaces,
         exclude_interfaces,
+    }
+}
+
+fn tcp_listen(value: &DeValue<'_>) -> Parsed<TcpListen> {
+    match value.as_str() {
+        Some("http") => Ok(TcpListen::Http),
+        Some("off") => Ok(TcpListen::Off),
+        _ => address::listen(value)
+            .map(TcpListen::At)
+            .map_err(|message| format!("{message}; or \"http\", where HTTP is, or \"off\"")),
     }
 }
 

@@ -138,6 +138,9 @@ fn stream(
     let delay = section.read(problems, "playout_delay", value::playout_delay);
     let linger = section.read(problems, "linger", value::linger);
     let always_on = section.read(problems, "always_on", value::flag);
+    let slate = section.read(problems, "slate", value::flag);
+    let usb_reset = section.read(problems, "usb_reset", value::flag);
+    let watchdog = section.read(problems, "watchdog", value::flag);
 
     let default = Stream::new(name?, source?);
     let is_turned = rotate.is_some_and(|rotate| rotate != Rotation::default())
@@ -161,6 +164,9 @@ fn stream(
         playout_delay: delay.unwrap_or(default.playout_delay),
         linger: linger.unwrap_or(default.linger),
         always_on: always_on.unwrap_or(default.always_on),
+        slate: slate.unwrap_or(default.slate),
+        usb_reset: usb_reset.unwrap_or(default.usb_reset),
+        watchdog: watchdog.unwrap_or(default.watchdog),
         ..default
     })
 }

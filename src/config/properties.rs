@@ -12,7 +12,7 @@ fn written(config: &Config, terse: bool) -> String {
         .map(ToString::to_string)
         .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
@@ -21,6 +21,11 @@ fn written(config: &Config, terse: bool) -> String {
         written_tls(config.tls.as_ref()),
         written_auth(&config.auth),
         rtc.listen,
+        match rtc.tcp_listen {
+            TcpListen::Http => "http".to_owned(),
+            TcpListen::At(address) => address.to_string(),
+            TcpListen::Off => "off".to_owned(),
+        },
         rtc.interfaces,
         rtc.exclude_interfaces,
         config
@@ -88,6 +93,9 @@ fn written(config: &Config, terse: bool) -> String {
             ),
         };
         text += &format!("always_on = {}\n", stream.always_on);
+        text += &format!("slate = {}\n", stream.slate);
+        text += &format!("usb_reset = {}\n", stream.usb_reset);
+        text += &format!("watchdog = {}\n", stream.watchdog);
     }
     text
 }
@@ -179,7 +187,7 @@ prop_compose! {
         interval in 500u64..=60_000,
         (min, more) in (0u64..=4095, 0u64..=4095),
         linger in 0u64..=3_600_000,
-        always_on: bool,
+        (always_on, slate, usb_reset, watchdog) in any::<(bool, bool, bool, bool)>(),
     ) -> Stream {
         let is_pattern = device.is_none();
         let is_turned = rotate != Rotation::default() || flip != Flip::default();
@@ -205,6 +213,9 @@ prop_compose! {
             },
             linger: Duration::from_millis(linger),
             always_on,
+            slate,
+            usb_reset,
+            watchdog,
         }
     }
 }
@@ -278,6 +289,11 @@ prop_compose! {
     }
 }
 
+/// Without what a text can't say.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
 fn any_external() -> impl Strategy<Value = ExternalAddress> {
     let server = ("[a-z0-9.-]{1,20}", 1..=u16::MAX);
     let is_usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
@@ -292,6 +308,7 @@ fn any_external() -> impl Strategy<Value = ExternalAddress> {
 prop_compose! {
     fn any_rtc()(
         listen: SocketAddr,
+        tcp in proptest::option::of(proptest::option::of(any::<SocketAddr>())),
         external in proptest::collection::hash_map(any::<u8>(), any_external(), 0..3),
         only in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
         not in proptest::collection::hash_set("[a-z0-9.*?@-]{1,15}", 0..3),
@@ -302,7 +319,12 @@ prop_compose! {
         let mut external_addresses: Vec<_> = external.into_values().collect();
         external_addresses.dedup();
         Rtc {
-            listen: SocketAddr::new(listen.ip(), listen.port()),
+            listen: plain(listen),
+            tcp_listen: match tcp {
+                None => TcpListen::Http,
+                Some(None) => TcpListen::Off,
+                Some(Some(address)) => TcpListen::At(plain(address)),
+            },
             external_addresses,
             interfaces: names(only),
             exclude_interfaces: names(not),
@@ -331,7 +353,6 @@ prop_compose! {
                 path.push(index.to_string());
             }
         }
-        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
         Config {
             http: Http {
                 listen: plain(http),

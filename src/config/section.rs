@@ -28,6 +28,7 @@ pub(super) const RTC: Table = (
     "rtc",
     &[
         "listen",
+        "tcp_listen",
         "external_addresses",
         "interfaces",
         "exclude_interfaces",
@@ -70,6 +71,9 @@ pub(super) const STREAM: Table = (
         "playout_delay",
         "linger",
         "always_on",
+        "slate",
+        "usb_reset",
+        "watchdog",
     ],
 );
 

@@ -55,6 +55,7 @@ fn a_file_with_every_key_means_what_it_says() {
         jwt_issuer = "me"
         [rtc]
         listen = ":5000"
+        tcp_listen = ":5001"
         external_addresses = ["203.0.113.7", "2001:db8::7", "stun:stun.example.org"]
         interfaces = ["eth*"]
         exclude_interfaces = ["eth1"]
@@ -95,6 +96,9 @@ fn a_file_with_every_key_means_what_it_says() {
         playout_delay = ["0ms", "200ms"]
         linger = "1m"
         always_on = true
+        slate = false
+        usb_reset = true
+        watchdog = false
         [[stream]]
         name = "test"
         pattern = true
@@ -104,6 +108,8 @@ fn a_file_with_every_key_means_what_it_says() {
     .unwrap();
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:80");
     assert_eq!(config.rtc.listen.to_string(), "[::]:5000");
+    let tcp_listen = TcpListen::At("[::]:5001".parse().unwrap());
+    assert_eq!(config.rtc.tcp_listen, tcp_listen);
     assert_eq!(config.rtc.external_addresses.len(), 3);
     assert!(config.rtc.offers("eth0").is_ok() && config.rtc.offers("eth1").is_err());
     assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
@@ -168,6 +174,9 @@ fn a_file_with_every_key_means_what_it_says() {
         },
         linger: Duration::from_secs(60),
         always_on: true,
+        slate: false,
+        usb_reset: true,
+        watchdog: false,
     };
     let test = Stream::new("test", Source::Pattern(TestPicture::Bars));
     assert_eq!(config.streams, [door, test]);
@@ -179,6 +188,24 @@ fn media_follows_the_http_address_unless_told_otherwise() {
     assert_eq!(config.rtc.listen.to_string(), "[::]:9000");
     let config = Config::parse("[http]\nlisten = 9000\n[rtc]\nlisten = 9001").unwrap();
     assert_eq!(config.rtc.listen.to_string(), "[::]:9001");
+}
+
+#[test]
+fn media_over_tcp_is_where_http_is_unless_told_otherwise() {
+    let of = |line: &str| Config::parse(&format!("[rtc]\n{line}"));
+    let read = |line| of(line).unwrap().rtc.tcp_listen;
+    let at = |text: &str| TcpListen::At(text.parse().unwrap());
+    assert_eq!(read(""), TcpListen::Http);
+    assert_eq!(read("tcp_listen = \"http\""), TcpListen::Http);
+    assert_eq!(read("tcp_listen = \"off\""), TcpListen::Off);
+    assert_eq!(read("tcp_listen = 443"), at("[::]:443"));
+    assert_eq!(read("tcp_listen = \"192.0.2.1:443\""), at("192.0.2.1:443"));
+    let refused = of("tcp_listen = \"on\"").unwrap_err().to_string();
+    assert!(
+        refused.contains("or \"http\", where HTTP is, or \"off\""),
+        "{refused}"
+    );
+    assert!(of("tcp_listen = true").is_err());
 }
 
 #[test]
@@ -208,7 +235,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on
+line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
 "#;
     assert_eq!(complaint(text), expected.trim());
 }

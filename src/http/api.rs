@@ -21,6 +21,8 @@ struct StreamList<'a> {
 pub struct StreamView<'a> {
     name: &'a str,
     state: &'static str,
+    /// For how long it has been in that state.
+    since_seconds: f64,
     source: &'a str,
     /// This and the next four: what the source granted, the sides as viewers see them; null until it was opened.
     device: Option<String>,
@@ -40,6 +42,7 @@ pub struct StreamView<'a> {
 #[derive(Serialize)]
 struct ErrorView {
     kind: &'static str,
+    title: &'static str,
     detail: String,
     cure: &'static str,
     since_seconds: f64,
@@ -51,6 +54,7 @@ impl<'a> StreamView<'a> {
     pub fn new(stream: &'a Stream, now: Instant) -> Self {
         let Status {
             state,
+            since,
             granted,
             failure,
         } = stream.status();
@@ -60,6 +64,7 @@ impl<'a> StreamView<'a> {
         Self {
             name: stream.name(),
             state: state.name(),
+            since_seconds: now.saturating_duration_since(since).as_secs_f64(),
             source: stream.source(),
             device: granted.map(|granted| granted.device.clone()),
             width: size.map(|size| size.width),
@@ -72,6 +77,7 @@ impl<'a> StreamView<'a> {
             picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
+                title: failure.title,
                 detail: failure.detail,
                 cure: failure.cure,
                 since_seconds: now.saturating_duration_since(failure.since).as_secs_f64(),
@@ -107,6 +113,8 @@ struct ViewerView<'a> {
     id: u64,
     stream: &'a str,
     connected_seconds: f64,
+    /// `udp` or `tcp`.
+    transport: &'static str,
     /// This and the next two: null until the viewer reported.
     estimate_bits_per_second: Option<u64>,
     round_trip_seconds: Option<f64>,
@@ -124,6 +132,7 @@ impl<'a> ViewerView<'a> {
             id: viewer.id(),
             stream: viewer.stream(),
             connected_seconds: now.saturating_duration_since(viewer.since()).as_secs_f64(),
+            transport: viewer.transport().name(),
             estimate_bits_per_second: viewer.estimate(),
             round_trip_seconds: viewer.round_trip().map(|time| time.as_secs_f64()),
             loss: viewer.loss(),
@@ -172,7 +181,7 @@ pub fn stream(context: &Context, name: &str, grant: &Grant) -> Result<Reply, Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Transport};
     use std::time::Duration;
 
     #[test]
@@ -183,7 +192,7 @@ mod tests {
             serde_json::to_value(ViewerView::new(viewer, now)).unwrap()
         };
         let mut expected = serde_json::json!({
-            "id": 17, "stream": "garden", "connected_seconds": 1.5,
+            "id": 17, "stream": "garden", "connected_seconds": 1.5, "transport": "udp",
             "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
             "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
         });
@@ -191,6 +200,7 @@ mod tests {
         viewer.set_estimate(2_500_000);
         viewer.set_round_trip(Duration::from_millis(250));
         viewer.set_loss(128);
+        viewer.set_transport(Transport::Tcp);
         viewer.packets.add(1);
         viewer.retransmissions.add(2);
         viewer.pictures_skipped.add(3);
@@ -200,6 +210,7 @@ mod tests {
             ("estimate_bits_per_second", 2_500_000.into()),
             ("round_trip_seconds", 0.25.into()),
             ("loss", 0.5.into()),
+            ("transport", "tcp".into()),
             ("packets_sent", 1.into()),
             ("retransmissions", 2.into()),
             ("pictures_skipped", 3.into()),

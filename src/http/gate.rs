@@ -24,7 +24,9 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
         Resource::Asset(_) | Resource::Authority | Resource::Health | Resource::Ready => None,
         Resource::Metrics | Resource::Viewers => Some((Scope::Admin, Target::Daemon)),
         Resource::Controls(name) => Some((Scope::Admin, Target::Stream(name))),
-        Resource::Page(None) | Resource::Streams => Some((Scope::View, Target::Any)),
+        Resource::Page(None) | Resource::Streams | Resource::Changes => {
+            Some((Scope::View, Target::Any))
+        }
         Resource::Page(Some(name))
         | Resource::PageWithSlash(name)
         | Resource::Stream(name)

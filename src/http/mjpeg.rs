@@ -7,7 +7,7 @@ use super::{Connection, Context, whep};
 use crate::auth::Grant;
 use crate::rtc::Seat;
 use crate::shutdown::Shutdown;
-use crate::stream::{Demand, Jpeg, Making, Stream, Watcher};
+use crate::stream::{Demand, Jpeg, Making, State, Stream, Watcher};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
@@ -110,7 +110,10 @@ pub async fn image(
     let stream = viewing.stream.clone();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await {
+        // Not a slate: a picture of the camera is asked for.
+        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await
+            && stream.status().state == State::Live
+        {
             return Ok(respond::typed("image/jpeg", image.data));
         }
         if let Some(failure) = stream.status().failure {

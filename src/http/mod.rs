@@ -4,6 +4,8 @@
 mod api;
 mod assets;
 mod body;
+mod changes;
+pub mod client;
 mod clients;
 mod controls;
 mod cors;
@@ -15,6 +17,7 @@ mod gate;
 mod lease;
 mod links;
 mod mjpeg;
+mod opening;
 mod pace;
 mod plain;
 mod respond;
@@ -26,6 +29,7 @@ pub use clients::Clients;
 pub use cors::Cors;
 pub use events::EventStreams;
 pub use lease::Leases;
+pub use opening::MediaDoor;
 
 use crate::access::Access;
 use crate::auth::Grant;
@@ -35,7 +39,7 @@ use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
 use crate::stream::{Making, Streams};
-use crate::tls::{self, Tls};
+use crate::tls::Tls;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -43,6 +47,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use opening::{Opening, Passed};
 use pace::{Pace, Paced, Watched};
 use respond::Reply;
 use route::Resource;
@@ -63,11 +68,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
+/// What a connection may buffer, and so what a request's head may be long; hyper's own bound is 25 times that, which
+/// `[limits] connections` of them would make a lot. Tokens are 8 KiB at the most.
+const BUFFER: usize = 16 << 10;
 /// A client that acknowledges nothing for so long is gone, whatever it is still owed.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that may wait for the network, in the kernel and again in the connection's own buffer, before more of a reply is
-/// asked for: of a live picture they would be late.
+/// Bytes that may wait for the network in the kernel before more of a reply is asked for, besides the connection's own
+/// buffer: of a live picture they would be late.
 const MOST_UNSENT: u32 = 64 << 10;
 
 /// What requests are served from.
@@ -98,6 +106,10 @@ pub struct Context {
     pub limits: config::Limits,
     /// Those who are connected, by address.
     pub clients: Arc<Clients>,
+    /// For connections with media.
+    pub media: MediaDoor,
+    /// Whether they come to the listener of HTTP.
+    pub has_media: bool,
     /// Sessions' event streams.
     pub events: Arc<EventStreams>,
     /// For `/metrics`.
@@ -135,25 +147,41 @@ pub struct Connection {
     pub is_secure: bool,
 }
 
+/// Where connections come in.
+pub struct Listeners {
+    /// HTTP, or HTTPS and what is sent there; and media, unless there is another for it.
+    pub main: TcpListener,
+    /// Plain HTTP beside HTTPS.
+    pub redirect: Option<TcpListener>,
+    /// Media, and nothing else.
+    pub media: Option<TcpListener>,
+}
+
+/// Which of them a connection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    Main,
+    Redirect,
+    Media,
+}
+
 /// A connection that was taken in.
 struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
-    /// Whether it came to the listener for all, not to the one for plain HTTP beside HTTPS.
-    is_main: bool,
+    listener: Listener,
     place: OwnedSemaphorePermit,
 }
 
-/// Serves until the context's shutdown, then lets connections finish their replies. `redirect` is a second listener, for
-/// plain HTTP beside HTTPS.
-pub async fn serve(listener: TcpListener, redirect: Option<TcpListener>, context: Arc<Context>) {
+/// Serves until the context's shutdown, then lets connections finish their replies.
+pub async fn serve(listeners: Listeners, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
     // Beyond that many, connections wait in the kernel until one ends.
     let places = Arc::new(Semaphore::new(context.limits.connections as usize));
     let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, redirect.as_ref(), &places) => accepted,
+            accepted = accept(&listeners, &places) => accepted,
             () = &mut leases => break,
             () = context.shutdown.cancelled() => break,
         };
@@ -165,33 +193,28 @@ pub async fn serve(listener: TcpListener, redirect: Option<TcpListener>, context
             }
         }
     }
-    drop((listener, redirect));
+    drop(listeners);
     // What does not finish is cut off with the runtime.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    redirect: Option<&TcpListener>,
-    places: &Arc<Semaphore>,
-) -> io::Result<Accepted> {
+async fn accept(listeners: &Listeners, places: &Arc<Semaphore>) -> io::Result<Accepted> {
     let place = places.clone().acquire_owned().await;
     let place = place.map_err(io::Error::other)?;
-    let second = async {
-        match redirect {
-            Some(listener) => listener.accept().await,
-            None => std::future::pending().await,
-        }
+    let other = async |listener: &Option<TcpListener>| match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     };
-    let (is_main, accepted) = tokio::select! {
-        accepted = listener.accept() => (true, accepted),
-        accepted = second => (false, accepted),
+    let (listener, accepted) = tokio::select! {
+        accepted = listeners.main.accept() => (Listener::Main, accepted),
+        accepted = other(&listeners.redirect) => (Listener::Redirect, accepted),
+        accepted = other(&listeners.media) => (Listener::Media, accepted),
     };
     let (stream, peer) = accepted?;
     Ok(Accepted {
         stream,
         peer,
-        is_main,
+        listener,
         place,
     })
 }
@@ -200,7 +223,7 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     let Accepted {
         stream,
         peer,
-        is_main,
+        listener,
         place,
     } = accepted;
     let now = Instant::now();
@@ -222,7 +245,8 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     let (context, watcher) = (context.clone(), graceful.watcher());
     tokio::spawn(async move {
         // The handshake of TLS is part of the first request's head: it has no time of its own.
-        let conversation = converse(stream, from, is_main, context, pace.clone(), watcher);
+        let came = (peer, listener);
+        let conversation = converse(stream, from, came, context, pace.clone(), watcher);
         match pace::keep(&pace, conversation).await {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%peer, %error, "connection"),
@@ -235,19 +259,51 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
 /// What a client of ours may do wrong.
 type ClientError = Box<dyn Error + Send + Sync>;
 
-/// One connection from its first byte to its end.
+/// Waits for a connection's first byte. `None` if HTTP has nothing to do with it: it was handed over to the media plane, or
+/// it is of no use.
+async fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: Listener,
+    context: &Context,
+) -> io::Result<Option<(TcpStream, Opening)>> {
+    let is_for_media = match listener {
+        Listener::Main => context.has_media,
+        Listener::Redirect => false,
+        Listener::Media => true,
+    };
+    let opening = tokio::select! {
+        opening = Opening::look(&stream) => opening?,
+        // Nothing was asked yet.
+        () = context.shutdown.cancelled() => return Ok(None),
+    };
+    if opening == Opening::Ice && is_for_media {
+        let passed = context.media.pass(stream, peer, &context.plane).await?;
+        if let Passed::Refused(limit) = passed {
+            context.metrics.http().refused(limit);
+        }
+        return Ok(None);
+    }
+    Ok((listener != Listener::Media).then_some((stream, opening)))
+}
+
+/// One connection from its first byte to its end, or to where the media plane takes it over.
 async fn converse(
     stream: TcpStream,
     mut from: Connection,
-    is_main: bool,
+    (peer, listener): (SocketAddr, Listener),
     context: Arc<Context>,
     pace: Arc<Pace>,
     watcher: Watcher,
 ) -> Result<(), ClientError> {
+    let Some((stream, opening)) = open(stream, peer, listener, &context).await? else {
+        return Ok(());
+    };
     let Some(tls) = &context.tls else {
         return exchange(stream, from, context, pace, watcher).await;
     };
-    if is_main && tls::begins_with_tls(&stream).await? {
+    let is_main = listener == Listener::Main;
+    if is_main && opening == Opening::Tls {
         let stream = tls.accept(stream).await?;
         from.is_secure = true;
         return exchange(stream, from, context, pace, watcher).await;
@@ -292,7 +348,7 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
         .timer(TokioTimer::new())
         // `Pace` sees to it.
         .header_read_timeout(None)
-        .max_buf_size(MOST_UNSENT as usize)
+        .max_buf_size(BUFFER)
         .serve_connection(io, service);
     Ok(watcher.watch(connection).await?)
 }
@@ -382,6 +438,7 @@ async fn serve_resource(
             context.metrics.render(),
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
+        Resource::Changes => Ok(changes::read(context, grant)),
         Resource::Doctor(session) => doctor::doctor(context, session, &request),
         Resource::Stream(name) => api::stream(context, name, grant),
         Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,

@@ -21,6 +21,8 @@ pub enum Resource<'a> {
     Metrics,
     /// The state of all streams.
     Streams,
+    /// Their changes, as they come.
+    Changes,
     /// The state of one.
     Stream(&'a str),
     /// What is the matter with the session of that unguessable name.
@@ -86,6 +88,7 @@ impl<'a> Resource<'a> {
             ["metrics"] => Self::Metrics,
             ["assets", name] => Self::Asset(name),
             ["api", "streams"] => Self::Streams,
+            ["api", "events"] => Self::Changes,
             ["api", "viewers"] => Self::Viewers,
             ["api", "streams", name] => Self::Stream(name),
             ["api", "sessions", id, "doctor"] => Self::Doctor(id),
@@ -137,6 +140,7 @@ impl<'a> Resource<'a> {
             Self::Controls(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
+            Self::Changes => &[Method::GET],
             Self::EventStream { .. } => &[Method::GET, Method::DELETE],
             Self::Session { .. } => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
         }
@@ -151,6 +155,7 @@ impl<'a> Resource<'a> {
             | Self::EventStreams { .. }
             | Self::EventStream { .. }
             | Self::Streams
+            | Self::Changes
             | Self::Stream(_)
             | Self::Mjpeg(_)
             | Self::Jpeg(_)
@@ -177,6 +182,7 @@ impl<'a> Resource<'a> {
             Self::Ready => "ready",
             Self::Metrics => "metrics",
             Self::Streams => "streams",
+            Self::Changes => "changes",
             Self::Stream(_) => "stream",
             Self::Doctor(_) => "doctor",
             Self::Controls(_) => "controls",
@@ -217,6 +223,7 @@ mod tests {
             ("/metrics", Some(Resource::Metrics)),
             ("/assets/player.js", Some(Resource::Asset("player.js"))),
             ("/api/streams", Some(Resource::Streams)),
+            ("/api/events", Some(Resource::Changes)),
             ("/api/streams/cam", Some(Resource::Stream("cam"))),
             ("/api/streams/cam/controls", Some(Resource::Controls("cam"))),
             ("/api/viewers", Some(Resource::Viewers)),

@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,39 @@ const BOUNDS: [f64; 10] = [125e3, 250e3, 500e3, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6, 
 struct Label {
     stream: String,
     viewer: u64,
+}
+
+/// What carries a way to a viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams of their own.
+    Udp,
+    /// Datagrams in a TCP connection (RFC 4571).
+    Tcp,
+}
+
+impl Transport {
+    /// As candidates (RFC 8839, 5.1), the API and the metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabel {
+    transport: &'static str,
 }
 
 /// A count that goes up.
@@ -68,6 +101,7 @@ impl Default for Latest {
 pub struct ViewerStats {
     label: Label,
     since: Instant,
+    is_over_tcp: AtomicBool,
     /// In bits per second.
     estimate: Latest,
     /// In microseconds.
@@ -100,6 +134,21 @@ impl ViewerStats {
     /// When it was registered.
     pub const fn since(&self) -> Instant {
         self.since
+    }
+
+    /// What its media travels over.
+    pub fn transport(&self) -> Transport {
+        if self.is_over_tcp.load(Ordering::Relaxed) {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        }
+    }
+
+    /// Notes what its media travels over from now on.
+    pub fn set_transport(&self, transport: Transport) {
+        let is_over_tcp = transport == Transport::Tcp;
+        self.is_over_tcp.store(is_over_tcp, Ordering::Relaxed);
     }
 
     /// What its path carries, in bits per second.
@@ -151,6 +200,7 @@ impl Viewers {
         let stats = Arc::new(ViewerStats {
             label,
             since: Instant::now(),
+            is_over_tcp: AtomicBool::new(false),
             estimate: Latest::default(),
             round_trip: Latest::default(),
             loss: Latest::default(),
@@ -298,6 +348,26 @@ impl Viewers {
         Ok(())
     }
 
+    fn encode_transports(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let viewers = self.list();
+        let (name, help) = (
+            "viewers_by_transport",
+            "Who watches now, by what media travels over",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let of_it = viewers
+                .iter()
+                .filter(|viewer| viewer.transport() == transport);
+            let transport = transport.name();
+            let label = TransportLabel { transport };
+            family
+                .encode_family(&label)?
+                .encode_gauge(&(of_it.count() as u64))?;
+        }
+        Ok(())
+    }
+
     fn encode_estimates(&self, mut metric: MetricEncoder<'_>) -> fmt::Result {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         let counts = self.0.estimates.iter().map(Count::get);
@@ -310,6 +380,7 @@ impl Viewers {
 impl Collector for Viewers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_each(&mut encoder)?;
+        self.encode_transports(&mut encoder)?;
         let (name, help) = (
             "estimate",
             "What viewers' paths carry, each viewer once a second",
@@ -344,6 +415,7 @@ mod tests {
         viewer.set_estimate(2_500_000);
         viewer.set_round_trip(Duration::from_millis(40));
         viewer.set_loss(64);
+        viewer.set_transport(Transport::Tcp);
         viewer.packets.add(1000);
         viewer.packets.add(5);
         viewer.retransmissions.add(5);
@@ -355,6 +427,8 @@ mod tests {
         for line in [
             "# TYPE fanlight_viewer_packets_sent counter".to_owned(),
             "# UNIT fanlight_viewer_round_trip_seconds seconds".to_owned(),
+            "fanlight_viewers_by_transport{transport=\"udp\"} 1".to_owned(),
+            "fanlight_viewers_by_transport{transport=\"tcp\"} 1".to_owned(),
             format!("fanlight_viewer_estimate_bits_per_second{label} 2500000.0"),
             format!("fanlight_viewer_round_trip_seconds{label} 0.04"),
             format!("fanlight_viewer_loss_ratios{label} 0.25"),

@@ -26,8 +26,17 @@ pub struct Local<'a> {
     pub stream: &'a str,
     /// What the video's parameter set says.
     pub profile: ProfileLevelId,
-    /// Where we are reached, best first.
-    pub addresses: &'a [SocketAddr],
+    /// Where we are reached.
+    pub addresses: &'a Addresses,
+}
+
+/// Where we are reached, best first.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// By UDP.
+    pub udp: Vec<SocketAddr>,
+    /// By TCP, for those whose network blocks UDP.
+    pub tcp: Vec<SocketAddr>,
 }
 
 /// The answer to an offer: video in the section chosen. Every other section is rejected, or left idle if the video
@@ -86,21 +95,28 @@ fn transport(sdp: &mut Lines, setup: Setup, local: &Local<'_>) {
 }
 
 /// Every address as a candidate, and that these are all: there is no trickling from our side (4.4.2).
-pub fn candidates(sdp: &mut Lines, addresses: &[SocketAddr]) {
-    for (n, address) in addresses.iter().enumerate() {
+pub fn candidates(sdp: &mut Lines, addresses: &Addresses) {
+    let Addresses { udp, tcp } = addresses;
+    let mut foundation = 0;
+    let mut line = |transport, priority, address: &SocketAddr, rest| {
         let (ip, port) = (address.ip(), address.port());
-        let priority = priority(n);
-        let foundation = n + 1;
+        foundation += 1;
         sdp.line(format_args!(
-            "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
+            "a=candidate:{foundation} 1 {transport} {priority} {ip} {port} typ host{rest}"
         ));
+    };
+    for (n, address) in udp.iter().enumerate() {
+        line("udp", priority(n), address, "");
+    }
+    for (n, address) in tcp.iter().enumerate() {
+        line("tcp", tcp_priority(n), address, " tcptype passive");
     }
     sdp.line(format_args!("a=end-of-candidates"));
 }
 
 /// Port 0 rejects a section.
 fn head(sdp: &mut Lines, section: &Section, is_kept: bool, formats: &str, local: &Local<'_>) {
-    let default = local.addresses.first().filter(|_| is_kept);
+    let default = local.addresses.udp.first().filter(|_| is_kept);
     let port = match default {
         Some(address) => address.port(),
         None if is_kept => 9,
@@ -215,6 +231,16 @@ fn priority(rank: usize) -> u32 {
     (HOST << 24) | (local_preference << 8) | 255
 }
 
+/// The same for a passive TCP candidate (RFC 6544, 4.2): below those of UDP, whatever their rank.
+fn tcp_priority(rank: usize) -> u32 {
+    // As browsers have it.
+    const HOST: u32 = 90;
+    const PASSIVE: u32 = 4;
+    const MOST: u32 = (1 << 13) - 1;
+    let other_preference = MOST.saturating_sub(rank as u32);
+    (HOST << 24) | (PASSIVE << 21) | (other_preference << 8) | 255
+}
+
 /// The section that is served, as the core likes it: one codec with the parameters it was configured with.
 pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     let mut sdp = Lines::default();
@@ -276,7 +302,11 @@ mod tests {
 
     fn answer_to(offer: &str, profile: &str) -> String {
         let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
-        let addresses = ["192.168.1.5:8080", "[fd00::5]:8080"].map(|a| a.parse().unwrap());
+        let all = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
+        let addresses = Addresses {
+            udp: all(["192.168.1.5:8080", "[fd00::5]:8080"]),
+            tcp: all(["192.168.1.5:443", "[fd00::5]:443"]),
+        };
         let local = Local {
             ufrag: "UFRAG",
             password: "PASSWORD",
@@ -440,9 +470,14 @@ mod tests {
             [
                 "a=candidate:1 1 udp 2130706431 192.168.1.5 8080 typ host",
                 "a=candidate:2 1 udp 2130706175 fd00::5 8080 typ host",
+                "a=candidate:3 1 tcp 1520435199 192.168.1.5 443 typ host tcptype passive",
+                "a=candidate:4 1 tcp 1520434943 fd00::5 443 typ host tcptype passive",
             ]
         );
-        assert!(answer.contains(&format!("{}\r\na=end-of-candidates\r\n", candidates[1])));
+        assert!(answer.contains(&format!("{}\r\na=end-of-candidates\r\n", candidates[3])));
+        // RFC 6544, 4.2: the last of UDP is better than the first of TCP, however many there are.
+        assert!(priority(usize::MAX) > tcp_priority(0));
+        assert!(tcp_priority(8191) > 1 << 24);
     }
 
     #[test]

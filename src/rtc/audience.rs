@@ -7,7 +7,7 @@ use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
 use super::feed::Feed;
 use super::identity::Credentials;
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
 use super::sessions::Sessions;
 use super::timers::Timers;
@@ -148,7 +148,7 @@ impl Audience {
 
     /// Takes in a datagram.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8], out: &mut impl Outbox) {
-        let id = self.demux.find(path.remote, datagram);
+        let id = self.demux.find(path, datagram);
         let Some((id, viewer)) = id.and_then(|id| Some((id, self.viewers.get_mut(&id)?))) else {
             self.metrics.unmatched.inc();
             return;
@@ -189,7 +189,7 @@ impl Audience {
         };
         if let Some(feed) = self.feeds.get(viewer.channel().name())
             && !feedback.lost.is_empty()
-            && !out.is_blocked()
+            && viewer.has_room(out)
         {
             self.metrics.nacks.inc_by(feedback.lost.len() as u64);
             let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
@@ -200,6 +200,36 @@ impl Audience {
             self.metrics.keyframe_requests.inc_by(requests);
             viewer.wants_keyframe(now);
         }
+    }
+
+    /// A connection that was full has room again: its viewer is sent what it waits for.
+    pub fn resume(&mut self, now: Instant, connection: ConnectionId, out: &mut impl Outbox) {
+        let id = self.demux.owner(connection);
+        let Some(viewer) = id.and_then(|id| self.viewers.get_mut(&id)) else {
+            return;
+        };
+        let Some(feed) = self.feeds.get_mut(viewer.channel().name()) else {
+            return;
+        };
+        if !viewer.is_reached_by(connection) {
+            return;
+        }
+        let id = viewer.id;
+        let metrics = &self.metrics;
+        let show = || show(now, viewer, feed, metrics, out);
+        if contained(&metrics.panics, show).is_none() {
+            self.end(now, id, "panic", out);
+        }
+    }
+
+    /// Whether a connection is a viewer's.
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.demux.owner(connection).is_some()
+    }
+
+    /// A connection has ended. Its viewer may go another way.
+    pub fn hung_up(&mut self, connection: ConnectionId) {
+        self.demux.hung_up(connection);
     }
 
     /// Wakes the viewers whose alarm went off.
@@ -248,9 +278,9 @@ impl Audience {
         // The core answers only what proves to be the viewer's.
         let mut is_answered = false;
         let demux = &mut self.demux;
-        viewer.transmit(out, |remote| {
-            demux.learn(id, remote);
-            is_answered |= received.is_some_and(|(path, _)| path.remote == remote);
+        viewer.transmit(out, |path| {
+            demux.learn(id, path);
+            is_answered |= received.is_some_and(|(received, _)| received.leads_as(&path));
         });
         if let Some((path, datagram)) = received.filter(|_| is_answered) {
             viewer.proved(now, path, datagram);
@@ -363,3 +393,7 @@ fn observe(histogram: &Histogram, now: Instant, feed: &Feed, since: fn(&Picture)
 #[cfg(test)]
 #[path = "audience_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod connection_tests;

@@ -116,10 +116,7 @@ impl FanOut {
             terms: Terms::default(),
         };
         let viewer = |n: u16| {
-            let path = Path {
-                remote: ([127, 0, 0, 1], n).into(),
-                local: None,
-            };
+            let path = Path::udp(([127, 0, 0, 1], n).into(), None);
             let crypto = provider.crypto();
             let egress = Egress::new(now, crypto, profile, master_key(profile), parameters);
             Delivery::new(now, egress.expect("a cipher"), path, None)

@@ -134,6 +134,10 @@ impl Delivery {
     /// Sends the next portion.
     pub fn advance(&mut self, now: Instant, cache: &Cache, out: &mut impl Outbox) -> Progress {
         let mut progress = Progress::default();
+        if !out.has_room(self.path) {
+            // A connection that is full: what comes meanwhile waits in the cache, or grows too old there.
+            return progress;
+        }
         if self.silence.is_long(now) {
             self.skip(cache, &mut progress);
             return progress;
@@ -164,6 +168,10 @@ impl Delivery {
                 .filter(|_| cache.end() - picture <= cache.max_behind());
             let Some(found) = found else {
                 self.skip(cache, &mut progress);
+                if self.path.connection().is_some() {
+                    // Over TCP it falls behind where others lose: a keyframe would not arrive in time either.
+                    self.patient_until = now + TRIAL;
+                }
                 continue;
             };
             let portion = found.payloads.len().div_ceil(PORTIONS).max(PORTION);

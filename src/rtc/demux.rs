@@ -1,24 +1,26 @@
-//! Which viewer a datagram belongs to: by its remote address, or, while that is unknown, by the user name in its
-//! STUN request (RFC 7983 for telling the protocols apart, RFC 8489 for STUN).
+//! Which viewer a datagram belongs to: by its remote address or TCP connection, or, while that is unknown, by the user
+//! name in its STUN request (RFC 7983 for telling the protocols apart, RFC 8489 for STUN).
 
+use super::outbox::{ConnectionId, Path, Via};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Number of a viewer within the daemon's life.
 pub type ViewerId = u64;
 
-/// Addresses that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest is forgotten,
-/// so that no viewer can fill the table.
-const MAX_ADDRESSES: usize = 16;
+/// Addresses and connections that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest is
+/// forgotten, so that no viewer can fill the table.
+const MAX_PATHS: usize = 16;
 
-/// The two tables.
+/// The tables.
 #[derive(Debug, Default)]
 pub struct Demux {
     by_address: HashMap<SocketAddr, ViewerId>,
+    by_connection: HashMap<ConnectionId, ViewerId>,
     by_ufrag: HashMap<Box<str>, ViewerId>,
     /// Of each viewer: that of the ICE session that it uses, and that of the one that it has begun.
     ufrags: HashMap<ViewerId, (Box<str>, Option<Box<str>>)>,
-    addresses: HashMap<ViewerId, Vec<SocketAddr>>,
+    paths: HashMap<ViewerId, Vec<Path>>,
 }
 
 impl Demux {
@@ -26,7 +28,7 @@ impl Demux {
     pub fn insert(&mut self, id: ViewerId, ufrag: &str) {
         self.by_ufrag.insert(ufrag.into(), id);
         self.ufrags.insert(id, (ufrag.into(), None));
-        self.addresses.insert(id, Vec::new());
+        self.paths.insert(id, Vec::new());
     }
 
     /// Makes a viewer known by a second fragment, that of an ICE session it begins. One that it had begun before is
@@ -57,38 +59,67 @@ impl Demux {
             self.by_ufrag.remove(&current);
             next.map(|next| self.by_ufrag.remove(&next));
         }
-        for address in self.addresses.remove(&id).into_iter().flatten() {
-            if self.by_address.get(&address) == Some(&id) {
-                self.by_address.remove(&address);
+        for path in self.paths.remove(&id).into_iter().flatten() {
+            self.forget(id, path);
+        }
+    }
+
+    fn forget(&mut self, id: ViewerId, path: Path) {
+        match path.via {
+            // It may have passed to another viewer.
+            Via::Udp(_) if self.by_address.get(&path.remote) == Some(&id) => {
+                self.by_address.remove(&path.remote);
+            }
+            Via::Udp(_) => {}
+            Via::Tcp(connection) => {
+                self.by_connection.remove(&connection);
             }
         }
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn hung_up(&mut self, connection: ConnectionId) {
+        let owner = self.by_connection.remove(&connection);
+        if let Some(paths) = owner.and_then(|id| self.paths.get_mut(&id)) {
+            paths.retain(|path| path.connection() != Some(connection));
+        }
+    }
+
+    /// Whose a connection is, as far as anybody has proved it.
+    pub fn owner(&self, connection: ConnectionId) -> Option<ViewerId> {
+        self.by_connection.get(&connection).copied()
     }
 
     /// Whose datagram it is. A STUN request goes by its user name first, since an address may have
     /// passed to another viewer (a browser that reconnects, a NAT that reuses a port).
-    pub fn find(&self, remote: SocketAddr, datagram: &[u8]) -> Option<ViewerId> {
-        match request_ufrag(datagram) {
-            Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
-            None => self.by_address.get(&remote).copied(),
+    pub fn find(&self, path: Path, datagram: &[u8]) -> Option<ViewerId> {
+        if let Some(ufrag) = request_ufrag(datagram) {
+            return self.by_ufrag.get(ufrag).copied();
+        }
+        match path.via {
+            Via::Udp(_) => self.by_address.get(&path.remote).copied(),
+            Via::Tcp(connection) => self.owner(connection),
         }
     }
 
-    /// Learns that an address is a viewer's. To be called once the viewer has proved it: its STUN request
+    /// Learns that a path is a viewer's. To be called once the viewer has proved it: its STUN request
     /// was answered, so its integrity was right.
-    pub fn learn(&mut self, id: ViewerId, remote: SocketAddr) {
-        if self.by_address.insert(remote, id) == Some(id) {
+    pub fn learn(&mut self, id: ViewerId, path: Path) {
+        let before = match path.via {
+            Via::Udp(_) => self.by_address.insert(path.remote, id),
+            Via::Tcp(connection) => self.by_connection.insert(connection, id),
+        };
+        if before == Some(id) {
             return;
         }
-        let Some(addresses) = self.addresses.get_mut(&id) else {
+        let Some(paths) = self.paths.get_mut(&id) else {
             return;
         };
-        if addresses.len() == MAX_ADDRESSES {
-            let oldest = addresses.remove(0);
-            if self.by_address.get(&oldest) == Some(&id) {
-                self.by_address.remove(&oldest);
-            }
+        let oldest = (paths.len() == MAX_PATHS).then(|| paths.remove(0));
+        paths.push(path);
+        if let Some(oldest) = oldest {
+            self.forget(id, oldest);
         }
-        addresses.push(remote);
     }
 }
 
@@ -161,6 +192,14 @@ pub fn request_ufrag(datagram: &[u8]) -> Option<&str> {
     Some(std::str::from_utf8(name).ok()?.split_once(':')?.0)
 }
 
+/// Whether a datagram is a check that names a viewer, whole and with nothing behind it (RFC 8489, 5): what a connection
+/// of a viewer's begins with.
+pub fn is_check(datagram: &[u8]) -> bool {
+    let announced = datagram.get(2..4).map(|len| [len[0], len[1]]);
+    let len = announced.map(|len| 20 + usize::from(u16::from_be_bytes(len)));
+    len == Some(datagram.len()) && request_ufrag(datagram).is_some()
+}
+
 /// Whether a datagram is a binding request that nominates its pair.
 pub fn is_nomination(datagram: &[u8]) -> bool {
     stun(datagram, BINDING_REQUEST)
@@ -186,8 +225,8 @@ mod tests {
         message
     }
 
-    fn address(n: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], n))
+    fn address(n: u16) -> Path {
+        Path::udp(SocketAddr::from(([10, 0, 0, 1], n)), None)
     }
 
     #[test]
@@ -244,10 +283,34 @@ mod tests {
         for n in 1..=100 {
             demux.learn(1, address(n));
         }
-        assert_eq!(demux.by_address.len(), MAX_ADDRESSES);
+        assert_eq!(demux.by_address.len(), MAX_PATHS);
         assert_eq!(demux.find(address(100), &[22]), Some(1));
         demux.remove(1);
         assert!(demux.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_connection_is_its_viewers_and_has_nothing_to_do_with_the_address_of_datagrams() {
+        let mut demux = Demux::default();
+        demux.insert(1, "alpha");
+        demux.insert(2, "beta");
+        let connection = |id| Path::tcp(address(9).remote, id);
+        demux.learn(1, address(9));
+        demux.learn(2, connection(5));
+        let found = |demux: &Demux, path| demux.find(path, &[22]);
+        assert_eq!(found(&demux, address(9)), Some(1));
+        assert_eq!(found(&demux, connection(5)), Some(2));
+        assert_eq!(found(&demux, connection(6)), None, "another connection");
+        assert_eq!(demux.owner(5), Some(2));
+        demux.hung_up(5);
+        assert_eq!((found(&demux, connection(5)), demux.owner(5)), (None, None));
+        for n in 10..100 {
+            demux.learn(2, connection(n));
+        }
+        assert_eq!(demux.by_connection.len(), MAX_PATHS);
+        demux.remove(2);
+        assert!(demux.by_connection.is_empty());
+        assert_eq!(found(&demux, address(9)), Some(1));
     }
 
     #[test]

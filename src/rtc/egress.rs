@@ -369,10 +369,7 @@ mod tests {
                 receiver: Receiver(context.unwrap(), Vec::new()),
                 cache: Cache::default(),
                 now: Instant::now(),
-                path: Path {
-                    remote: ([127, 0, 0, 1], 9).into(),
-                    local: None,
-                },
+                path: Path::udp(([127, 0, 0, 1], 9).into(), None),
                 transport_sequence: None,
             }
         }

@@ -6,9 +6,9 @@
 
 use super::demux::is_nomination;
 use super::outbox::Path;
+pub use crate::metrics::Transport;
 use crate::metrics::ViewerStats;
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,38 +19,6 @@ const MOST_SOURCES: usize = 8;
 const MOST_ENDED: usize = 512;
 /// For so long.
 const KEPT: Duration = Duration::from_secs(300);
-
-/// What carries a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// Datagrams of their own.
-    Udp,
-    /// Datagrams in a TCP connection (RFC 4571).
-    Tcp,
-}
-
-impl Transport {
-    const fn of(_path: &Path) -> Self {
-        Self::Udp
-    }
-
-    /// As candidates have it (RFC 8839, 5.1).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        })
-    }
-}
 
 /// An address, and how it is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +32,7 @@ pub struct Endpoint {
 impl Endpoint {
     const fn of(path: &Path) -> Self {
         Self {
-            transport: Transport::of(path),
+            transport: path.transport(),
             address: path.remote,
         }
     }
@@ -274,10 +242,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     fn path(n: u16) -> Path {
-        Path {
-            remote: SocketAddr::from(([10, 0, 0, 1], n)),
-            local: None,
-        }
+        Path::udp(SocketAddr::from(([10, 0, 0, 1], n)), None)
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! ICE fragments (`application/trickle-ice-sdpfrag`, RFC 8840, 9): what a viewer sends of its ICE session after the
 //! offer, and the answer to a restart.
 
-use super::answer::{Lines, candidates, ice};
+use super::answer::{Addresses, Lines, candidates, ice};
 use super::identity::Credentials;
 use super::offer::Offer;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 /// Lengths of user name fragments and passwords (RFC 8839, 5.4).
@@ -94,7 +93,7 @@ impl Frame {
     }
 
     /// The answer to a restart.
-    pub fn answer(&self, local: &Credentials, addresses: &[SocketAddr]) -> String {
+    pub fn answer(&self, local: &Credentials, addresses: &Addresses) -> String {
         let mut sdp = Lines::default();
         // As in the answer to the offer (4.4.3).
         ice(&mut sdp);

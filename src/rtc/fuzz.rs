@@ -1,6 +1,6 @@
 //! What strangers send to the media plane, as fuzz targets; see [`crate::fuzz`].
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::cache::{Cache, Picture};
 use super::delivery::Delivery;
 use super::demux::{is_binding_success, is_nomination, kind, request_ufrag};
@@ -16,6 +16,7 @@ use super::restart::{Outcome, Restarts};
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
+use super::stun::{Answer, answer as answer_to};
 use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
@@ -31,10 +32,17 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-const ADDRESSES: [SocketAddr; 1] = [SocketAddr::new(
+const ADDRESS: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
     8080,
-)];
+);
+
+fn addresses() -> Addresses {
+    Addresses {
+        udp: vec![ADDRESS],
+        tcp: vec![ADDRESS],
+    }
+}
 
 fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
@@ -62,7 +70,7 @@ pub fn offer(data: &[u8]) {
         rtx_ssrc: sources.rtx,
         stream: "cam",
         profile: "42c01f".parse().expect("a profile"),
-        addresses: &ADDRESSES,
+        addresses: &addresses(),
     };
     let text = answer(&offer, &local);
     check_lines(&text);
@@ -73,7 +81,7 @@ pub fn offer(data: &[u8]) {
         "{text}"
     );
     assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
-    check_lines(&Frame::new(&offer).answer(&credentials, &ADDRESSES));
+    check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
 }
 
 fn check_lines(text: &str) {
@@ -117,16 +125,24 @@ fn names() -> Credentials {
     }
 }
 
-/// Any datagram: told apart, and answered as a check of a second ICE session, whose integrity is right if the datagram
-/// is a message at all.
+/// Any datagram: told apart, read as what a STUN server answers, and answered as a check of a second ICE session, whose integrity
+/// is right if the datagram is a message at all.
 pub fn stun(data: &[u8]) {
+    let transaction = data.get(8..20).and_then(|bytes| bytes.try_into().ok());
+    if let Some(Answer::Mapped(address)) = answer_to(data, transaction.unwrap_or_default()) {
+        assert!(is_binding_success(data), "nothing else tells an address");
+        assert!(address.port() != 0 && !address.ip().is_unspecified());
+        let mut other = transaction.unwrap_or_default();
+        other[0] ^= 1;
+        assert_eq!(answer_to(data, other), None, "of another transaction");
+    }
     let is_known = kind(data).is_some();
     assert!(is_known || request_ufrag(data).is_none());
     assert!(!(is_nomination(data) && is_binding_success(data)));
     let mut restarts = Restarts::default();
     restarts.begin(names(), "theirs".to_owned());
     let provider = RingProvider::new();
-    let remote = ADDRESSES[0];
+    let remote = ADDRESS;
     let outcome = restarts.answer(data, remote, provider.crypto());
     assert!(
         !matches!(outcome, Outcome::Reply { .. }),
@@ -203,10 +219,7 @@ impl Reporter {
             },
             terms: Terms::default(),
         };
-        let path = Path {
-            remote: ADDRESSES[0],
-            local: None,
-        };
+        let path = Path::udp(ADDRESS, None);
         let (key_part, salt) = (&material[..16], &material[32..32 + profile.salt_len()]);
         let sealing = ProtectionProfile::AeadAes128Gcm;
         let sender = Context::new(key_part, salt, sealing, None, None, crypto);

@@ -1,4 +1,5 @@
-//! The media plane: every viewer's WebRTC session, on one thread and one UDP socket.
+//! The media plane: every viewer's WebRTC session, on one thread, one UDP socket, and TCP connections where there is no
+//! other way.
 //!
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
 //! where the SDP work disturbs nobody, and hands the finished session to the media thread.
@@ -10,6 +11,7 @@ mod audience;
 pub mod bench;
 mod cache;
 mod candidates;
+pub mod client;
 mod contain;
 mod delivery;
 mod demux;
@@ -27,11 +29,13 @@ mod fragment;
 pub mod fuzz;
 mod identity;
 mod keys;
+mod network;
 mod offer;
 mod outbox;
 mod packetize;
 mod peer;
 mod probes;
+mod reach;
 mod reactor;
 mod restart;
 mod sessions;
@@ -42,12 +46,13 @@ mod simulation;
 mod srtcp;
 mod srtp;
 mod stun;
+mod tcp;
 mod timers;
 mod udp;
 mod viewer;
 mod wishes;
 
-use crate::addresses::{Interface, Interfaces};
+use crate::addresses::Interfaces;
 use crate::config::{self, Limits};
 use crate::media::Profiles;
 use crate::metrics;
@@ -55,8 +60,8 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{Stream, Terms};
 use contain::contained;
+pub use demux::is_check;
 pub use diagnosis::{Diagnosis, diagnose};
-use external::External;
 pub use facts::{Checks, Endpoint, Facts, Transport};
 pub use fragment::Fragment;
 use fragment::Frame;
@@ -64,6 +69,7 @@ use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
 use peer::Peer;
+use reach::Reach;
 use reactor::{Command, Reactor};
 use sessions::{Entry, Sessions};
 pub use sessions::{Limit, Seat};
@@ -74,6 +80,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
+pub use tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
 pub use udp::UdpSocket;
 use viewer::Viewer;
 
@@ -143,11 +150,9 @@ pub struct Plane {
     commands: SyncSender<Command>,
     waker: Arc<mio::Waker>,
     identity: Identity,
-    bound: SocketAddr,
-    external: External,
-    config: config::Rtc,
-    interfaces: Interfaces,
+    reach: Reach,
     sessions: Sessions,
+    turns: Arc<AtomicU64>,
     next_viewer: AtomicU64,
     metrics: metrics::Rtc,
     ended: Shutdown,
@@ -155,12 +160,14 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the media thread on a bound socket. The certificate is the one in the state directory, if there is one.
+    /// Starts the media thread on a bound socket; `tcp` is the listener where viewers may begin ICE over TCP, whose
+    /// connections [`connect`](Self::connect) takes. The certificate is the one in the state directory, if there is one.
     ///
     /// # Errors
     /// When the system has no thread or poller for it, or no certificate can be made.
     pub fn start(
         socket: UdpSocket,
+        tcp: Option<SocketAddr>,
         config: config::Rtc,
         interfaces: Interfaces,
         limits: Limits,
@@ -172,6 +179,7 @@ impl Plane {
         let bound = socket.local_addr();
         let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
         let waker = reactor.waker();
+        let turns = reactor.turns();
         let ended = Shutdown::new();
         let guard = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
@@ -186,11 +194,9 @@ impl Plane {
             commands,
             waker,
             identity: Identity::load(state, SystemTime::now()).map_err(io::Error::other)?,
-            bound,
-            external: External::new(config.external_addresses.clone(), bound.port()),
-            config,
-            interfaces,
+            reach: Reach::new(bound, tcp, config, interfaces),
             sessions,
+            turns,
             next_viewer: AtomicU64::new(1),
             metrics,
             ended,
@@ -200,7 +206,7 @@ impl Plane {
 
     /// The media socket's address.
     pub const fn local_addr(&self) -> SocketAddr {
-        self.bound
+        self.reach.bound()
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
@@ -237,7 +243,7 @@ impl Plane {
         let (offer, peer) = agreed.unwrap_or_else(|| Err(OfferError::unreadable()))?;
         // The source opens while the viewer does its handshakes.
         let demand = stream.demand(offer.video.codec.plays);
-        let addresses = self.addresses(reached);
+        let addresses = self.reach.addresses(reached);
         let answer = answer::answer(
             &offer,
             &answer::Local {
@@ -288,23 +294,10 @@ impl Plane {
         })
     }
 
-    /// Where a viewer can reach the media socket.
-    fn addresses(&self, reached: Option<IpAddr>) -> Vec<SocketAddr> {
-        candidates::addresses(&candidates::Situation {
-            bound: self.bound,
-            reached: reached.map(|ip| ip.to_canonical()),
-            external: &self.external.now(),
-            interfaces: &self.offered_interfaces(),
-        })
-    }
-
-    /// The addresses of the interfaces that are neither excluded nor left out.
-    fn offered_interfaces(&self) -> Vec<IpAddr> {
-        let all = self.interfaces.now();
-        let offered = all
-            .iter()
-            .filter(|interface| self.config.offers(&interface.name).is_ok());
-        offered.map(|interface| interface.ip).collect()
+    /// Takes over a TCP connection that begins with a check of a viewer's. One that is nobody's is closed.
+    pub fn connect(&self, arrival: Arrival) {
+        // Dropping it closes it: an overloaded media thread takes no more.
+        let _ = self.send(Command::Connect(Box::new(arrival)));
     }
 
     /// Keeps what is offered to viewers as the network is. Never completes.
@@ -312,51 +305,7 @@ impl Plane {
         let plane = self.clone();
         // A request that can't be handed over counts as lost.
         let send = move |probe| drop(plane.send(Command::Probe(probe)));
-        tokio::join!(
-            self.external.follow(self.bound, &self.interfaces, send),
-            self.complain_if_alone(),
-        );
-    }
-
-    /// Tells when no interface is left to offer, and when one is again.
-    async fn complain_if_alone(&self) {
-        let mut network = self.interfaces.subscribe();
-        let mut was_alone = false;
-        loop {
-            let offered = self.addresses(None);
-            let is_alone = offered.iter().all(|address| address.ip().is_loopback());
-            if is_alone && !was_alone && !self.bound.ip().is_loopback() {
-                let left_out = self.left_out();
-                tracing::warn!(
-                    "viewers are offered no address but the one that their request came to: {}",
-                    if left_out.is_empty() {
-                        "no network interface is up".to_owned()
-                    } else {
-                        format!(
-                            "{}; change that under [rtc], or name external_addresses",
-                            left_out.join(", ")
-                        )
-                    }
-                );
-            } else if was_alone && !is_alone {
-                tracing::info!(?offered, "there are addresses to offer again");
-            }
-            was_alone = is_alone;
-            if network.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// The addresses that would lead here, and are not offered, each with the reason.
-    fn left_out(&self) -> Vec<String> {
-        let all = self.interfaces.now();
-        let others = all.iter().filter(|interface| !interface.ip.is_loopback());
-        let reasons = others.filter_map(|Interface { name, ip }| {
-            let key = self.config.offers(name).err()?;
-            Some(format!("{ip} of {name} is left out by {key}"))
-        });
-        reasons.collect()
+        self.reach.follow(send).await;
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.
@@ -400,7 +349,7 @@ impl Plane {
         entry.tag = sessions::tag();
         let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
         drop(sessions);
-        let fragment = frame.answer(&local, &self.addresses(reached));
+        let fragment = frame.answer(&local, &self.reach.addresses(reached));
         Ok(Some(Restarted { tag, fragment }))
     }
 
@@ -440,6 +389,18 @@ impl Plane {
     pub fn stream_of(&self, session: &str) -> Option<String> {
         self.facts(session, Instant::now())
             .map(|(stream, _)| stream)
+    }
+
+    /// How often the media thread has turned. Makes it turn once more, so that this is more the next time, unless it
+    /// hangs. `None` while there is no session: then it sleeps, and is left to.
+    pub fn pulse(&self) -> Option<u64> {
+        if self.sessions() == 0 {
+            return None;
+        }
+        let turns = self.turns.load(Ordering::Relaxed);
+        // It fails only without a poller, and then the thread has ended.
+        let _ = self.waker.wake();
+        Some(turns)
     }
 
     /// How many sessions there are, connected or not.

@@ -1,14 +1,63 @@
-//! What the media plane's rules know of a socket: where datagrams go, and whether there is room.
+//! What the media plane's rules know of its sockets: where datagrams go, and whether there is room.
 
+use crate::metrics::Transport;
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a datagram goes, and from which of our addresses; `None` leaves that to the kernel.
+/// Number of a TCP connection within the daemon's life.
+pub type ConnectionId = u64;
+
+/// A way to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
     /// The viewer's address.
     pub remote: SocketAddr,
-    /// Ours, to which the viewer speaks.
-    pub local: Option<IpAddr>,
+    /// By what it is reached.
+    pub via: Via,
+}
+
+/// Our end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// The UDP socket, and our address to which the viewer speaks; `None` leaves that to the kernel.
+    Udp(Option<IpAddr>),
+    /// A TCP connection that the viewer opened.
+    Tcp(ConnectionId),
+}
+
+impl Path {
+    /// One over UDP.
+    pub const fn udp(remote: SocketAddr, local: Option<IpAddr>) -> Self {
+        let via = Via::Udp(local);
+        Self { remote, via }
+    }
+
+    /// One over TCP.
+    pub const fn tcp(remote: SocketAddr, connection: ConnectionId) -> Self {
+        let via = Via::Tcp(connection);
+        Self { remote, via }
+    }
+
+    /// The connection, if it is TCP.
+    pub const fn connection(&self) -> Option<ConnectionId> {
+        match self.via {
+            Via::Udp(_) => None,
+            Via::Tcp(connection) => Some(connection),
+        }
+    }
+
+    /// For the figures.
+    pub const fn transport(&self) -> Transport {
+        match self.via {
+            Via::Udp(_) => Transport::Udp,
+            Via::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// Whether both lead to the same place, whichever of our addresses the viewer speaks to. Ports of UDP and of TCP have
+    /// nothing to do with each other.
+    pub fn leads_as(&self, other: &Self) -> bool {
+        self.remote == other.remote && self.connection() == other.connection()
+    }
 }
 
 /// Takes datagrams, in order.
@@ -25,6 +74,11 @@ pub trait Outbox {
     /// Sends what is queued, as far as there is room.
     fn flush(&mut self);
 
-    /// There is no room: media is to wait until what is queued has left.
+    /// There is no room in the UDP socket, which all share: media is to wait until what is queued has left.
     fn is_blocked(&self) -> bool;
+
+    /// Whether media may go there. Over TCP each viewer has room of its own.
+    fn has_room(&self, _: Path) -> bool {
+        !self.is_blocked()
+    }
 }

@@ -35,10 +35,7 @@ impl Probes {
         if self.0.len() == MOST {
             return;
         }
-        let path = Path {
-            remote: probe.to,
-            local: None,
-        };
+        let path = Path::udp(probe.to, None);
         let request = stun::request(probe.transaction);
         out.push(path, request.len(), |buffer| {
             buffer.extend_from_slice(&request);

@@ -1,12 +1,14 @@
-//! The media thread's loop: commands, datagrams, access units and alarms in; datagrams out. It sleeps until something
+//! The media thread's loop: commands, connections, datagrams, access units and alarms in; datagrams out. It sleeps until something
 //! happens.
 
 use super::audience::Audience;
 use super::demux::ViewerId;
 use super::identity::Credentials;
+use super::network::Network;
 use super::outbox::{Outbox, Path};
 use super::probes::{Probe, Probes};
 use super::sessions::Sessions;
+use super::tcp::{Arrival, Connections};
 use super::udp::UdpSocket;
 use super::viewer::Viewer;
 use crate::metrics;
@@ -14,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,8 @@ const MAX_BATCHES: usize = 128;
 pub enum Command {
     /// A viewer that was answered.
     Add(Box<Viewer>),
+    /// A viewer's TCP connection.
+    Connect(Box<Arrival>),
     /// Begin a further ICE session with one.
     Restart {
         /// Whose.
@@ -48,15 +53,19 @@ pub enum Command {
 pub struct Reactor {
     poll: Poll,
     waker: Arc<Waker>,
-    socket: UdpSocket,
+    network: Network,
     inbox: Receiver<Command>,
     audience: Audience,
     probes: Probes,
     metrics: metrics::Rtc,
     /// Datagrams of the batch at hand, copied out of the socket's buffers: the socket is needed to answer them.
     batch: Vec<(Path, Vec<u8>)>,
+    /// The one at hand that came over TCP.
+    datagram: Vec<u8>,
     /// The poller is to tell when the socket has room again.
     awaits_room: bool,
+    /// For whoever wants to know whether it goes on.
+    turns: Arc<AtomicU64>,
 }
 
 impl Reactor {
@@ -73,6 +82,7 @@ impl Reactor {
         let poll = Poll::new()?;
         poll.registry()
             .register(&mut socket, SOCKET, Interest::READABLE)?;
+        let tcp = Connections::new(poll.registry().try_clone()?);
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let wake = {
             let waker = waker.clone();
@@ -90,11 +100,13 @@ impl Reactor {
             probes: Probes::default(),
             poll,
             waker,
-            socket,
+            network: Network { udp: socket, tcp },
             inbox,
             metrics,
             batch: Vec::new(),
+            datagram: Vec::new(),
             awaits_room: false,
+            turns: Arc::default(),
         })
     }
 
@@ -103,18 +115,24 @@ impl Reactor {
         self.waker.clone()
     }
 
+    /// How often the loop has turned.
+    pub fn turns(&self) -> Arc<AtomicU64> {
+        self.turns.clone()
+    }
+
     /// Until [`Command::Stop`].
     ///
     /// # Errors
     /// When the socket or the poller is broken.
     pub fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(16);
+        let mut events = Events::with_capacity(128);
         let mut has_more = false;
         loop {
             let timeout = if has_more {
                 Some(Duration::ZERO)
             } else {
-                let next = self.audience.deadline(!self.socket.is_blocked());
+                let next = self.audience.deadline(!self.network.is_blocked());
+                let next = next.into_iter().chain(self.network.tcp.deadline()).min();
                 next.map(|at| at.saturating_duration_since(Instant::now()))
             };
             if let Err(error) = self.poll.poll(&mut events, timeout)
@@ -122,19 +140,30 @@ impl Reactor {
             {
                 return Err(error);
             }
-            if self.socket.is_blocked() {
-                self.socket.flush();
+            self.turns.fetch_add(1, Ordering::Relaxed);
+            if self.network.is_blocked() {
+                self.network.udp.flush();
             }
-            self.audience.fan_out(Instant::now, &mut self.socket);
+            for event in &events {
+                if let Some(connection) = self.network.tcp.ready(event) {
+                    let now = Instant::now();
+                    self.audience.resume(now, connection, &mut self.network);
+                }
+            }
+            self.audience.fan_out(Instant::now, &mut self.network);
             match self.receive()? {
                 ControlFlow::Continue(more) => has_more = more,
                 ControlFlow::Break(()) => return Ok(()),
             }
-            self.audience.ring(Instant::now(), &mut self.socket);
-            self.socket.flush();
+            has_more |= self.receive_tcp();
+            let now = Instant::now();
+            self.audience.ring(now, &mut self.network);
+            self.network.flush();
+            self.sweep(now);
             self.await_room()?;
-            let counts = self.socket.take_counts();
-            self.metrics.send_errors.inc_by(counts.refused);
+            let counts = self.network.udp.take_counts();
+            let refused = counts.refused + self.network.tcp.take_refused();
+            self.metrics.send_errors.inc_by(refused);
         }
     }
 
@@ -143,16 +172,17 @@ impl Reactor {
         while let Ok(command) = self.inbox.try_recv() {
             let now = Instant::now();
             match command {
-                Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.socket),
+                Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.network),
+                Command::Connect(arrival) => self.connect(now, *arrival),
                 Command::Restart {
                     viewer,
                     local,
                     remote_ufrag,
                 } => self.audience.restart(viewer, local, remote_ufrag),
-                Command::Probe(probe) => self.probes.send(probe, &mut self.socket),
-                Command::End(id) => self.audience.end(now, id, "deleted", &mut self.socket),
+                Command::Probe(probe) => self.probes.send(probe, &mut self.network),
+                Command::End(id) => self.audience.end(now, id, "deleted", &mut self.network),
                 Command::Stop => {
-                    self.audience.end_all(now, "shutdown", &mut self.socket);
+                    self.audience.end_all(now, "shutdown", &mut self.network);
                     return false;
                 }
             }
@@ -165,7 +195,7 @@ impl Reactor {
         for _ in 0..MAX_BATCHES {
             let batch = &mut self.batch;
             let mut count = 0;
-            let has_more = self.socket.receive(|path, data| {
+            let has_more = self.network.udp.receive(|path, data| {
                 // The buffers are reused from batch to batch.
                 if count == batch.len() {
                     batch.push((path, Vec::new()));
@@ -186,9 +216,9 @@ impl Reactor {
                     continue;
                 }
                 self.audience
-                    .receive(now, *path, datagram, &mut self.socket);
+                    .receive(now, *path, datagram, &mut self.network);
             }
-            self.socket.flush();
+            self.network.flush();
             if !has_more {
                 return Ok(ControlFlow::Continue(false));
             }
@@ -196,9 +226,54 @@ impl Reactor {
         Ok(ControlFlow::Continue(true))
     }
 
+    /// Takes over a connection, if its viewer answers the check that it begins with.
+    fn connect(&mut self, now: Instant, mut arrival: Arrival) {
+        let check = std::mem::take(&mut arrival.check);
+        let (id, path) = match self.network.tcp.add(now, arrival) {
+            Ok(added) => added,
+            Err(error) => return tracing::debug!(%error, "a TCP connection can't be taken over"),
+        };
+        let network = &mut self.network;
+        self.audience.receive(now, path, &check, network);
+        if !self.audience.owns(id) {
+            network.tcp.close(id);
+        }
+        self.note_connections();
+    }
+
+    /// Reads what came over TCP, from each connection a little. Whether more may wait.
+    fn receive_tcp(&mut self) -> bool {
+        for _ in 0..self.network.tcp.readable() {
+            let Some(id) = self.network.tcp.read() else {
+                continue;
+            };
+            let (now, datagram) = (Instant::now(), &mut self.datagram);
+            while let Some(path) = self.network.tcp.next(now, id, datagram) {
+                self.audience
+                    .receive(now, path, datagram, &mut self.network);
+            }
+        }
+        self.network.tcp.readable() > 0
+    }
+
+    /// Lets go of connections that are of no use any more.
+    fn sweep(&mut self, now: Instant) {
+        let audience = &self.audience;
+        let gone = self.network.tcp.sweep(now, |id| audience.owns(id));
+        if !gone.is_empty() {
+            gone.iter().for_each(|id| self.audience.hung_up(*id));
+            self.note_connections();
+        }
+    }
+
+    fn note_connections(&self) {
+        let count = self.network.tcp.len();
+        self.metrics.tcp_connections.set(count as i64);
+    }
+
     /// Has the poller tell of room in the socket only while there is none: each datagram that leaves makes some.
     fn await_room(&mut self) -> io::Result<()> {
-        let is_blocked = self.socket.is_blocked();
+        let is_blocked = self.network.is_blocked();
         if is_blocked == self.awaits_room {
             return Ok(());
         }
@@ -209,6 +284,6 @@ impl Reactor {
             Interest::READABLE
         };
         let registry = self.poll.registry();
-        registry.reregister(&mut self.socket, SOCKET, interest)
+        registry.reregister(&mut self.network.udp, SOCKET, interest)
     }
 }

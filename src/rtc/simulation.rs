@@ -1,11 +1,11 @@
 //! A stream, the audience, and viewers on an independent WebRTC stack, joined by a simulated network: virtual time, no
 //! sockets, faults out of a seeded generator. For tests.
 
-use super::answer::{Local, answer};
+use super::answer::{Addresses, Local, answer};
 use super::audience::Audience;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Peer;
 use super::sessions::Sessions;
 use super::udp::Batch;
@@ -18,7 +18,7 @@ use crate::stream::{Channel, Keyframes, Terms};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -83,7 +83,10 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         rtx_ssrc: sources.rtx,
         stream: "test",
         profile: "42c01f".parse().unwrap(),
-        addresses: &[SERVER.parse().unwrap()],
+        addresses: &Addresses {
+            udp: vec![SERVER.parse().unwrap()],
+            tcp: Vec::new(),
+        },
     };
     let text = answer(&offer, &local);
     (peer, credentials, text)
@@ -106,6 +109,8 @@ pub struct Client {
     local: SocketAddr,
     /// Where the daemon sees it.
     address: SocketAddr,
+    /// Its way is TCP, as far as the daemon knows: the network is the same.
+    pub connection: Option<ConnectionId>,
     /// Where the daemon saw it before.
     former: Vec<SocketAddr>,
     /// The daemon's names in the ICE session, and the viewer's user name fragment.
@@ -118,6 +123,8 @@ pub struct Client {
     pub shown: Vec<Frame>,
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
+    /// How many of them left by TCP.
+    pub sent_by_tcp: usize,
     pub keyframe_requests: usize,
     /// Its checks went without an answer.
     pub lost_ice: bool,
@@ -261,6 +268,8 @@ impl Network {
 pub struct Sent {
     batch: Batch,
     is_blocked: bool,
+    /// Connections without room.
+    full: HashSet<ConnectionId>,
 }
 
 impl Sent {
@@ -286,6 +295,13 @@ impl Outbox for Sent {
 
     fn is_blocked(&self) -> bool {
         self.is_blocked
+    }
+
+    fn has_room(&self, path: Path) -> bool {
+        match path.connection() {
+            Some(connection) => !self.full.contains(&connection),
+            None => !self.is_blocked,
+        }
     }
 }
 
@@ -389,6 +405,7 @@ impl Simulation {
             mid,
             local: address,
             address,
+            connection: None,
             former: Vec::new(),
             names,
             faults,
@@ -396,6 +413,7 @@ impl Simulation {
             frames: Vec::new(),
             shown: Vec::new(),
             sent: Vec::new(),
+            sent_by_tcp: 0,
             keyframe_requests: 0,
             lost_ice: false,
             is_broken: false,
@@ -451,11 +469,7 @@ impl Simulation {
     }
 
     #[inline(never)]
-    fn receive(&mut self, remote: SocketAddr, data: &[u8]) {
-        let path = Path {
-            remote,
-            local: None,
-        };
+    fn receive(&mut self, path: Path, data: &[u8]) {
         self.audience.receive(self.now, path, data, &mut self.sent);
     }
 
@@ -495,7 +509,13 @@ impl Simulation {
             }
             let (address, to_server, data) = entry.remove();
             if to_server {
-                self.receive(address, &data);
+                let client = self.clients.iter().find(|c| c.address == address);
+                let connection = client.and_then(|client| client.connection);
+                let path = match connection {
+                    Some(connection) => Path::tcp(address, connection),
+                    None => Path::udp(address, None),
+                };
+                self.receive(path, &data);
                 if self.heard.len() == HEARD {
                     self.heard.pop_front();
                 }
@@ -525,9 +545,10 @@ impl Simulation {
         let batch = &mut self.sent.batch;
         let datagrams = batch.waiting().iter().flat_map(|run| {
             let datagrams = batch.data(run).chunks(run.segment);
-            datagrams.map(|data| (run.path.remote, data))
+            datagrams.map(|data| (run.path, data))
         });
-        for (address, data) in datagrams {
+        for (path, data) in datagrams {
+            let address = path.remote;
             let is_of = |c: &&mut Client| c.address == address || c.former.contains(&address);
             let Some(client) = self.clients.iter_mut().find(is_of) else {
                 continue;
@@ -536,6 +557,7 @@ impl Simulation {
             if (128..=191).contains(&data[0]) && !is_rtcp {
                 client.numbers.check(data);
                 client.sent.push(self.now);
+                client.sent_by_tcp += usize::from(path.connection().is_some());
             }
             if client.address == address {
                 client.send(self.now, false, data, &mut self.network);
@@ -545,9 +567,26 @@ impl Simulation {
         batch.advance(count);
     }
 
+    /// A connection takes nothing more.
+    pub fn fill(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+    }
+
+    /// It takes everything again.
+    pub fn empty(&mut self, connection: ConnectionId) {
+        self.sent.full.remove(&connection);
+        self.audience.resume(self.now, connection, &mut self.sent);
+    }
+
+    /// It has ended.
+    pub fn hang_up(&mut self, connection: ConnectionId) {
+        self.sent.full.insert(connection);
+        self.audience.hung_up(connection);
+    }
+
     /// A datagram arrives that no viewer's stack has sent.
     pub fn inject(&mut self, remote: SocketAddr, data: &[u8]) {
-        self.receive(remote, data);
+        self.receive(Path::udp(remote, None), data);
         self.carry();
     }
 

@@ -5,20 +5,19 @@ use super::delivery::{Delivery, Progress};
 use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
 use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
-use super::outbox::{Outbox, Path};
+use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Peer;
 use super::wishes::Wishes;
 use crate::metrics;
 use crate::stream::{Channel, Demand};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Remote addresses that one viewer may have in its session: the oldest that it does not use is forgotten. While it
-/// connects, each costs the core memory, and datagrams from further ones are dropped.
+/// Remote addresses and connections that one viewer may have in its session: the oldest that it does not use is forgotten.
+/// While it connects, each costs the core memory, and datagrams from further ones are dropped.
 const MAX_PATHS: usize = 32;
 
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
@@ -49,7 +48,7 @@ pub struct Viewer {
     /// As long as there is a delivery.
     stats: Option<metrics::Viewer>,
     created: Instant,
-    /// Which of our addresses each of its addresses speaks to.
+    /// Which of our addresses each of its addresses speaks to, and its connections; the one heard last is the last.
     paths: Vec<Path>,
     /// Where all but connectivity checks go: the path that the viewer nominated last, or, before that, the one that
     /// the core selected. The core itself never leaves its first one.
@@ -131,6 +130,7 @@ impl Viewer {
         self.delivery = Some(Box::new(Delivery::new(now, egress, path, self.after)));
         self.ingress = Some(ingress);
         let stats = viewers.add(self.channel.name(), self.id);
+        stats.set_transport(path.transport());
         self.record.connected(stats.stats());
         self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
@@ -237,24 +237,17 @@ impl Viewer {
             Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
             _ => {}
         }
-        let mut paths = self.paths.iter();
-        let known = paths.position(|known| known.remote == path.remote);
+        let known = self.paths.iter().position(|known| known.leads_as(&path));
         let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
         if is_full && !self.is_connected() || !self.peer.receive(now, path.remote, datagram) {
             return false;
         }
-        match known {
-            Some(known) => self.paths[known].local = path.local,
-            None => {
-                if is_full {
-                    let used = self.selected.map(|path| path.remote);
-                    let mut paths = self.paths.iter();
-                    let oldest = paths.position(|path| Some(path.remote) != used);
-                    self.paths.remove(oldest.unwrap_or_default());
-                }
-                self.paths.push(path);
-            }
+        let is_used = |path: &Path| self.selected.is_some_and(|used| used.leads_as(path));
+        let oldest = || self.paths.iter().position(|path| !is_used(path));
+        if let Some(place) = known.or_else(|| is_full.then(oldest)?) {
+            self.paths.remove(place);
         }
+        self.paths.push(path);
         true
     }
 
@@ -304,8 +297,9 @@ impl Viewer {
     /// The viewer goes on in a new ICE session: its addresses in the last one are no longer its own.
     pub fn restarted(&mut self) {
         tracing::info!(parent: &self.span, "goes on after an ICE restart");
-        let selected = self.selected.map(|path| path.remote);
-        self.paths.retain(|path| Some(path.remote) == selected);
+        let selected = self.selected;
+        let is_selected = |path: &Path| selected.is_some_and(|selected| selected.leads_as(path));
+        self.paths.retain(is_selected);
     }
 
     fn select(&mut self, path: Path) {
@@ -313,14 +307,31 @@ impl Viewer {
         if let Some(delivery) = &mut self.delivery {
             delivery.path = path;
         }
+        if let Some(stats) = &self.stats {
+            stats.set_transport(path.transport());
+        }
     }
 
-    /// Queues what the peer has to say. Calls `each` with every destination.
-    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(SocketAddr)) {
+    /// Whether media may go to it.
+    pub fn has_room(&self, out: &impl Outbox) -> bool {
+        self.selected.is_some_and(|path| out.has_room(path))
+    }
+
+    /// Whether its media goes by that connection.
+    pub fn is_reached_by(&self, connection: ConnectionId) -> bool {
+        let selected = self.selected.and_then(|path| path.connection());
+        selected == Some(connection)
+    }
+
+    /// Queues what the peer has to say. Calls `each` with every path that the peer chose.
+    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(Path)) {
         while let Some((remote, datagram)) = self.peer.poll_transmit() {
-            let known = self.paths.iter().find(|path| path.remote == remote);
-            let local = None;
-            let mut path = known.copied().unwrap_or(Path { remote, local });
+            // The core knows nothing of connections. Where one has the address of a UDP path, an answer goes the way that
+            // the check came: it was heard last.
+            let mut known = self.paths.iter().rev();
+            let known = known.find(|path| path.remote == remote);
+            let proved = known.copied().unwrap_or(Path::udp(remote, None));
+            let mut path = proved;
             if kind(&datagram) != Some(Kind::Stun) {
                 if !self.is_connected() {
                     self.record.handshake(0, 1);
@@ -331,7 +342,7 @@ impl Viewer {
                 buffer.extend_from_slice(&datagram);
                 Ok::<_, std::convert::Infallible>(())
             });
-            each(remote);
+            each(proved);
         }
     }
 }

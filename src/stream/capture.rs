@@ -11,11 +11,8 @@ use crate::media::{I420, Orientation, PixelFormat, RawFrame, Size};
 use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
-
-/// How long a source may take to notice that it is no longer read: a frame and the driver's closing.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
 
 /// Encoded pictures that wait to be drawn over; further ones are freed. One waits in front of the encoder and one is
 /// encoded, so there are never more.
@@ -55,9 +52,9 @@ struct Keyframes {
     come: AtomicBool,
 }
 
-/// A running capture. Dropping it closes the source, so that it can be opened again.
+/// A running capture. Without it the thread closes the source and ends.
 pub struct Capture {
-    pictures: Option<Reader<Captured, CaptureError>>,
+    pictures: Reader<Captured, CaptureError>,
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
     keyframes: Arc<Keyframes>,
@@ -106,7 +103,7 @@ impl Capture {
                 drop(open);
             })?;
         Ok(Self {
-            pictures: Some(reader),
+            pictures: reader,
             spent,
             keyframes,
             closed,
@@ -125,27 +122,19 @@ impl Capture {
 
     /// The newest pictures.
     pub fn pictures(&self) -> &Reader<Captured, CaptureError> {
-        // It is taken only by `drop`.
-        self.pictures
-            .as_ref()
-            .expect("a capture that was not dropped")
+        &self.pictures
+    }
+
+    /// Tells the thread to close the source and to end, which it does after the frame at hand. What is returned is
+    /// disconnected when the source is closed.
+    pub fn end(self) -> Receiver<()> {
+        self.closed
     }
 
     /// Takes a picture back that is encoded, to be drawn over.
     pub fn give_back(&self, picture: I420) {
         // Without room, or a thread that wants it, it is freed.
         let _ = self.spent.try_send(picture);
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        // Without its reader the thread ends after the frame at hand.
-        drop(self.pictures.take());
-        if self.closed.recv_timeout(STOP_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
-            // Some drivers block for good when a device stalls; such a thread can't be ended, only left.
-            tracing::warn!("the source does not close; its thread is left behind");
-        }
     }
 }
 
@@ -313,6 +302,7 @@ mod tests {
     use crate::media::{FrameRate, PixelFormat};
     use crate::metrics::Metrics;
     use std::sync::Mutex;
+    use std::time::Duration;
 
     const SIZE: Size = Size::new(320, 240);
 

@@ -12,8 +12,13 @@ mod passage;
 mod passing;
 mod policy;
 mod run;
+mod show;
+mod state;
+mod stuck;
+#[cfg(test)]
+mod tests;
 
-use crate::capture::{Granted, Opener};
+use crate::capture::Opener;
 use crate::config;
 use crate::encode::Settings;
 use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
@@ -24,66 +29,19 @@ pub use flaws::Flaws;
 pub use jpegs::{Jpeg, Making, Watcher};
 use passing::Passing;
 pub use policy::Keyframes;
+pub use state::{Failure, State, Status};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// What a stream is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Nobody watches; the source is closed. Whether it would open is not known.
-    Idle,
-    /// The source is being opened.
-    Starting,
-    /// Pictures flow.
-    Live,
-    /// The source or the encoder failed; it is tried again.
-    Down,
-}
-
-impl State {
-    /// A word for people and programs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Starting => "starting",
-            Self::Live => "live",
-            Self::Down => "down",
-        }
-    }
-}
-
-/// Why a stream is [`State::Down`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// A word for it, such as `not_found`.
-    pub kind: &'static str,
-    /// What happened: `/dev/video0: no such device`.
-    pub detail: String,
-    /// What the user can do.
-    pub cure: &'static str,
-    /// When the pictures stopped.
-    pub since: Instant,
-    /// When the next attempt is made.
-    pub retry_at: Instant,
-}
-
-/// A snapshot for people and programs.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// What the stream is doing.
-    pub state: State,
-    /// What the source last granted; `None` before it was first opened.
-    pub granted: Option<Granted>,
-    /// Set in [`State::Down`].
-    pub failure: Option<Failure>,
-}
+use std::time::Instant;
 
 struct Control {
     demand: usize,
     /// When the last demand ended, while there is none.
     unwanted_since: Option<Instant>,
     stopping: bool,
+    /// A device was plugged in since the source was opened last.
+    plugged: bool,
     status: Status,
     /// Of the last sequence parameter set.
     profile_level_id: ProfileLevelId,
@@ -93,9 +51,12 @@ struct Control {
 /// A handle to a running stream. Dropping the last one does not end it: see [`Stream::signal`].
 pub struct Stream {
     config: config::Stream,
+    opener: Arc<dyn Opener>,
     source: String,
     channel: Arc<Channel>,
     control: Mutex<Control>,
+    /// Pictures of the source that were published.
+    delivered: AtomicU64,
     /// Notified when the encode thread may have something to do.
     changed: Condvar,
     /// Cancelled by the end of the encode thread.
@@ -113,13 +74,9 @@ impl Stream {
         opener: Arc<dyn Opener>,
         metrics: metrics::Stream,
     ) -> std::io::Result<Arc<Self>> {
-        let settings = Settings {
-            size: config.orientation().size(config.size.even()),
-            rate: config.fps,
-            bitrate: config.bitrate,
-        };
         let stream = Arc::new(Self {
             source: opener.describe(),
+            opener: opener.clone(),
             channel: Arc::new(Channel::new(
                 config.name.clone(),
                 Terms {
@@ -132,14 +89,12 @@ impl Stream {
                 demand: 0,
                 unwanted_since: None,
                 stopping: false,
-                status: Status {
-                    state: State::Idle,
-                    granted: None,
-                    failure: None,
-                },
-                profile_level_id: settings.profile_level_id(),
+                plugged: false,
+                status: Status::idle(Instant::now()),
+                profile_level_id: asked(&config).profile_level_id(),
                 passing: Passing::new(encode(&config)),
             }),
+            delivered: AtomicU64::new(0),
             changed: Condvar::new(),
             ended: Shutdown::new(),
             thread: Mutex::new(None),
@@ -163,6 +118,19 @@ impl Stream {
     /// What the source is: `/dev/video0`, `test pattern`.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// What the encoder is to do if the source grants what was asked for.
+    fn asked(&self) -> Settings {
+        asked(&self.config)
+    }
+
+    /// Resets the source's hardware. May block for a second.
+    ///
+    /// # Errors
+    /// Why it can't be done.
+    pub fn reset_source(&self) -> Result<(), String> {
+        self.opener.reset()
     }
 
     /// Its pictures, for those who watch.
@@ -209,6 +177,27 @@ impl Stream {
         lock(&self.control).status.clone()
     }
 
+    /// Whether its source is to be open now: somebody wants pictures, or it always is.
+    pub fn is_wanted(&self) -> bool {
+        let control = lock(&self.control);
+        !control.stopping && (self.config.always_on || control.demand > 0)
+    }
+
+    /// How many pictures of the source were published so far. Slates are none.
+    pub fn deliveries(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells the stream that a device was plugged in: if it waits for its own, it tries again now.
+    pub fn plugged(&self) {
+        lock(&self.control).plugged = true;
+        self.changed.notify_all();
+    }
+
     /// Tells the stream to end.
     pub fn signal(&self) {
         lock(&self.control).stopping = true;
@@ -237,15 +226,18 @@ impl Stream {
                 .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
     }
 
+    /// Whether the source is to stay open.
+    fn is_still_wanted(&self) -> bool {
+        let control = lock(&self.control);
+        !control.stopping && !self.is_unwanted(&control, Instant::now())
+    }
+
     /// Waits until pictures are wanted; the stream is idle until then. `false` when it is to end.
     fn wait_for_demand(&self) -> bool {
         let idles =
             |control: &Control| !control.stopping && control.demand == 0 && !self.config.always_on;
         if idles(&lock(&self.control)) {
-            self.set_status(|status| {
-                status.state = State::Idle;
-                status.failure = None;
-            });
+            self.set_status(Status::rests);
         }
         let control = self
             .changed
@@ -254,29 +246,53 @@ impl Stream {
         !control.stopping
     }
 
-    /// Waits for that long, less if the stream is to end or nobody wants it any more.
-    fn wait_before_retry(&self, wait: Duration) {
-        let until = Instant::now() + wait;
+    /// Waits until then, or until something happens meanwhile.
+    fn rest(&self, until: Instant) -> Rested {
         let mut control = lock(&self.control);
+        let demand = control.demand;
         loop {
             let now = Instant::now();
-            if control.stopping || now >= until || self.is_unwanted(&control, now) {
-                return;
+            if control.stopping || self.is_unwanted(&control, now) {
+                return Rested::Unwanted;
             }
-            let step = (until - now).min(Duration::from_secs(1));
+            if std::mem::take(&mut control.plugged) {
+                return Rested::Plugged;
+            }
+            if now >= until || control.demand > demand {
+                return Rested::Enough;
+            }
+            let over = control.unwanted_since.filter(|_| !self.config.always_on);
+            let over = over.map(|since| since + self.config.linger);
+            let until = over.map_or(until, |over| over.min(until));
             control = self
                 .changed
-                .wait_timeout(control, step)
+                .wait_timeout(control, until - now)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
 
-    fn set_status(&self, change: impl FnOnce(&mut Status)) {
+    fn set_status(&self, change: impl FnOnce(&mut Status, Instant, &metrics::Stream)) {
         let mut control = lock(&self.control);
-        change(&mut control.status);
-        let is_live = control.status.state == State::Live;
-        self.channel.metrics().live.set(i64::from(is_live));
+        change(&mut control.status, Instant::now(), self.channel.metrics());
+    }
+}
+
+/// How a [`Stream::rest`] ended.
+enum Rested {
+    /// It is time, or somebody has joined.
+    Enough,
+    /// A device was plugged in.
+    Plugged,
+    /// The stream is to end, or nobody wants it any more.
+    Unwanted,
+}
+
+fn asked(config: &config::Stream) -> Settings {
+    Settings {
+        size: config.orientation().size(config.size.even()),
+        rate: config.fps,
+        bitrate: config.bitrate,
     }
 }
 

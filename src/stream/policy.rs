@@ -1,6 +1,7 @@
 //! When a keyframe is due, when a source is broken, and how long to wait before it is opened again. Pure: time is an
 //! argument.
 
+use super::state::State;
 use std::time::{Duration, Instant};
 
 /// Decides which frames become keyframes.
@@ -73,26 +74,72 @@ impl Unusable {
     }
 }
 
-/// Doubling waits between attempts.
+/// Decides when a slate is shown in place of the camera's pictures.
 #[derive(Debug, Default)]
-pub struct Backoff {
-    failures: u32,
+pub struct Slates {
+    last: Option<Instant>,
+}
+
+impl Slates {
+    /// From one slate to the next. They count seconds, and a viewer who joins waits for one.
+    pub const INTERVAL: Duration = Duration::from_millis(500);
+
+    /// A camera that starts within that time needs none.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    /// Whether one is due in a stream that is in `state` since `since`.
+    pub fn is_due(&self, now: Instant, state: State, since: Instant) -> bool {
+        let is_shown = match state {
+            State::Idle | State::Live => false,
+            State::Starting => now.saturating_duration_since(since) >= Self::PATIENCE,
+            State::Stalled | State::Down => true,
+        };
+        let is_next = |last| now.saturating_duration_since(last) >= Self::INTERVAL;
+        is_shown && self.last.is_none_or(is_next)
+    }
+
+    /// Notes that one was shown.
+    pub fn made(&mut self, now: Instant) {
+        self.last = Some(now);
+    }
+}
+
+/// Doubling waits between attempts.
+#[derive(Debug)]
+pub struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Self::FIRST)
+    }
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(10);
+    const HURRIED: Duration = Duration::from_millis(50);
 
-    /// How long to wait after one more failure: 0.5 s, doubling up to 10 s.
-    pub fn next(&mut self) -> Duration {
-        let wait = Self::FIRST * 2u32.saturating_pow(self.failures.min(16));
-        self.failures += 1;
-        wait.min(Self::LONGEST)
+    /// After so long without a failure a source is well again. The first frame alone does not prove it: some cameras send
+    /// one and then stop, each time.
+    pub const STEADY: Duration = Duration::from_secs(2);
+
+    /// How long to wait after one more failure: 0.5 s, doubling up to 10 s; up to a quarter less, so that cameras that failed together are not
+    /// opened together. `random` is in 0..1.
+    pub fn next(&mut self, random: f64) -> Duration {
+        let wait = self.0;
+        self.0 = (2 * wait).min(Self::LONGEST);
+        wait.mul_f64(1.0 - random / 4.0)
     }
 
     /// After a success, the next wait is the shortest again.
     pub fn reset(&mut self) {
-        self.failures = 0;
+        self.0 = Self::FIRST;
+    }
+
+    /// A camera was plugged in: the next waits are so short that nobody notices that its driver, or udev with its group and
+    /// links, needed another moment.
+    pub fn hurry(&mut self) {
+        self.0 = Self::HURRIED;
     }
 }
 
@@ -162,10 +209,44 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_limit_and_start_anew_after_a_success() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..7).map(|_| backoff.next().as_millis()).collect();
-        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+        let mut waits = |random| [(); 7].map(|()| backoff.next(random).as_millis());
+        assert_eq!(waits(0.0), [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         backoff.reset();
-        assert_eq!(backoff.next(), Duration::from_millis(500));
-        (0..100).for_each(|_| assert!(backoff.next() <= 10 * SECOND));
+        let mut waits = |random| [(); 3].map(|()| backoff.next(random).as_millis());
+        assert_eq!(waits(1.0), [375, 750, 1500]);
+        (0..100).for_each(|_| assert!(backoff.next(0.5) <= 10 * SECOND));
+    }
+
+    #[test]
+    fn a_camera_that_was_plugged_in_is_tried_often_at_first() {
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            backoff.next(0.0);
+        }
+        backoff.hurry();
+        let tries: Duration = (0..4).map(|_| backoff.next(0.0)).sum();
+        assert!(tries < SECOND, "{tries:?}");
+        for _ in 0..10 {
+            backoff.next(0.0);
+        }
+        assert_eq!(backoff.next(0.0), 10 * SECOND);
+    }
+
+    #[test]
+    fn a_slate_is_shown_of_what_failed_and_of_what_starts_slowly_and_never_of_pictures() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut slates = Slates::default();
+        for state in [State::Idle, State::Live] {
+            assert!(!slates.is_due(at(60_000), state, start));
+        }
+        assert!(!slates.is_due(at(1999), State::Starting, start));
+        assert!(slates.is_due(at(2000), State::Starting, start));
+        for state in [State::Down, State::Stalled] {
+            assert!(slates.is_due(start, state, start), "at once");
+        }
+        slates.made(at(100));
+        assert!(!slates.is_due(at(599), State::Down, start));
+        assert!(slates.is_due(at(600), State::Down, start));
     }
 }

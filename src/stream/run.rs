@@ -1,15 +1,16 @@
-//! The encode thread of a stream: waits for demand, captures, encodes, publishes; after a failure it
-//! backs off and begins again.
+//! The encode thread of a stream: waits for demand, captures, shows; after a failure it backs off and begins again, and shows
+//! the slate meanwhile.
 
 use super::capture::{Capture, Captured, Content};
-use super::passage::Passed;
 use super::passing::Objection;
-use super::policy::{Backoff, Keyframes};
-use super::{Failure, State, Stream, lock};
-use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Wanted};
-use crate::encode::{EncodeError, Encoder, Settings};
+use super::policy::Backoff;
+use super::show::Show;
+use super::stuck::{Room, Stuck};
+use super::{Failure, Rested, Status, Stream, lock};
+use crate::capture::{CaptureError, ErrorKind, Opener, Wanted};
+use crate::encode::EncodeError;
 use crate::latest::Taken;
-use crate::media::{I420, PixelFormat};
+use crate::media::PixelFormat;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a frame for that long the source has stalled; at least that, and four frame intervals.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often the thread looks for the end of demand while no frame comes.
+/// How often the thread looks for the end of demand, and whether a slate is due, while no frame comes.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Starts the thread.
@@ -40,6 +41,8 @@ enum Fault {
     Source(#[from] CaptureError),
     #[error("{0} for {1:?}")]
     Stalled(&'static str, Duration),
+    #[error("{} threads wait for the camera in vain", Stuck::MOST)]
+    Stuck,
     #[error("the camera's H.264 can't be passed through: {0}")]
     NotPlayed(#[from] Objection),
     #[error(transparent)]
@@ -51,40 +54,77 @@ enum Fault {
 }
 
 impl Fault {
-    fn kind_and_cure(&self) -> (&'static str, &'static str) {
+    /// A word for it, a few words for everybody, and what the user can do.
+    const fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Source(error) => (error.kind.name(), error.kind.cure()),
-            Self::Stalled(..) => (
-                "stalled",
-                "unplug the camera and plug it in again; another USB port or a lower rate may help",
-            ),
+            Self::Source(error) => (error.kind.name(), error.kind.title(), error.kind.cure()),
+            Self::Stalled(..) | Self::Stuck => {
+                let kind = ErrorKind::Stalled;
+                (kind.name(), kind.title(), kind.cure())
+            }
             Self::NotPlayed(_) => {
                 let kind = ErrorKind::NotPassable;
-                (kind.name(), kind.cure())
+                (kind.name(), kind.title(), kind.cure())
             }
-            Self::Encoder(_) => ("encoder", "try another `size`"),
-            Self::Panicked => ("panic", "report it, with the log"),
-            Self::Thread(_) => ("system", "raise the limit on tasks (TasksMax, ulimit -u)"),
+            Self::Encoder(_) => ("encoder", "The video encoder failed", "try another `size`"),
+            Self::Panicked => ("panic", "The stream failed", "report it, with the log"),
+            Self::Thread(_) => (
+                "system",
+                "The machine has no room for the stream",
+                "raise the limit on tasks (TasksMax, ulimit -u)",
+            ),
+        }
+    }
+
+    fn failure(&self, now: Instant, wait: Duration) -> Failure {
+        let (kind, title, cure) = self.words();
+        Failure {
+            kind,
+            title,
+            detail: self.to_string(),
+            cure,
+            has_camera: match self {
+                Self::Source(error) => error.kind.has_camera(),
+                _ => true,
+            },
+            since: now,
+            retry_at: now + wait,
         }
     }
 }
 
 fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
-    let mut backoff = Backoff::default();
+    let mut worker = Worker {
+        stream,
+        opener,
+        show: Show::new(stream),
+        backoff: Backoff::default(),
+        stuck: Stuck::new(stream.channel.metrics().clone()),
+    };
     while stream.wait_for_demand() {
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
-        let session = AssertUnwindSafe(|| Session::new(stream).run(opener, &mut backoff));
-        match catch_unwind(session).unwrap_or(Err(Fault::Panicked)) {
+        let attempt = catch_unwind(AssertUnwindSafe(|| worker.attempt()));
+        match attempt.unwrap_or(Err(Fault::Panicked)) {
             Ok(()) => {
-                backoff.reset();
+                worker.backoff.reset();
+                worker.show.pause();
                 lock(&stream.control).passing.begin_anew();
+                // Nobody watches, so there is time to close the source before it is said to be.
+                worker.stuck.settle();
             }
             Err(fault) if encodes_instead(stream, &fault) => {
                 tracing::warn!("{fault}; its frames are encoded here until nobody watches");
             }
-            Err(fault) => fail(stream, &fault, backoff.next()),
+            Err(fault) => {
+                let until = worker.failed(&fault);
+                if catch_unwind(AssertUnwindSafe(|| worker.rest(until))).is_err() {
+                    worker.show = Show::new(stream);
+                    stream.rest(until);
+                }
+            }
         }
     }
+    worker.stuck.settle();
 }
 
 /// Whether the fault is one of the camera's H.264, and is past if frames are asked for in its place.
@@ -97,106 +137,128 @@ fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
     is_of_h264 && lock(&stream.control).passing.give_up()
 }
 
-/// Shows the fault everywhere and waits.
-fn fail(stream: &Stream, fault: &Fault, wait: Duration) {
-    let (kind, cure) = fault.kind_and_cure();
-    tracing::warn!(kind, retry_in = ?wait, "{fault}: {cure}");
-    stream.channel.metrics().failed(kind);
-    let now = Instant::now();
-    stream.set_status(|status| {
-        let since = status.failure.as_ref().map_or(now, |failure| failure.since);
-        status.state = State::Down;
-        status.failure = Some(Failure {
-            kind,
-            detail: fault.to_string(),
-            cure,
-            since,
-            retry_at: now + wait,
-        });
-    });
-    stream.wait_before_retry(wait);
-}
-
-/// One opening of the source, from demand to the end of demand.
-struct Session<'a> {
+/// What outlives a failure.
+struct Worker<'a> {
     stream: &'a Stream,
-    keyframes: Keyframes,
-    encoder: Option<Encoder>,
+    opener: &'a Arc<dyn Opener>,
+    show: Show<'a>,
+    backoff: Backoff,
+    stuck: Stuck,
 }
 
-impl<'a> Session<'a> {
-    fn new(stream: &'a Stream) -> Self {
-        Self {
-            stream,
-            keyframes: Keyframes::new(stream.config.keyframe_interval),
-            encoder: None,
+impl Worker<'_> {
+    /// Shows the fault everywhere. When the next attempt is made.
+    fn failed(&mut self, fault: &Fault) -> Instant {
+        let metrics = self.stream.channel.metrics();
+        let wait = self.backoff.next(rand::random());
+        let failure = fault.failure(Instant::now(), wait);
+        let (kind, until) = (failure.kind, failure.retry_at);
+        metrics.failed(kind);
+        let is_stalled = kind == ErrorKind::Stalled.name();
+        self.stream.set_status(|status, now, metrics| {
+            status.fails(now, failure, is_stalled, metrics);
+        });
+        if matches!(fault, Fault::Encoder(_) | Fault::Panicked) {
+            self.show = Show::new(self.stream);
+        }
+        until
+    }
+
+    /// Shows slates until then, or until there is reason to try before, or none at all any more.
+    fn rest(&mut self, until: Instant) {
+        loop {
+            let now = Instant::now();
+            let next = self.show.slate(now);
+            match self.stream.rest(next.map_or(until, |next| next.min(until))) {
+                Rested::Enough if Instant::now() < until => {}
+                Rested::Enough | Rested::Unwanted => return,
+                Rested::Plugged => return self.backoff.hurry(),
+            }
         }
     }
 
-    /// Until nobody wants pictures any more.
-    fn run(mut self, opener: &Arc<dyn Opener>, backoff: &mut Backoff) -> Result<(), Fault> {
+    /// One opening of the source, from demand to the end of demand.
+    fn attempt(&mut self) -> Result<(), Fault> {
         let stream = self.stream;
-        stream.set_status(|status| {
-            // A source that is down stays so until a frame has come.
-            if status.state != State::Down {
-                status.state = State::Starting;
+        stream.set_status(Status::opens);
+        // What was plugged in before this is found by it.
+        lock(&stream.control).plugged = false;
+        // Two threads would be in each other's way: the device is busy while the other has it.
+        while let Room::From(at) = self.stuck.room(Instant::now()) {
+            self.rest(at);
+            if !stream.is_still_wanted() {
+                return Ok(());
             }
-        });
+        }
+        if self.stuck.room(Instant::now()) == Room::Never {
+            return Err(Fault::Stuck);
+        }
         let wanted = lock(&stream.control).passing.wanted();
         let capture = Capture::start(
             stream.name(),
-            (opener.clone(), wanted),
+            (self.opener.clone(), wanted),
             stream.config.orientation(),
             stream.channel.flaws().clone(),
             stream.channel.metrics().clone(),
         )?;
-        let mut last_frame = None;
-        let mut is_live = false;
+        let outcome = self.capture(&capture, wanted);
+        self.stuck.end(capture, Instant::now());
+        outcome
+    }
+
+    fn capture(&mut self, capture: &Capture, wanted: Wanted) -> Result<(), Fault> {
+        let stream = self.stream;
         let started = Instant::now();
+        let mut live_since = None;
+        let mut last_frame = None;
         loop {
             let taken = capture.pictures().take(TICK);
             let now = Instant::now();
-            stream
-                .channel
-                .metrics()
-                .dropped
-                .inc_by(capture.pictures().take_overwritten());
+            let overwritten = capture.pictures().take_overwritten();
+            stream.channel.metrics().dropped.inc_by(overwritten);
             match taken {
                 Taken::Value(captured) => {
                     last_frame = Some((now, captured.granted.rate.interval()));
-                    let is_first = !is_live && !captured.is_empty();
-                    if is_first {
-                        is_live = true;
+                    if live_since.is_none() && !captured.is_empty() {
                         self.is_live(&captured, wanted);
-                        backoff.reset();
+                        live_since = Some(now);
                     }
-                    let granted = captured.granted;
+                    let is_steady = |since| now.saturating_duration_since(since) >= Backoff::STEADY;
+                    if live_since.is_some_and(is_steady) {
+                        self.backoff.reset();
+                    }
+                    let granted = &captured.granted;
                     match captured.content {
                         Content::Picture {
                             captured_at,
                             picture,
                         } => {
-                            self.encode(&granted, captured_at, &picture)?;
+                            let rate = granted.rate;
+                            self.show.picture(&picture, captured_at, rate)?;
                             capture.give_back(picture);
                         }
-                        Content::Units(units) => self.pass(now, units, &capture)?,
+                        Content::Units(units) => {
+                            self.show.size(granted.size, granted.rate);
+                            self.show.units(now, units, capture)?;
+                        }
+                    }
+                    if live_since.is_none() {
+                        // A keyframe is waited for, as long as it takes.
+                        self.show.slate(now);
                     }
                 }
                 Taken::Ended(Err(error)) => return Err(error.into()),
                 // It ends by itself only after its reader, which is here.
                 Taken::Ended(Ok(())) => return Err(Fault::Panicked),
-                Taken::TimedOut => {}
+                Taken::TimedOut => {
+                    self.show.slate(now);
+                }
             }
-            if !self.is_wanted(now) {
+            if !stream.is_still_wanted() {
                 return Ok(());
             }
             check_stall(now, started, last_frame)?;
         }
-    }
-
-    fn is_wanted(&self, now: Instant) -> bool {
-        let control = lock(&self.stream.control);
-        !control.stopping && !self.stream.is_unwanted(&control, now)
     }
 
     fn is_live(&self, captured: &Captured, wanted: Wanted) {
@@ -205,93 +267,9 @@ impl<'a> Session<'a> {
             lock(&self.stream.control).passing.sends_frames();
         }
         self.stream.channel.set_makes_keyframes(!is_h264);
-        self.stream.set_status(|status| {
-            status.state = State::Live;
-            status.granted = Some((*captured.granted).clone());
-            status.failure = None;
-        });
-    }
-
-    /// Encodes and publishes one picture.
-    fn encode(
-        &mut self,
-        granted: &Granted,
-        captured_at: Instant,
-        picture: &I420,
-    ) -> Result<(), Fault> {
-        let metrics = self.stream.channel.metrics();
-        let begin = Instant::now();
-        let settings = Settings {
-            size: picture.size(),
-            rate: granted.rate,
-            bitrate: self.stream.config.bitrate,
-        };
-        let encoder = match &mut self.encoder {
-            Some(encoder) if *encoder.settings() == settings => encoder,
-            stale => {
-                lock(&self.stream.control).profile_level_id = settings.profile_level_id();
-                self.keyframes = Keyframes::new(self.stream.config.keyframe_interval);
-                stale.insert(Encoder::new(settings)?)
-            }
-        };
-        if self.stream.channel.take_keyframe_request() {
-            self.keyframes.request();
-        }
-        let is_due = self.keyframes.is_due(begin);
-        let Some(unit) = encoder.encode(picture, captured_at, is_due)? else {
-            return Ok(());
-        };
-        metrics
-            .encode
-            .observe((unit.encoded_at - begin).as_secs_f64());
-        metrics.encoded.inc();
-        metrics.bytes.inc_by(unit.data.len() as u64);
-        if unit.keyframe {
-            metrics.keyframes.inc();
-            self.keyframes.made(begin);
-            // Who asked while it was made is served by it.
-            self.stream.channel.take_keyframe_request();
-        }
-        self.stream.channel.publish(Arc::new(unit));
-        let jpegs = self.stream.channel.jpegs();
-        jpegs.offer(picture, captured_at, metrics);
-        Ok(())
-    }
-}
-
-impl Session<'_> {
-    /// Publishes what the camera encoded.
-    fn pass(&mut self, now: Instant, units: Vec<Passed>, capture: &Capture) -> Result<(), Fault> {
-        let channel = &self.stream.channel;
-        let metrics = channel.metrics();
-        for Passed { unit, profile } in units {
-            if unit.keyframe {
-                let mut control = lock(&self.stream.control);
-                control.passing.sends(profile);
-                control.profile_level_id = profile;
-                metrics.keyframes.inc();
-                self.keyframes.made(now);
-                // Who asked before is served by it.
-                channel.take_keyframe_request();
-            }
-            // Also asked between keyframes: somebody may have come.
-            if let Some(objection) = lock(&self.stream.control).passing.objection() {
-                return Err(objection.into());
-            }
-            metrics.passed.inc();
-            metrics.bytes.inc_by(unit.data.len() as u64);
-            channel.publish(Arc::new(unit));
-        }
-        channel.set_makes_keyframes(capture.makes_keyframes());
-        if channel.take_keyframe_request() {
-            self.keyframes.request();
-        }
-        if capture.makes_keyframes() && self.keyframes.is_due(now) {
-            capture.ask_for_keyframe();
-            // One that does not come is asked for again, but not with every picture.
-            self.keyframes.made(now);
-        }
-        Ok(())
+        let granted = (*captured.granted).clone();
+        self.stream
+            .set_status(|status, now, metrics| status.lives(now, granted, metrics));
     }
 }
 

@@ -2,9 +2,11 @@
 //! either way a new one is taken up by the next handshake, and connections that exist go on.
 
 mod authority;
+mod client;
 mod source;
 
 pub use authority::{Authority, sha256};
+pub use client::{ClientStream, Validity, connect};
 
 use crate::addresses::Interfaces;
 use crate::config;
@@ -26,8 +28,6 @@ pub type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// How long a change of certificate may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). No HTTP request begins with it.
-const HANDSHAKE: u8 = 22;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +104,6 @@ impl Tls {
     /// The authority that signs the certificate, if it is our own.
     pub const fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
-    }
-}
-
-/// Whether a new connection begins with TLS; takes nothing of it.
-///
-/// # Errors
-/// When it ends before its first byte.
-pub async fn begins_with_tls(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0];
-    match stream.peek(&mut first).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(first[0] == HANDSHAKE),
     }
 }
 

@@ -14,6 +14,7 @@ const LOOK_MS = 500; // how often decoded frames are counted
 const ASK_MS = 2000; // how often the daemon is asked, while no picture moves
 const FIRST_PICTURE_MS = 1000; // without a picture for this long after connecting, ask
 const NEXT_PICTURE_MS = 2000; // and for this long after the last one
+const SLATES = 2; // the most frames between two looks that a slate makes; more are a camera's
 const PATIENCE_MS = 4000; // a running camera and no picture for this long: the session is dead
 
 const FIRST_RETRY_MS = 500;
@@ -229,6 +230,7 @@ export class Live {
     let frames = 0;
     let movedAt = Date.now();
     let askedAt = 0;
+    let down = null; // what the video shows is a slate, and this is what it says
     let runningSince = null; // since when the daemon says that all is well, though no picture moves
 
     for (;;) {
@@ -240,13 +242,22 @@ export class Live {
       const report = sample(await client.stats());
       const decoded = report?.video.framesDecoded ?? 0;
       if (decoded > frames) {
+        const isSlow = decoded - frames <= SLATES;
         frames = decoded;
         movedAt = now;
         runningSince = null;
         this.#failures = 0;
         this.#way = wayOf(report);
         this.#rise();
-        this.#show(this.#video.paused ? PAUSED : PLAYING);
+        if (!isSlow) down = null;
+        else if (now - askedAt >= ASK_MS) {
+          askedAt = now;
+          const stream = await getStream(this.#name);
+          if (stream.state === 'live') down = null;
+          else if (stream.error) down = { ...cameraDown(stream), slate: true };
+          else down = { ...STARTING, slate: true };
+        }
+        this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
         continue;
       }
       if (this.#video.paused) {

@@ -93,6 +93,7 @@ export class Screen {
       return;
     }
     this.#root.dataset.state = status.state;
+    this.#root.toggleAttribute('data-slate', Boolean(status.slate));
     this.#notice.show(status);
   }
 }

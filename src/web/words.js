@@ -1,7 +1,7 @@
 // What the page says in each state. Pure: errors and API objects in, statuses out.
 //
 // A status is `{state, title, detail, hint, retryAt}`. `state` becomes `data-state` in the document; the rest is for
-// people and may be empty. `retryAt` is the time, as of `Date.now()`, of the next attempt, or null.
+// people and may be empty. `slate` is true if the video says the same. `retryAt` is the time, as of `Date.now()`, of the next attempt, or null.
 
 const status = (state, title = '', detail = '', hint = '') => ({ state, title, detail, hint, retryAt: null });
 
@@ -29,23 +29,11 @@ export const wayBadge = (way) => ({ tcp: 'TCP', relay: 'Relay', mjpeg: 'JPEG' }[
 
 const PASTE = 'Whoever runs the camera can send you one. Paste it here, or its token:';
 
-const CAMERA_TITLES = {
-  not_found: 'The camera is not there',
-  busy: 'Another program is using the camera',
-  no_permission: 'The camera may not be opened',
-  no_usb_bandwidth: 'The USB bus is too busy for the camera',
-  lost: 'The camera was lost',
-  bad_frame: 'The camera sends broken pictures',
-  unsupported: 'The camera offers no usable format',
-  stalled: 'The camera sends no pictures',
-  encoder: 'The video encoder failed',
-};
-
 /** A stream whose camera or encoder has failed, as `/api/streams/{name}` tells it. */
 export function cameraDown({ error }) {
   return {
     state: 'camera-down',
-    title: CAMERA_TITLES[error.kind] ?? 'The camera is down',
+    title: error.title,
     detail: sentence(error.detail),
     hint: sentence(error.cure ?? ''),
     retryAt: Date.now() + (error.retry_in_seconds ?? 0) * 1000,

@@ -6,7 +6,7 @@ use crate::offer::plain;
 use crate::daemon;
 use crate::exchange::{ask, detail, header, post, session, text};
 use crate::viewer::Viewer;
-use fanlight::config::ExternalAddress;
+use fanlight::config::{ExternalAddress, TcpListen};
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 use std::net::UdpSocket;
@@ -44,6 +44,7 @@ async fn until_found(daemon: &Running, session: &str, finding: &str) -> Value {
 async fn an_address_that_nobody_can_reach_is_named_with_the_cure() {
     let daemon = start_with("127.0.0.1", |config| {
         config.rtc.listen = "127.0.0.2:0".parse().unwrap();
+        config.rtc.tcp_listen = TcpListen::Off;
         config.rtc.external_addresses = vec![ExternalAddress::Ip("192.0.2.1".parse().unwrap())];
     });
     let (session, _) = begin(&daemon).await;

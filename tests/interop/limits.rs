@@ -113,3 +113,17 @@ async fn connections_of_one_address_are_limited() {
     .await;
     daemon.stop().await.unwrap();
 }
+
+/// RFC 6585, 5.
+#[tokio::test]
+async fn a_head_has_a_size() {
+    let daemon = limited(Limits::default());
+    for (len, status) in [(8 << 10, " 200 "), (20 << 10, " 431 ")] {
+        let filler = "x".repeat(len);
+        let head = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx-filler: {filler}\r\n\r\n");
+        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert!(first_line(&mut stream).await.contains(status), "{len}");
+    }
+    daemon.stop().await.unwrap();
+}

@@ -82,6 +82,14 @@ impl Images {
     }
 }
 
+/// The reply of a request that is to be refused: one that is not would have no end.
+async fn refused(daemon: &Running, path: &str, status: u16) -> Response<Bytes> {
+    let stream = TcpStream::connect(daemon.address).await.unwrap();
+    let (head, body) = open(stream, path).await.into_parts();
+    assert_eq!(head.status, status);
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
 /// The counter that the pattern drew into the picture.
 fn counter(jpeg: &Bytes) -> u32 {
     let frame = RawFrame {
@@ -202,14 +210,14 @@ async fn who_watches_over_http_is_a_viewer_within_the_limits() {
     });
     let images = Images::open(&daemon, "/mjpeg").await;
     for path in ["/mjpeg", "/camera/jpeg"] {
-        let refused = ask(&daemon, Method::GET, path).await;
-        let said = detail(&refused, 503);
+        let reply = refused(&daemon, path, 503).await;
+        let said = detail(&reply, 503);
         assert!(said.contains("the stream has as many viewers"), "{said}");
-        assert_eq!(header(&refused, "retry-after"), "10");
+        assert_eq!(header(&reply, "retry-after"), "10");
     }
     let offer = crate::offer::plain();
     assert_eq!(post(&daemon, "/garden/whep", &offer).await.status(), 201);
-    detail(&ask(&daemon, Method::GET, "/garden/mjpeg").await, 503);
+    refused(&daemon, "/garden/mjpeg", 503).await;
     detail(&post(&daemon, "/whep", &offer).await, 503);
     drop(images);
     until("the place is free", async || {
@@ -225,17 +233,17 @@ async fn images_that_there_are_not_are_refused_with_the_reason() {
         let nowhere = Source::Device("/dev/video99".into());
         config.streams = vec![Stream::new("attic", nowhere)];
     });
-    let refused = ask(&daemon, Method::GET, "/jpeg").await;
-    let said = detail(&refused, 503);
+    let reply = refused(&daemon, "/jpeg", 503).await;
+    let said = detail(&reply, 503);
     assert!(said.contains("/dev/video99: no such device"), "{said}");
-    assert_ne!(header(&refused, "retry-after"), "");
-    detail(&ask(&daemon, Method::GET, "/nowhere/mjpeg").await, 404);
+    assert_ne!(header(&reply, "retry-after"), "");
+    refused(&daemon, "/nowhere/mjpeg", 404).await;
     detail(&ask(&daemon, Method::POST, "/mjpeg").await, 405);
     daemon.stop().await.unwrap();
 
     let daemon = start_with("127.0.0.1", |config| config.http.mjpeg.fps = 0);
     for path in ["/mjpeg", "/camera/jpeg"] {
-        let said = detail(&ask(&daemon, Method::GET, path).await, 404);
+        let said = detail(&refused(&daemon, path, 404).await, 404);
         assert!(said.contains("mjpeg_fps"), "{said}");
     }
     daemon.stop().await.unwrap();

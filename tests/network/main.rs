@@ -23,7 +23,7 @@ use viewer::Viewer;
 
 /// A daemon that shows a small pattern to everybody, as often as a test looks.
 const PATTERN: &str = "[limits]\nrequest_rate = 1000\n[auth]\nmode = \"none\"\n\
-    [[stream]]\nname = \"camera\"\npattern = true\nsize = \"320x180\"\n";
+    [[stream]]\nname = \"camera\"\npattern = true\nsize = \"320x180\"\nfps = 15\n";
 
 /// The addresses that an answer offers, in its order.
 fn offered(answer: &str) -> Vec<String> {

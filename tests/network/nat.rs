@@ -1,8 +1,10 @@
 //! A camera behind a home router, watched from the Internet by the address that a STUN server saw.
 
 use crate::server::StunServer;
+use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::namespace::{self, Host, ip};
+use crate::support::scratch::Scratch;
 use crate::viewer::Viewer;
 use crate::{PATTERN, block_on, daemon_at, offered, up};
 use std::process::Command;
@@ -22,6 +24,20 @@ table ip nat {
         iifname wan0 tcp dport 8080 dnat to 10.0.0.2:8080
     }
 }";
+
+/// What `fanlight doctor` finds there.
+fn doctor(camera: &Host, daemon: &Daemon, toml: &str) -> String {
+    let scratch = Scratch::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
+    command.args(["doctor", "--listen", "0.0.0.0:8080", "--config"]);
+    command.arg(scratch.write("fanlight.toml", toml));
+    command.arg("--state-dir").arg(daemon.state_dir());
+    let output = camera.run(|| command.output().unwrap());
+    let text = String::from_utf8(output.stdout).unwrap();
+    println!("{text}");
+    assert!(output.status.success());
+    text
+}
 
 #[test]
 fn a_camera_behind_a_nat_is_watched_by_the_address_that_a_stun_server_sees() {
@@ -64,6 +80,10 @@ fn a_camera_behind_a_nat_is_watched_by_the_address_that_a_stun_server_sees() {
                     "{counters:?}"
                 );
             });
+            assert!(
+                doctor(&camera, &daemon, &toml)
+                    .contains("the STUN servers tell [203.0.113.1:40000, 203.0.113.1:8080]")
+            );
             drop(server);
         },
     );

@@ -91,6 +91,11 @@ impl Daemon {
         http::get(self.address, &format!("/api/streams/{name}")).json()
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Where it keeps its state.
     pub fn state_dir(&self) -> PathBuf {
         state_dir(&self.scratch)
@@ -109,9 +114,22 @@ impl Daemon {
         self.url(path).replace(&own, &format!("camera.lan:{port}"))
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.process.log.lock().unwrap().clone()
+    }
+
+    /// Everything that it ever logged. It must have ended.
+    pub fn whole_log(&mut self) -> String {
+        for reader in self.process.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        self.log()
     }
 
     /// Kills it without warning, as a power cut would.

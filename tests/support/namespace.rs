@@ -3,8 +3,9 @@
 use nix::sched::{CloneFlags, setns, unshare};
 use std::env;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::process::{self, Command};
+use std::process::{self, Command, Stdio};
 use std::thread;
 
 /// Set inside the network.
@@ -48,6 +49,36 @@ pub fn inside<T>(test: &str, prepare: impl FnOnce() -> T, inside: impl FnOnce())
         output.status.success(),
         "{test} failed in its network, see above"
     );
+}
+
+/// Of the daemon's machine, where there are two.
+pub const DAEMON: &str = "10.98.0.1";
+
+/// Makes this network the browser's, with the interface `browser0`, and joins it with the daemon's machine, which has `daemon0`.
+pub fn two_machines() -> Host {
+    let host = Host::joined("browser0", "daemon0");
+    let up = |address, interface| {
+        let address = format!("{address}/24");
+        ip(&["address", "add", &address, "dev", interface]);
+        ip(&["link", "set", interface, "up"]);
+    };
+    host.run(|| up(DAEMON, "daemon0"));
+    up("10.98.0.2", "browser0");
+    add_default_route(DAEMON);
+    host
+}
+
+/// Sets rules of this network's packet filter.
+pub fn filter(rules: &str) {
+    let mut nft = Command::new("nft")
+        .args(["--file", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("nft can be started: is nftables installed?");
+    let mut stdin = nft.stdin.take().unwrap();
+    stdin.write_all(rules.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(nft.wait().unwrap().success(), "{rules}");
 }
 
 /// Gives the network a way out, which leads nowhere: without one, a browser has no address to offer.

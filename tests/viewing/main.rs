@@ -1,9 +1,10 @@
-//! Watching, over real HTTP and UDP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
+//! Watching, over real HTTP, UDP and TCP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
 mod daemon;
 mod encoding;
 mod passing;
 mod picture;
+mod tcp;
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod viewer;
 

@@ -1,17 +1,22 @@
 //! A viewer on str0m, a WebRTC stack that shares no code with the daemon's.
 
+#[path = "link.rs"]
+pub mod link;
+
 use crate::daemon::{request, resolve};
 use crate::picture::counter;
 use bytes::Bytes;
 use fanlight::media::Orientation;
 use hyper::{Request, Response, StatusCode};
+use link::Link;
 use openh264::decoder::Decoder;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use str0m::change::SdpAnswer;
+use str0m::change::SdpPendingOffer;
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
-use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::net::{Receive, Transmit};
+use str0m::{Event, Input, Output, Rtc};
 
 /// However slow the machine is, by then it must have happened.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -20,8 +25,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Viewer {
     rtc: Rtc,
     mid: Mid,
-    socket: UdpSocket,
-    local: SocketAddr,
+    /// Its way to the daemon.
+    pub link: Link,
     to: SocketAddr,
     /// The session's URL path.
     pub location: String,
@@ -32,6 +37,8 @@ pub struct Viewer {
     pub is_closed: bool,
     /// How what arrives has to be turned to be upright.
     pub turn: Orientation,
+    /// The DTLS that it sent.
+    pub handshake: Vec<Vec<u8>>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -71,44 +78,95 @@ impl Viewer {
 
     /// Makes the exchange with an offer of that kind.
     pub async fn connect_as(habits: &Habits, to: SocketAddr, path: &str) -> Self {
+        let (begun, offer) = Begun::new(habits, Link::udp(to));
+        begun.post(offer, to, path).await
+    }
+
+    /// Makes the exchange, and goes that way.
+    pub async fn connect_by(link: Link, to: SocketAddr, path: &str) -> Self {
+        let habits = Habits {
+            audio_first: false,
+            edit: |offer| offer,
+        };
+        let (begun, offer) = Begun::new(&habits, link);
+        begun.post(offer, to, path).await
+    }
+}
+
+/// A viewer that has made its offer.
+pub struct Begun {
+    rtc: Rtc,
+    mid: Mid,
+    link: Link,
+    pending: SdpPendingOffer,
+}
+
+impl Begun {
+    /// With the offer.
+    pub fn new(habits: &Habits, link: Link) -> (Self, String) {
         let mut rtc = Rtc::new(Instant::now());
-        let socket = socket_towards(to);
-        let local = socket.local_addr().unwrap();
-        rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
+        rtc.add_local_candidate(link.candidate());
         let mut change = rtc.sdp_api();
         if habits.audio_first {
             change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         }
         let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
+        let begun = Self {
+            rtc,
+            mid,
+            link,
+            pending,
+        };
+        (begun, (habits.edit)(offer.to_sdp_string()))
+    }
+
+    async fn post(self, offer: String, to: SocketAddr, path: &str) -> Viewer {
         let post = Request::post(path)
             .header("host", "localhost")
             .header("content-type", "application/sdp");
-        let offer = (habits.edit)(offer.to_sdp_string());
         let reply = request(to, post.body(offer).unwrap()).await;
         assert_eq!(reply.status(), StatusCode::CREATED, "{:?}", reply.body());
         let location = resolve(path, reply.headers()["location"].to_str().unwrap());
         let answer = std::str::from_utf8(reply.body()).unwrap().to_owned();
+        self.accept(answer, to, location)
+    }
+
+    /// With the answer.
+    pub fn accept(self, answer: String, to: SocketAddr, location: String) -> Viewer {
+        let Self {
+            mut rtc,
+            mid,
+            link,
+            pending,
+        } = self;
         let accepted = SdpAnswer::from_sdp_string(&answer).unwrap();
         rtc.sdp_api().accept_answer(pending, accepted).unwrap();
-        Self {
+        Viewer {
             rtc,
             mid,
-            socket,
-            local,
+            link,
             to,
             location,
             answer,
             lose: |_| false,
             is_closed: false,
             turn: Orientation::default(),
+            handshake: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
     }
+}
 
+impl Viewer {
     /// Goes to another network: a new socket in place of the old one, and an ICE restart by PATCH.
     pub async fn restart(&mut self) {
+        self.restart_by(Link::udp(self.to)).await;
+    }
+
+    /// Goes another way, by an ICE restart.
+    pub async fn restart_by(&mut self, link: Link) {
         let mut change = self.rtc.sdp_api();
         let ours = change.ice_restart(false);
         let (_, pending) = change.apply().unwrap();
@@ -133,10 +191,8 @@ impl Viewer {
         }
         let answer = SdpAnswer::from_sdp_string(&self.answer).unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
-        self.socket = socket_towards(self.to);
-        self.local = self.socket.local_addr().unwrap();
-        let candidate = Candidate::host(self.local, "udp").unwrap();
-        self.rtc.add_local_candidate(candidate);
+        self.rtc.add_local_candidate(link.candidate());
+        self.link = link;
     }
 
     /// Ends the connection, as a browser does that leaves the page.
@@ -161,7 +217,6 @@ impl Viewer {
     /// Receives frames until `done` returns true of one, or the session is closed.
     pub fn receive(&mut self, mut done: impl FnMut(&MediaData) -> bool) {
         let deadline = Instant::now() + DEADLINE;
-        let mut buffer = vec![0; 2000];
         while !self.is_closed {
             assert!(Instant::now() < deadline, "nothing more after {DEADLINE:?}");
             let timeout = loop {
@@ -175,22 +230,22 @@ impl Viewer {
             };
             let wait = timeout.saturating_duration_since(Instant::now());
             let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(100));
-            self.socket.set_read_timeout(Some(wait)).unwrap();
-            let input = match self.socket.recv_from(&mut buffer) {
-                Ok((len, _)) if (self.lose)(&buffer[..len]) => continue,
-                Ok((len, source)) => {
-                    let Ok(contents) = buffer[..len].try_into() else {
+            let received = self.link.receive(wait);
+            let input = match &received {
+                Some((datagram, _)) if (self.lose)(datagram) => continue,
+                Some((datagram, source)) => {
+                    let Ok(contents) = datagram[..].try_into() else {
                         continue;
                     };
                     let receive = Receive {
-                        proto: Protocol::Udp,
-                        source,
-                        destination: self.local,
+                        proto: self.link.protocol(),
+                        source: *source,
+                        destination: self.link.local(),
                         contents,
                     };
                     Input::Receive(Instant::now(), receive)
                 }
-                Err(_) => Input::Timeout(Instant::now()),
+                None => Input::Timeout(Instant::now()),
             };
             self.rtc.handle_input(input).unwrap();
         }
@@ -211,21 +266,24 @@ impl Viewer {
         counters
     }
 
-    fn send(&self, transmit: &Transmit) {
-        // Not every address that is offered can be reached.
-        let _ = self
-            .socket
-            .send_to(&transmit.contents, transmit.destination);
+    /// Sends from its address, beside its stack.
+    pub fn socket(&self) -> UdpSocket {
+        match &self.link {
+            Link::Udp(socket) => socket.try_clone().unwrap(),
+            Link::Tcp(..) => unreachable!("a viewer over UDP"),
+        }
     }
-}
 
-/// A socket at the address of this machine that leads there.
-fn socket_towards(to: SocketAddr) -> UdpSocket {
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let route = UdpSocket::bind((any, 0)).unwrap();
-    route.connect(to).unwrap();
-    UdpSocket::bind((route.local_addr().unwrap().ip(), 0)).unwrap()
+    /// What the first attribute of that name in the answer says.
+    pub fn answered(&self, name: &str) -> &str {
+        let mut lines = self.answer.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        if (20..=63).contains(&transmit.contents[0]) {
+            self.handshake.push(transmit.contents.to_vec());
+        }
+        self.link.send(transmit);
+    }
 }

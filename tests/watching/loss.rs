@@ -2,11 +2,10 @@
 
 use crate::support::browser::Browser;
 use crate::support::daemon::Daemon;
-use crate::support::namespace::{self, Host, ip};
+use crate::support::namespace::{self, DAEMON, Host};
 use crate::support::{eventually, http};
 use serde_json::Value;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// About six packets a picture. No keyframe by which a browser could skip what it waits for.
 const STREAM: &str = r#"
@@ -20,9 +19,6 @@ size = "640x360"
 bitrate = "1.5M"
 keyframe_interval = "60s"
 "#;
-
-const DAEMON: &str = "10.98.0.1";
-const BROWSER: &str = "10.98.0.2";
 
 /// Datagrams lost of a hundred, in each direction.
 const LOSS: u32 = 5;
@@ -53,15 +49,7 @@ return [...report.values()].find(({ type, kind }) => type === 'inbound-rtp' && k
 fn a_network_that_loses_every_twentieth_datagram_costs_no_picture() {
     let test = "loss::a_network_that_loses_every_twentieth_datagram_costs_no_picture";
     let inside = || {
-        let host = Host::joined("browser0", "daemon0");
-        let up = |address, interface| {
-            let address = format!("{address}/24");
-            ip(&["address", "add", &address, "dev", interface]);
-            ip(&["link", "set", interface, "up"]);
-        };
-        host.run(|| up(DAEMON, "daemon0"));
-        up(BROWSER, "browser0");
-        namespace::add_default_route(DAEMON);
+        let host = namespace::two_machines();
         let daemon = host.run(|| Daemon::configured_at(&format!("{DAEMON}:8080"), STREAM));
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime
@@ -180,15 +168,7 @@ fn lose(interface: &str, percent: u32) {
         "table ip loss\ndelete table ip loss\ntable ip loss {{\ncounter lost {{ }}\n\
          chain incoming {{\ntype filter hook prerouting priority 0\n{rule}\n}}\n}}\n"
     );
-    let mut nft = Command::new("nft")
-        .args(["--file", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("nft can be started: is nftables installed?");
-    let mut stdin = nft.stdin.take().unwrap();
-    stdin.write_all(rules.as_bytes()).unwrap();
-    drop(stdin);
-    assert!(nft.wait().unwrap().success(), "{rules}");
+    namespace::filter(&rules);
 }
 
 /// How many datagrams this network has lost since [`lose`].

@@ -1,8 +1,10 @@
 //! The daemon watched in a browser on another machine. Cameras of the kernel's real drivers: they and the daemon are in a
-//! virtual machine, the browser is not. And a network between the two that loses datagrams.
+//! virtual machine, the browser is not. And networks between the two that lose
+//! datagrams, some of them or all.
 //!
 //! Leaves screenshots of what the browser saw in `target/screenshots`.
 
+mod blocked;
 mod controls;
 mod loss;
 mod machine;

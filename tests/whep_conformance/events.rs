@@ -6,6 +6,7 @@ use crate::exchange::{ask, header, post, send, session, text};
 use crate::offer::plain;
 use crate::viewer::Viewer;
 use bytes::Bytes;
+use fanlight::config::{Source, Stream};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
@@ -173,5 +174,45 @@ async fn events_end_with_the_daemon() {
     .await;
     daemon.signal();
     reader.end().await;
+    daemon.stop().await.unwrap();
+}
+
+/// Not WHEP's: of all streams, for pages and programs that show how they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_told_how_the_streams_are_and_what_changes() {
+    let missing = Stream::new("missing", Source::Device("/dev/video99".into()));
+    let daemon = start("127.0.0.1", vec![pattern("camera"), missing]);
+    let mut reader = Reader::open(&daemon, "/api/events").await;
+    reader
+        .until("\"name\":\"missing\",\"state\":\"idle\"")
+        .await;
+    assert!(
+        reader
+            .text
+            .contains("event: stream\ndata: {\"name\":\"camera\",\"state\":\"idle\"")
+    );
+    let viewers = [
+        Viewer::connect(daemon.address, "/camera/whep").await,
+        Viewer::connect(daemon.address, "/missing/whep").await,
+    ];
+    reader.until("\"name\":\"camera\",\"state\":\"live\"").await;
+    reader
+        .until("\"name\":\"missing\",\"state\":\"down\"")
+        .await;
+    assert!(
+        reader
+            .text
+            .contains("\"title\":\"The camera is not there\"")
+    );
+    // What is as it was is not told again, though the camera is tried again and again.
+    reader.text.clear();
+    drop(viewers);
+    daemon.signal();
+    reader.end().await;
+    assert!(
+        !reader.text.contains("\"state\":\"down\""),
+        "{}",
+        reader.text
+    );
     daemon.stop().await.unwrap();
 }

@@ -12,7 +12,7 @@ fn post(daemon: &Daemon) -> Reply {
 
 #[test]
 fn a_sessions_url_is_random_and_not_what_logs_call_it() {
-    let daemon = Daemon::that_logs_all();
+    let mut daemon = Daemon::that_logs_all();
     let sessions: Vec<_> = (0..3)
         .map(|_| {
             let reply = post(&daemon);
@@ -36,7 +36,8 @@ fn a_sessions_url_is_random_and_not_what_logs_call_it() {
     // Different in more than a counter: 128 random bits share no half.
     assert!(sessions[1..].iter().all(|id| id[..16] != sessions[0][..16]));
     assert!(sessions[1..].iter().all(|id| id[16..] != sessions[0][16..]));
-    let log = daemon.log();
+    daemon.terminate();
+    let log = daemon.whole_log();
     assert!(
         log.contains("answered") && log.contains("viewer{id=1"),
         "{log}"

@@ -15,7 +15,7 @@ pub use controls::{Control, Kind};
 pub use device::Node;
 pub use offer::{Offer, Rates, SizeOffer, Sizes};
 
-use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source};
+use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source, usb};
 use crate::media::{FrameRate, PixelFormat, RawFrame};
 use device::Setup;
 use errors::{catch_panic, from_text};
@@ -48,8 +48,16 @@ impl Camera {
         Self { path, request }
     }
 
-    /// Asks the device, sets it up and closes it again: the capture opens it anew.
-    fn set_up(&self) -> Result<(Node, Choice, Setup), CaptureError> {
+    /// What the device would be set to, with its name. It is asked, and left as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Opener::open), but for those that show only when it captures.
+    pub fn examine(&self) -> Result<String, CaptureError> {
+        let (node, choice) = self.choose()?;
+        Ok(format!("{}, {}", node.name, choice.reason))
+    }
+
+    fn choose(&self) -> Result<(Node, Choice), CaptureError> {
         let unsupported = |what: &str| {
             let detail = format!("{}: {what}", self.path.display());
             CaptureError::new(ErrorKind::Unsupported, detail)
@@ -59,7 +67,13 @@ impl Camera {
             return Err(unsupported(why));
         }
         let offers = node.offers(Some(self.request.size))?;
-        let mut choice = choose(&offers, &self.request).map_err(|what| unsupported(&what))?;
+        let choice = choose(&offers, &self.request).map_err(|what| unsupported(&what))?;
+        Ok((node, choice))
+    }
+
+    /// Asks the device, sets it up and closes it again: the capture opens it anew.
+    fn set_up(&self) -> Result<(Node, Choice, Setup), CaptureError> {
+        let (node, mut choice) = self.choose()?;
         let setup = node.set_up(&choice)?;
         if setup.rate != choice.rate {
             choice.reason += &format!("; the driver grants {} fps", setup.rate);
@@ -100,6 +114,10 @@ impl Opener for Camera {
 
     fn describe(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn reset(&self) -> Result<(), String> {
+        usb::reset(&self.path)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Datagrams that wait to be sent, in the order in which they leave.
 
-use crate::rtc::outbox::Path;
+use crate::rtc::outbox::{Path, Via};
 use std::ops::Range;
 
 /// Bytes that one segmented send may carry: an IPv4 datagram's limit less headers.
@@ -102,7 +102,7 @@ impl Batch {
     /// Leaves the source of the first that waits to the kernel.
     pub fn forget_source(&mut self) {
         if let Some(run) = self.runs.get_mut(self.sent) {
-            run.path.local = None;
+            run.path.via = Via::Udp(None);
         }
     }
 
@@ -148,10 +148,7 @@ mod tests {
     use super::*;
 
     fn path(port: u16) -> Path {
-        Path {
-            remote: ([127, 0, 0, 1], port).into(),
-            local: None,
-        }
+        Path::udp(([127, 0, 0, 1], port).into(), None)
     }
 
     fn push(batch: &mut Batch, port: u16, len: usize) -> bool {

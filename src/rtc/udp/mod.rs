@@ -6,7 +6,7 @@
 mod batch;
 mod send;
 
-use super::outbox::{Outbox, Path};
+use super::outbox::{Outbox, Path, Via};
 pub use batch::Batch;
 use mio::{Interest, Registry, Token, event};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
@@ -128,7 +128,7 @@ impl UdpSocket {
             let local = meta.dst_ip.map(|ip| ip.to_canonical());
             // One by one, where the kernel coalesced several.
             for data in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                each(Path { remote, local }, data);
+                each(Path::udp(remote, local), data);
             }
         }
         Ok(true)
@@ -156,7 +156,7 @@ impl UdpSocket {
             }
             // The address that the viewer spoke to may be gone; the kernel picks another.
             Some(libc::EINVAL | libc::ENETUNREACH | libc::EADDRNOTAVAIL)
-                if run.path.local.is_some() =>
+                if run.path.via != Via::Udp(None) =>
             {
                 self.batch.forget_source();
             }
@@ -257,7 +257,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn push(socket: &mut UdpSocket, remote: SocketAddr, local: Option<IpAddr>, data: &[u8]) {
-        let path = Path { remote, local };
+        let path = Path::udp(remote, local);
         socket.push(path, data.len(), |buffer| {
             buffer.extend_from_slice(data);
             Ok::<_, ()>(())
@@ -268,7 +268,12 @@ mod tests {
         let mut all = Vec::new();
         let until = Instant::now() + Duration::from_secs(10);
         while all.len() < count && Instant::now() < until {
-            let mut each = |path: Path, data: &[u8]| all.push((path.remote, path.local, data[0]));
+            let mut each = |path: Path, data: &[u8]| {
+                let Via::Udp(local) = path.via else {
+                    unreachable!("a datagram of UDP");
+                };
+                all.push((path.remote, local, data[0]));
+            };
             socket.receive(&mut each).unwrap();
         }
         all

@@ -2,6 +2,7 @@
 //! (segmentation offload, `UDP_SEGMENT`), each from the address that the viewer spoke to (`IP_PKTINFO`).
 
 use super::batch::Run;
+use crate::rtc::outbox::Via;
 use socket2::SockAddr;
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -50,8 +51,8 @@ impl Control {
 
     fn for_run(run: &Run) -> Self {
         let mut control = Self::EMPTY;
-        match run.path.local {
-            Some(IpAddr::V4(ip)) => {
+        match run.path.via {
+            Via::Udp(Some(IpAddr::V4(ip))) => {
                 let info = libc::in_pktinfo {
                     ipi_ifindex: 0,
                     ipi_spec_dst: libc::in_addr {
@@ -61,7 +62,7 @@ impl Control {
                 };
                 control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
             }
-            Some(IpAddr::V6(ip)) => {
+            Via::Udp(Some(IpAddr::V6(ip))) => {
                 let info = libc::in6_pktinfo {
                     ipi6_addr: libc::in6_addr {
                         s6_addr: ip.octets(),
@@ -70,7 +71,7 @@ impl Control {
                 };
                 control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
             }
-            None => {}
+            Via::Udp(None) | Via::Tcp(_) => {}
         }
         if run.datagrams() > 1 {
             // A run's segments are datagrams, so they fit.

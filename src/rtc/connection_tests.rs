@@ -1,0 +1,96 @@
+//! The audience with viewers whose way is a TCP connection.
+
+use super::tests::{DISTANT, SECOND, gapless, ms};
+use crate::metrics::Transport;
+use crate::rtc::simulation::Simulation;
+
+#[test]
+fn a_full_connection_costs_nobody_else_anything_and_its_viewer_goes_on_at_a_keyframe() {
+    let mut network = Simulation::new(1).with_keyframes_each(5 * SECOND);
+    let slow = network.join(DISTANT);
+    let other = network.join(DISTANT);
+    network.clients[slow].connection = Some(7);
+    network.run(SECOND);
+    // So short that all is still there.
+    network.fill(7);
+    network.run(ms(300));
+    network.empty(7);
+    network.run(ms(200));
+    gapless(&network.clients[slow].frames);
+    let client = &network.clients[slow];
+    assert_eq!(client.sent_by_tcp, client.sent.len());
+
+    let (sent, keyframes) = (client.sent.len(), network.keyframes.len());
+    network.fill(7);
+    network.run(3 * SECOND);
+    assert_eq!(network.clients[slow].sent.len(), sent);
+    network.empty(7);
+    let emptied = network.now;
+    network.run(4 * SECOND);
+    // It is content with those that come anyhow.
+    assert_eq!(network.keyframes.len(), keyframes + 1);
+    gapless(&network.clients[other].frames);
+    let client = &network.clients[slow];
+    // Every picture that arrived could be shown.
+    assert_eq!(client.frames, client.shown);
+    assert_eq!(client.keyframe_requests, 0);
+    let later: Vec<_> = client.frames.iter().filter(|f| f.at > emptied).collect();
+    assert!(later[0].keyframe && later[0].at < emptied + 3 * SECOND);
+    let (_, last) = gapless(&client.shown[client.shown.len() - 20..]);
+    assert!(last + 4 > network.pictures());
+}
+
+#[test]
+fn a_connection_that_is_full_again_and_again_costs_a_keyframe_each_few_seconds() {
+    let mut network = Simulation::new(1);
+    let slow = network.join(DISTANT);
+    let other = network.join(DISTANT);
+    network.clients[slow].connection = Some(7);
+    network.run(SECOND);
+    for _ in 0..20 {
+        network.fill(7);
+        network.run(ms(900));
+        network.empty(7);
+        network.run(ms(100));
+    }
+    let keyframes = network.keyframes.len();
+    assert!(
+        (2..=9).contains(&keyframes),
+        "{keyframes} keyframes in 21 s"
+    );
+    gapless(&network.clients[other].frames);
+}
+
+#[test]
+fn a_viewer_goes_from_datagrams_to_a_connection_and_back_without_missing_a_picture() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.run(5 * SECOND);
+    let by_tcp = |network: &Simulation| network.clients[client].sent_by_tcp;
+    assert_eq!(by_tcp(&network), 0);
+    // Its address is the same: the connection is told from the datagrams by nothing else.
+    network.clients[client].connection = Some(7);
+    network.run(10 * SECOND);
+    let there = by_tcp(&network);
+    assert!(there > 200, "{there}");
+    assert_eq!(network.stats.list()[0].transport(), Transport::Tcp);
+    // A further one, after which the first is gone.
+    network.clients[client].connection = Some(8);
+    network.run(5 * SECOND);
+    network.hang_up(7);
+    network.run(5 * SECOND);
+    assert!(by_tcp(&network) > there + 200);
+    network.clients[client].connection = None;
+    network.run(10 * SECOND);
+    let back = by_tcp(&network);
+    network.run(5 * SECOND);
+    assert_eq!(by_tcp(&network), back);
+    assert_eq!(network.stats.list()[0].transport(), Transport::Udp);
+    let client = &network.clients[client];
+    assert!(!client.lost_ice);
+    let (first, last) = gapless(&client.frames);
+    assert!(
+        first < 10 && last + 8 > network.pictures(),
+        "{first} {last}"
+    );
+}

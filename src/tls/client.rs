@@ -1,0 +1,122 @@
+//! A client of the daemon's own HTTPS, and what certificates say of their time.
+
+use super::TlsError;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+/// A connection to the daemon.
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// Connects, and returns the certificate that was shown. It is not judged: who holds the port is known from the state
+/// directory, and nothing but what everybody may know is sent before.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn connect(stream: TcpStream) -> io::Result<(ClientStream, Option<Vec<u8>>)> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(Anyone(provider.signature_verification_algorithms));
+    let config = config(provider, verifier).map_err(io::Error::other)?;
+    let name = ServerName::from(stream.peer_addr()?.ip().to_canonical());
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await?;
+    let (_, connection) = stream.get_ref();
+    let certificate = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first());
+    let certificate = certificate.map(|certificate| certificate.to_vec());
+    Ok((stream, certificate))
+}
+
+fn config(provider: Arc<CryptoProvider>, verifier: Arc<Anyone>) -> Result<ClientConfig, Error> {
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Takes every certificate whose key the server holds.
+#[derive(Debug)]
+struct Anyone(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// When a certificate is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// From then on.
+    pub from: SystemTime,
+    /// Until then.
+    pub until: SystemTime,
+}
+
+impl Validity {
+    /// Of a certificate in DER; `None` if it is none.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let validity = certificate.validity();
+        let time = |seconds: i64| {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default())
+        };
+        Some(Self {
+            from: time(validity.not_before.timestamp()),
+            until: time(validity.not_after.timestamp()),
+        })
+    }
+
+    /// Of the first certificate in a PEM file, which must go with the key in the other.
+    ///
+    /// # Errors
+    /// As the daemon would have them at its start.
+    pub fn of_files(chain: &Path, key: &Path) -> Result<Option<Self>, TlsError> {
+        let certified = super::source::Source::load(&mut super::source::Files::new(chain, key))?;
+        Ok(certified.cert.first().and_then(|first| Self::of(first)))
+    }
+}

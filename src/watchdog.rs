@@ -1,0 +1,232 @@
+//! Whether the daemon does what it is for, and what is done when it does not: a camera's USB device is reset, and in the end the process
+//! gives up, for systemd to start it anew. Pure: time is an argument.
+//!
+//! The first rung of that ladder is not here: a stream opens a source that failed or stalled again and again by itself.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What is seen of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight {
+    /// Pictures are wanted of it.
+    pub is_wanted: bool,
+    /// It has a camera, as far as is known: it did not fail for want of one.
+    pub has_camera: bool,
+    /// Pictures of its source so far.
+    pub deliveries: u64,
+    /// Its camera may be reset.
+    pub may_reset: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Streams whose USB devices are to be reset, by their place.
+    pub resets: Vec<usize>,
+    /// Why the process is to give up.
+    pub fault: Option<Fault>,
+}
+
+/// What another process may do better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// That stream, by its place, delivers nothing any more.
+    Stream(usize),
+    /// The media thread does not turn.
+    Media,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(_) => write!(f, "no picture for {:?}", Watchdog::GIVE_UP),
+            Self::Media => write!(f, "no turn of the media thread for {:?}", Watchdog::TURN),
+        }
+    }
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Watchdog {
+    streams: Vec<Stream>,
+    turns: Option<u64>,
+    /// Since when the media thread has not turned.
+    still_since: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Stream {
+    deliveries: u64,
+    /// Since when it has delivered nothing that it should.
+    silent_since: Option<Instant>,
+    /// The device was reset in this silence.
+    was_reset: bool,
+}
+
+impl Watchdog {
+    /// After so long without a picture a device is reset. It was opened anew several times until then.
+    pub const RESET: Duration = Duration::from_secs(20);
+    /// After so long the process gives up.
+    pub const GIVE_UP: Duration = Duration::from_secs(60);
+    /// The media thread is asked at each look to turn, which takes it no time.
+    pub const TURN: Duration = Duration::from_secs(15);
+
+    /// Looks at all streams, in the same order each time, and at the turns of the media thread; `None` if there is nothing for
+    /// it to do.
+    pub fn look(&mut self, now: Instant, streams: &[Sight], turns: Option<u64>) -> Verdict {
+        self.streams.resize(streams.len(), Stream::default());
+        let mut verdict = Verdict::default();
+        for (place, (stream, sight)) in self.streams.iter_mut().zip(streams).enumerate() {
+            let silence = stream.look(now, *sight);
+            if sight.may_reset && !stream.was_reset && silence >= Self::RESET {
+                stream.was_reset = true;
+                verdict.resets.push(place);
+            }
+            // What never came in this process would not come in the next one either, and the other streams' viewers would
+            // lose theirs again and again.
+            if stream.deliveries > 0 && silence >= Self::GIVE_UP {
+                verdict.fault = Some(Fault::Stream(place));
+            }
+        }
+        if self.stillness(now, turns) >= Self::TURN {
+            verdict.fault = Some(Fault::Media);
+        }
+        verdict
+    }
+
+    fn stillness(&mut self, now: Instant, turns: Option<u64>) -> Duration {
+        if turns.is_none() || turns != self.turns {
+            self.turns = turns;
+            self.still_since = None;
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(*self.still_since.get_or_insert(now))
+    }
+}
+
+impl Stream {
+    /// For how long it has delivered nothing that it should.
+    fn look(&mut self, now: Instant, sight: Sight) -> Duration {
+        let delivers = sight.deliveries != self.deliveries;
+        self.deliveries = sight.deliveries;
+        if delivers || !sight.is_wanted || !sight.has_camera {
+            self.silent_since = None;
+            self.was_reset = false;
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(*self.silent_since.get_or_insert(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: u64 = 5;
+    const SIGHT: Sight = Sight {
+        is_wanted: true,
+        has_camera: true,
+        deliveries: 0,
+        may_reset: true,
+    };
+
+    /// Looks every five seconds for that long; when there was a first verdict of each kind.
+    fn watch(
+        seconds: u64,
+        sight: impl Fn(u64) -> Sight,
+        turns: impl Fn(u64) -> Option<u64>,
+    ) -> (Option<u64>, Option<(u64, Fault)>) {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::default();
+        let (mut reset, mut fault) = (None, None);
+        for at in (0..seconds).step_by(LOOK as usize) {
+            let now = start + Duration::from_secs(at);
+            let verdict = watchdog.look(now, &[another(at), sight(at)], turns(at));
+            if let Some(place) = verdict.resets.first() {
+                assert_eq!((*place, reset), (1, None), "once in a silence");
+                reset = Some(at);
+            }
+            if let Some(what) = verdict.fault {
+                fault = fault.or(Some((at, what)));
+            }
+        }
+        (reset, fault)
+    }
+
+    /// A stream that does well.
+    fn another(at: u64) -> Sight {
+        Sight {
+            deliveries: 1 + at,
+            ..SIGHT
+        }
+    }
+
+    #[test]
+    fn who_delivers_is_left_alone() {
+        let delivers = |at| Sight {
+            deliveries: at / 15,
+            ..SIGHT
+        };
+        assert_eq!(watch(3600, delivers, |_| None), (None, None));
+    }
+
+    #[test]
+    fn a_camera_that_falls_silent_is_reset_and_then_the_process_gives_up() {
+        let falls_silent = |at: u64| Sight {
+            deliveries: at.min(100),
+            ..SIGHT
+        };
+        let (reset, fault) = watch(600, falls_silent, |_| None);
+        assert_eq!(reset, Some(105 + 20));
+        assert_eq!(fault, Some((105 + 60, Fault::Stream(1))));
+        let stubborn = |at| Sight {
+            may_reset: false,
+            ..falls_silent(at)
+        };
+        assert_eq!(watch(600, stubborn, |_| None), (None, fault));
+    }
+
+    #[test]
+    fn what_is_unplugged_not_wanted_or_never_came_is_no_reason_to_give_up() {
+        let silent = |at: u64| Sight {
+            deliveries: at.min(100),
+            ..SIGHT
+        };
+        let unplugged = |at| Sight {
+            has_camera: at < 100,
+            ..silent(at)
+        };
+        assert_eq!(watch(3600, unplugged, |_| None), (None, None));
+        let unwanted = |at| Sight {
+            is_wanted: at < 100,
+            ..silent(at)
+        };
+        assert_eq!(watch(3600, unwanted, |_| None), (None, None));
+        let (reset, fault) = watch(3600, |_| SIGHT, |_| None);
+        assert_eq!((reset, fault), (Some(20), None), "but it may be reset");
+    }
+
+    #[test]
+    fn a_silence_that_ends_is_forgotten() {
+        let coughs = |at: u64| Sight {
+            deliveries: at / 55,
+            may_reset: false,
+            ..SIGHT
+        };
+        assert_eq!(watch(3600, coughs, |_| None), (None, None));
+    }
+
+    #[test]
+    fn a_media_thread_that_has_something_to_do_must_turn() {
+        let well = |at| Sight {
+            deliveries: at,
+            ..SIGHT
+        };
+        assert_eq!(watch(3600, well, Some), (None, None));
+        let hangs = |at: u64| Some(at.min(50));
+        assert_eq!(watch(600, well, hangs).1, Some((70, Fault::Media)));
+        let rests = |at: u64| (at < 50).then_some(7 * at);
+        assert_eq!(watch(600, well, rests), (None, None));
+    }
+}

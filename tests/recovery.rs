@@ -1,0 +1,358 @@
+//! Cameras that are pulled out, plugged in and fail in every way, with one viewer connected throughout, in a virtual machine: a slate is
+//! seen while there is nothing else, and then the camera again.
+
+#[path = "viewing/daemon.rs"]
+#[expect(dead_code, reason = "these tests need less of it than others")]
+mod daemon;
+#[path = "viewing/picture.rs"]
+mod picture;
+#[path = "viewing/viewer.rs"]
+#[expect(dead_code, reason = "these tests need less of it than others")]
+mod viewer;
+#[expect(dead_code, reason = "other tests list cameras")]
+mod vm;
+
+use daemon::Running;
+use fanlight::capture::camera::Camera;
+use fanlight::capture::{Opener, Request};
+use fanlight::config::{Source, Stream};
+use fanlight::media::{FrameRate, PixelFormat, Size};
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+use str0m::media::KeyframeRequestKind;
+use tokio::runtime::Runtime;
+use viewer::Viewer;
+use vm::wait_for;
+use vm::webcam::{Clips, Webcam};
+
+const DEVICE: &str = "/dev/video0";
+const SIZE: Size = Size::new(320, 180);
+const CYCLES: usize = 50;
+/// Cycles before memory, threads and descriptors are what they stay.
+const WARM_UP: usize = 5;
+
+#[test]
+fn vivid_is_unplugged_and_plugged_in_again_under_a_viewer() {
+    let test = "vivid_is_unplugged_and_plugged_in_again_under_a_viewer";
+    vm::inside(test, &[vm::VIVID], || {
+        let mut watch = Watch::start(DEVICE, PixelFormat::Yuyv);
+        watch.cycle(unplug, || {
+            plug_in();
+        });
+    });
+}
+
+#[test]
+fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
+    let test = "a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("recovery");
+    if !vm::is_inside() {
+        fs::create_dir_all(&folder).unwrap();
+    }
+    let clips = Clips::in_folder(&folder, SIZE);
+    vm::inside(test, &vm::USB, || {
+        let webcam = std::cell::RefCell::new(Some(Webcam::plug_in(&clips, DEVICE)));
+        let mut watch = Watch::start(DEVICE, PixelFormat::Mjpeg);
+        let unplug = || drop(webcam.take());
+        let plug_in = || drop(webcam.replace(Some(Webcam::plug_in(&clips, DEVICE))));
+        watch.cycle(unplug, plug_in);
+
+        // A reset is as if it were pulled out and plugged in.
+        plug_in();
+        watch.until_live();
+        let request = Request {
+            size: SIZE,
+            rate: FrameRate::whole(15),
+            format: None,
+        };
+        watch.until_live_after(|| Camera::new(DEVICE, request).reset().unwrap());
+    });
+}
+
+#[test]
+fn every_fault_of_a_camera_is_survived_under_a_viewer() {
+    let test = "every_fault_of_a_camera_is_survived_under_a_viewer";
+    vm::inside(test, &[vm::VIVID], || {
+        // Missing at the start.
+        unplug();
+        let link = "/dev/camera";
+        symlink(DEVICE, link).unwrap();
+        let mut watch = Watch::open(link, PixelFormat::Yuyv);
+        watch.until_slate("not_found");
+        plug_in();
+        watch.until_live();
+
+        // The driver gives up, or its stream; the device can be opened again, though perhaps not at once.
+        for fault in ["disconnect=1", "inject_fatal_streaming_error=1"] {
+            watch.until_live_after(|| v4l2(&[fault]));
+        }
+        for set_up in [
+            "inject_vidioc_reqbufs_error=1",
+            "inject_vidioc_streamon_error=1",
+        ] {
+            v4l2(&[set_up, "inject_fatal_streaming_error=1"]);
+            watch.until_slate("unsupported");
+            watch.until_live();
+        }
+
+        // Gaps and damage alone are no failure.
+        let failures = watch.failures();
+        v4l2(&["percentage_of_dropped_buffers=50"]);
+        watch.live(10);
+        v4l2(&[
+            "percentage_of_dropped_buffers=0",
+            "inject_v4l2_buf_flag_error=1",
+        ]);
+        watch.live(10);
+        assert_eq!(watch.failures(), failures);
+
+        // Neither a frame nor an error.
+        v4l2(&["percentage_of_dropped_buffers=100"]);
+        watch.until_slate("stalled");
+        assert_eq!(watch.stream()["state"], "stalled");
+        v4l2(&["percentage_of_dropped_buffers=0"]);
+        watch.until_live();
+
+        // Another program is faster.
+        unplug();
+        watch.until_slate("not_found");
+        fs::remove_file(link).unwrap();
+        plug_in();
+        let mut other = hold();
+        symlink(DEVICE, link).unwrap();
+        watch.until_slate("busy");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        watch.until_live();
+
+        // Who still holds the old device makes the new one have another name.
+        let old = File::open(DEVICE).unwrap();
+        unplug();
+        watch.until_slate("not_found");
+        fs::remove_file(link).unwrap();
+        plug_in_as("/dev/video1");
+        symlink("/dev/video1", link).unwrap();
+        watch.until_live();
+        drop(old);
+
+        let sessions = watch
+            .run
+            .block_on(watch.daemon.metric("fanlight_sessions_total"));
+        assert_eq!((sessions, watch.viewer.is_closed), (1.0, false));
+    });
+}
+
+/// A daemon with one camera, and its viewer.
+struct Watch {
+    daemon: Running,
+    viewer: Viewer,
+    decoder: Decoder,
+    run: Runtime,
+}
+
+impl Watch {
+    /// Returns once the camera is seen.
+    fn start(device: &str, format: PixelFormat) -> Self {
+        let mut watch = Self::open(device, format);
+        watch.until_live();
+        watch
+    }
+
+    fn open(device: &str, format: PixelFormat) -> Self {
+        let run = Runtime::new().unwrap();
+        let stream = Stream {
+            size: SIZE,
+            fps: FrameRate::whole(15),
+            format: Some(format),
+            bitrate: 500_000,
+            ..Stream::new("camera", Source::Device(device.into()))
+        };
+        let (daemon, viewer) = run.block_on(async {
+            let daemon = daemon::start("127.0.0.1", vec![stream]);
+            let viewer = Viewer::connect(daemon.address, "/whep").await;
+            (daemon, viewer)
+        });
+        let decoder = Decoder::new().unwrap();
+        Self {
+            daemon,
+            viewer,
+            decoder,
+            run,
+        }
+    }
+
+    /// Whether the next picture is a slate.
+    fn next_is_slate(&mut self) -> bool {
+        loop {
+            let mut unit = None;
+            self.viewer
+                .receive(|data| unit.replace(data.data.clone()).is_none());
+            let unit = unit.expect("a picture, not the end of the session");
+            match self.decoder.decode(&unit) {
+                Ok(Some(picture)) => {
+                    assert_eq!(picture.dimensions(), (320, 180));
+                    return is_slate(&picture);
+                }
+                Ok(None) => {}
+                // It was not read for as long as the test did something else, and has missed pictures by that.
+                Err(_) => self.viewer.ask_for_keyframe(KeyframeRequestKind::Pli),
+            }
+        }
+    }
+
+    fn until_live(&mut self) {
+        while self.next_is_slate() {}
+    }
+
+    /// So many pictures of the camera, and no slate.
+    fn live(&mut self, count: usize) {
+        (0..count).for_each(|_| assert!(!self.next_is_slate()));
+    }
+
+    /// Until a slate is seen, and the failure is of that kind.
+    fn until_slate(&mut self, kind: &str) {
+        loop {
+            while !self.next_is_slate() {}
+            let seen = self.stream();
+            if seen["error"]["kind"] == kind {
+                println!(
+                    "{} for {} s",
+                    seen["error"]["detail"], seen["error"]["since_seconds"]
+                );
+                return;
+            }
+        }
+    }
+
+    /// Has it fail, until pictures come after that.
+    fn until_live_after(&mut self, fail: impl FnOnce()) {
+        let transitions = "fanlight_stream_transitions_total{stream=\"camera\",state=\"live\"}";
+        let count = |watch: &Self| watch.run.block_on(watch.daemon.metric(transitions));
+        let before = count(self);
+        fail();
+        while count(self) == before || self.stream()["state"] != "live" {
+            self.next_is_slate();
+        }
+        self.until_live();
+    }
+
+    fn stream(&self) -> serde_json::Value {
+        self.run.block_on(self.daemon.stream("camera"))
+    }
+
+    /// How often it has failed.
+    fn failures(&self) -> f64 {
+        let down = "fanlight_stream_transitions_total{stream=\"camera\",state=\"down\"}";
+        self.run.block_on(self.daemon.metric(down))
+    }
+
+    /// Unplugs the camera and plugs it in again, many times. It is seen again soon, nobody is disconnected, and nothing is left of it.
+    fn cycle(&mut self, unplug: impl Fn(), plug_in: impl Fn()) {
+        let mut times = Vec::new();
+        let mut before = None;
+        for cycle in 0..WARM_UP + CYCLES {
+            unplug();
+            self.until_slate("not_found");
+            if cycle == WARM_UP {
+                before = Some(Held::now());
+            }
+            plug_in();
+            // The kernel has made the node then.
+            let node = fs::metadata(DEVICE).unwrap();
+            let nanos = node.ctime() as u64 * 1_000_000_000 + node.ctime_nsec() as u64;
+            let plugged_in = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+            self.until_live();
+            times.push(plugged_in.elapsed().unwrap_or_default().as_secs_f64());
+        }
+        unplug();
+        self.until_slate("not_found");
+        let after = Held::now();
+        let before = before.unwrap();
+        let times = &mut times[WARM_UP..];
+        times.sort_by(f64::total_cmp);
+        let (p50, max) = (times[times.len() / 2], times[times.len() - 1]);
+        println!("from plugging in to the first picture seen: p50 {p50:.2} s, max {max:.2} s");
+        println!("before {before:?}, after {after:?}");
+        // A small part of it here, though the machine emulates.
+        assert!(p50 < 2.0, "{times:?}");
+        let metric = |name| self.run.block_on(self.daemon.metric(name));
+        assert_eq!(metric("fanlight_sessions_total"), 1.0);
+        assert_eq!(metric("fanlight_capture_threads_stuck"), 0.0);
+        assert!(!self.viewer.is_closed);
+        assert_eq!((after.threads, after.files), (before.threads, before.files));
+        assert!(after.kilobytes < before.kilobytes + 8192, "it grows");
+    }
+}
+
+/// What the process holds: viewer, daemon and all.
+#[derive(Debug)]
+struct Held {
+    threads: usize,
+    files: usize,
+    kilobytes: u64,
+}
+
+impl Held {
+    fn now() -> Self {
+        let count = |folder: &str| fs::read_dir(folder).unwrap().count();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let mut lines = status.lines();
+        let resident = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = resident.unwrap().split_whitespace().next().unwrap();
+        Self {
+            threads: count("/proc/self/task"),
+            files: count("/proc/self/fd"),
+            kilobytes: kilobytes.parse().unwrap(),
+        }
+    }
+}
+
+/// Most of a slate is its ground, which is darker than what the cameras show.
+fn is_slate(picture: &impl YUVSource) -> bool {
+    let rows = picture.y().chunks(picture.strides().0);
+    let row = |row: &[u8]| row[..320].iter().filter(|y| (20..32).contains(*y)).count();
+    rows.take(180).map(row).sum::<usize>() > 320 * 180 * 7 / 10
+}
+
+const VIVID: &str = "/sys/bus/platform/drivers/vivid";
+
+fn unplug() {
+    fs::write(format!("{VIVID}/unbind"), "vivid.0").unwrap();
+    wait_for(|| !Path::new(DEVICE).exists());
+}
+
+fn plug_in() {
+    plug_in_as(DEVICE);
+}
+
+fn plug_in_as(device: &str) {
+    fs::write(format!("{VIVID}/bind"), "vivid.0").unwrap();
+    wait_for(|| Path::new(device).exists());
+}
+
+/// Sets controls.
+fn v4l2(controls: &[&str]) {
+    for control in controls {
+        let mut v4l2 = Command::new("v4l2-ctl");
+        let status = v4l2.args(["-d", "/dev/camera", "-c", control]).status();
+        assert!(status.unwrap().success(), "{control}");
+    }
+}
+
+/// Another program, which captures.
+fn hold() -> Child {
+    let child = Command::new("v4l2-ctl")
+        .args(["-d", DEVICE, "--stream-mmap", "--stream-count=100000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let maps = format!("/proc/{}/maps", child.id());
+    wait_for(|| fs::read_to_string(&maps).is_ok_and(|maps| maps.contains(DEVICE)));
+    child
+}
