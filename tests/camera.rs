@@ -144,7 +144,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
     let test = "a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again";
     let clips = Clips::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), SIZE);
     vm::inside(test, &vm::USB, || {
-        let webcam = Webcam::plug_in(&clips, DEVICE);
+        let mut webcam = Webcam::plug_in(&clips, DEVICE);
         let mut source = camera(15, Some(PixelFormat::Mjpeg)).open().unwrap();
         let pictures = capture(source.as_mut(), 30);
         let counters = pictures.iter().map(read_counter);
@@ -173,7 +173,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
         let note = metadata_node["note"].as_str().unwrap();
         assert!(note.contains("metadata"), "{note}");
 
-        drop(webcam);
+        webcam.unplug();
         let error = failure(source.as_mut());
         println!("{error}");
         assert_eq!(error.kind, ErrorKind::Lost);
@@ -181,7 +181,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
         wait_for(|| !Path::new(DEVICE).exists());
         let error = camera(15, None).open().err().unwrap();
         assert_eq!(error.kind, ErrorKind::NotFound);
-        let _webcam = Webcam::plug_in(&clips, DEVICE);
+        webcam.plug_in_again(DEVICE);
         capture(camera(15, None).open().unwrap().as_mut(), 5);
     });
 }
