@@ -1,8 +1,9 @@
 //! What a picture costs before it is sent: conversion from what cameras deliver, and encoding at a camera's bitrate.
 //!
-//! `cargo bench --bench pictures`, at 1280x720. A filter as the last argument takes some of them: `-- encode`.
+//! Conversion is at 1280x720 and 1920x1080, beside a plain copy of the same bytes, and for JPEG beside its decoder alone. Encoding is at
+//! 1280x720. `cargo bench --bench pictures`. A filter as the last argument takes some of them: `-- encode`.
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
 use fanlight::checks::Look;
@@ -13,7 +14,7 @@ use fanlight::media::{
 };
 use std::hint::black_box;
 use std::time::Instant;
-use turbojpeg::{Compressor, Subsamp, YuvImage};
+use turbojpeg::{Compressor, Decompressor, Subsamp, YuvImage};
 
 const SIZE: Size = Size::new(1280, 720);
 const RATE: FrameRate = FrameRate::whole(30);
@@ -26,6 +27,7 @@ const PICTURES: usize = 60;
 struct Frame {
     data: Vec<u8>,
     format: PixelFormat,
+    size: Size,
 }
 
 impl Frame {
@@ -33,7 +35,7 @@ impl Frame {
         RawFrame {
             data: &self.data,
             format: self.format,
-            size: SIZE,
+            size: self.size,
             stride: 0,
             captured_at: Instant::now(),
             lost: 0,
@@ -43,22 +45,23 @@ impl Frame {
 }
 
 /// Frames of the noise, which takes all the bitrate there is.
-fn frames() -> Vec<Frame> {
+fn frames(size: Size, count: usize) -> Vec<Frame> {
     let request = Request {
-        size: SIZE,
+        size,
         rate: DRAWN,
         format: None,
     };
     let mut source = Pattern::new("bench", TestPicture::Noise, request)
         .open()
         .expect("it always opens");
-    (0..PICTURES)
+    (0..count)
         .map(|_| {
             let frame = source.next_frame().expect("it never ends");
             let frame = frame.expect("it always has one");
             Frame {
                 data: frame.data.to_vec(),
                 format: frame.format,
+                size,
             }
         })
         .collect()
@@ -66,7 +69,8 @@ fn frames() -> Vec<Frame> {
 
 /// The same content in another layout.
 fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
-    let pixels = SIZE.pixels();
+    let size = frame.size;
+    let pixels = size.pixels();
     let (luma, chroma) = frame.data.split_at(pixels);
     let data = match format {
         PixelFormat::I420 => frame.data.to_vec(),
@@ -82,9 +86,9 @@ fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
             compressor.set_quality(80).expect("it is in range");
             let image = YuvImage {
                 pixels: &frame.data[..],
-                width: SIZE.width as usize,
+                width: size.width as usize,
                 align: 1,
-                height: SIZE.height as usize,
+                height: size.height as usize,
                 subsamp: Subsamp::Sub2x2,
             };
             compressor
@@ -93,30 +97,59 @@ fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
         }
         PixelFormat::H264 => unreachable!("it is passed through"),
     };
-    Frame { data, format }
+    Frame { data, format, size }
 }
 
 fn convert(c: &mut Criterion) {
-    let frame = &frames()[0];
-    let mut group = c.benchmark_group("convert");
-    let converted = |format: &PixelFormat| *format != PixelFormat::H264;
-    for format in PixelFormat::ALL.into_iter().filter(converted) {
-        let frame = in_format(frame, format);
-        let mut picture = I420::new(SIZE);
-        let mut converter = Converter::new();
-        group.bench_function(format.name(), |b| {
-            b.iter(|| {
-                converter
-                    .convert(black_box(&frame.lend()), &mut picture)
-                    .expect("it is whole")
+    for size in [SIZE, Size::new(1920, 1080)] {
+        let frame = &frames(size, 1)[0];
+        let mut group = c.benchmark_group(format!("convert {size}"));
+        let converted = |format: &PixelFormat| *format != PixelFormat::H264;
+        for format in PixelFormat::ALL.into_iter().filter(converted) {
+            let frame = in_format(frame, format);
+            let mut picture = I420::new(size);
+            let mut converter = Converter::new();
+            group.bench_function(format.name(), |b| {
+                b.iter(|| {
+                    converter
+                        .convert(black_box(&frame.lend()), &mut picture)
+                        .expect("it is whole")
+                });
             });
-        });
+            if format == PixelFormat::Mjpeg {
+                group.bench_function("mjpeg, decoding alone", |b| decode(b, &frame));
+            } else {
+                let mut copy = vec![0; frame.data.len()];
+                group.bench_function(format!("{format}, copying alone"), |b| {
+                    b.iter(|| black_box(&mut copy).copy_from_slice(black_box(&frame.data)));
+                });
+            }
+        }
     }
+}
+
+/// What the library takes to decode a JPEG to its planes.
+fn decode(b: &mut Bencher<'_>, frame: &Frame) {
+    let mut decompressor = Decompressor::new().expect("it needs memory only");
+    let (width, height) = (frame.size.width as usize, frame.size.height as usize);
+    let mut pixels = vec![0; frame.size.pixels() * 3 / 2];
+    b.iter(|| {
+        let image = YuvImage {
+            pixels: black_box(&mut pixels[..]),
+            width,
+            align: 1,
+            height,
+            subsamp: Subsamp::Sub2x2,
+        };
+        decompressor
+            .decompress_to_yuv(black_box(&frame.data), image)
+            .expect("it is whole");
+    });
 }
 
 /// Beside the plain copy of the same bytes, which is what `none` comes to.
 fn turn(c: &mut Criterion) {
-    let frame = in_format(&frames()[0], PixelFormat::I420);
+    let frame = in_format(&frames(SIZE, 1)[0], PixelFormat::I420);
     let mut group = c.benchmark_group("turn");
     for (name, rotation, flip) in [
         ("none", Rotation::None, Flip::None),
@@ -139,7 +172,7 @@ fn turn(c: &mut Criterion) {
 /// A look of the checks, which is taken each 0.73 s.
 fn check(c: &mut Criterion) {
     let mut picture = I420::new(SIZE);
-    let frame = in_format(&frames()[0], PixelFormat::I420);
+    let frame = in_format(&frames(SIZE, 1)[0], PixelFormat::I420);
     let converted = Converter::new().convert(&frame.lend(), &mut picture);
     converted.expect("it is whole");
     c.bench_function("check", |b| b.iter(|| Look::at(black_box(&picture))));
@@ -147,7 +180,7 @@ fn check(c: &mut Criterion) {
 
 fn encode(c: &mut Criterion) {
     let mut converter = Converter::new();
-    let pictures: Vec<_> = frames()
+    let pictures: Vec<_> = frames(SIZE, PICTURES)
         .iter()
         .map(|frame| {
             let mut picture = I420::new(SIZE);

@@ -1,5 +1,6 @@
 //! The cameras of this machine as `fanlight cameras` shows them: a table for people, JSON for programs.
 
+use crate::capture::camera::names::{self, Listed, Places};
 use crate::capture::camera::{Node, Offer, Rates, SizeOffer, Sizes};
 use crate::media::FrameRate;
 use serde::Serialize;
@@ -12,6 +13,9 @@ use std::{fs, io};
 pub struct Camera {
     /// Such as `/dev/video0`.
     pub device: String,
+    /// What names the camera for good in the configuration, in whatever port; `None` if nothing tells it from others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasting_name: Option<String>,
     /// The links to it that survive a restart and another USB port, such as those in `/dev/v4l/by-id`.
     pub links: Vec<String>,
     /// The device's own name; empty if it is unknown.
@@ -50,7 +54,7 @@ pub struct Mode {
     /// The smallest width and height, if the camera offers all sizes between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest: Option<(u32, u32)>,
-    /// Frames per second, the highest first; of a range its two ends. Rates that are not whole can't be captured.
+    /// Frames per second, the highest first; of a range its two ends.
     pub fps: Vec<f64>,
     /// `fps` holds the ends of a range.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -79,7 +83,23 @@ pub fn list() -> io::Result<Vec<Camera>> {
             .collect();
         look_at(index, &path, links)
     });
-    Ok(cameras.collect())
+    let mut cameras: Vec<_> = cameras.collect();
+    name(&mut cameras, names::list(&Places::default()));
+    Ok(cameras)
+}
+
+/// Adds the names that last, which are true among cameras only.
+fn name(cameras: &mut [Camera], mut listed: Vec<Listed>) {
+    let at = |listed: &Listed, camera: &Camera| listed.node == Path::new(&camera.device);
+    listed.retain(|listed| {
+        let mut cameras = cameras.iter();
+        cameras.any(|camera| at(listed, camera) && !camera.formats.is_empty())
+    });
+    for camera in cameras {
+        let found = listed.iter().find(|listed| at(listed, camera));
+        let name = found.and_then(|found| found.lasting_name(&listed));
+        camera.lasting_name = name.map(|name| name.to_string());
+    }
 }
 
 /// The stable names that udev gives to cameras, with the nodes that they lead to.
@@ -102,6 +122,7 @@ fn links() -> Vec<(PathBuf, PathBuf)> {
 fn look_at(index: u32, path: &Path, links: Vec<String>) -> Camera {
     let mut camera = Camera {
         device: path.display().to_string(),
+        lasting_name: None,
         links,
         // Also told of a device that may not be opened.
         name: fs::read(format!("/sys/class/video4linux/video{index}/name"))
@@ -185,18 +206,10 @@ pub fn table(cameras: &[Camera]) -> String {
         // Writing to a string never fails.
         let _ = camera.write(&mut text);
     }
-    if cameras.iter().any(Camera::has_fractional_rates) {
-        text += "Rates in brackets are no whole numbers and can't be captured.\n";
-    }
     text
 }
 
 impl Camera {
-    fn has_fractional_rates(&self) -> bool {
-        let mut modes = self.formats.iter().flat_map(|format| &format.sizes);
-        modes.any(|mode| mode.fps.iter().any(|fps| fps.fract() != 0.0))
-    }
-
     fn write(&self, text: &mut String) -> std::fmt::Result {
         write!(text, "{}", self.device)?;
         if !self.name.is_empty() {
@@ -208,7 +221,7 @@ impl Camera {
             (driver, bus) => write!(text, "  [{driver}, {bus}]")?,
         }
         writeln!(text)?;
-        for link in &self.links {
+        for link in self.lasting_name.iter().chain(&self.links) {
             writeln!(text, "  = {link}")?;
         }
         if let Some(note) = &self.note {
@@ -249,11 +262,11 @@ impl Mode {
             [] => "rate unknown".to_owned(),
             [fastest, slowest] if self.any_fps_between => format!("{slowest} to {fastest} fps"),
             fps => {
-                let rate = |fps: &f64| match fps.fract() {
-                    0.0 => fps.to_string(),
-                    _ => format!("({fps})"),
-                };
-                fps.iter().map(rate).collect::<Vec<_>>().join(", ") + " fps"
+                fps.iter()
+                    .map(f64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+                    + " fps"
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The command line: what can be said, and what it makes of the configuration.
 
 use crate::auth::Scope;
-use crate::config::{Config, ConfigErrors, Source, Stream, listen_address};
+use crate::config::{Config, ConfigErrors, Device, Source, Stream, listen_address};
 use crate::media::TestPicture;
 use crate::state;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -163,9 +163,9 @@ pub struct Run {
     /// Read the configuration from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Show this camera, in place of the first stream's
-    #[arg(long, value_name = "PATH", conflicts_with = "test_pattern")]
-    pub device: Option<PathBuf>,
+    /// Show this camera, in place of the first stream's: a path, usb:VVVV:PPPP[:SERIAL], name:NAME or auto
+    #[arg(long, value_name = "CAMERA", conflicts_with = "test_pattern")]
+    pub device: Option<Device>,
     /// Show a moving test pattern, in place of the first stream's camera: `bars` if nothing is said, or `noise`, which takes
     /// the whole bitrate, as a camera does: plan capacity with it
     #[arg(long, value_name = "PICTURE", num_args = 0..=1, require_equals = true, default_missing_value = "bars")]
@@ -258,7 +258,7 @@ impl Run {
 
     fn named_source(&self) -> Option<Source> {
         match &self.device {
-            Some(path) => Some(Source::Device(path.clone())),
+            Some(device) => Some(Source::Device(device.clone())),
             None => self.test_pattern.map(Source::Pattern),
         }
     }

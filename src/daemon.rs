@@ -9,7 +9,7 @@ mod ports;
 
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
-use crate::capture::camera::Camera;
+use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
@@ -26,6 +26,7 @@ use crate::tls::{Tls, TlsError};
 use crate::upkeep::{self, notify};
 use ports::{bind_media, bind_redirect, has_media, without_ipv6};
 use sd_notify::NotifyState;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -94,8 +95,12 @@ pub struct Daemon {
     redirect: Option<TcpListener>,
     media: Option<TcpListener>,
     kept: Kept,
+    slots: Slots,
     open: Box<Open>,
 }
+
+/// The streams' cameras.
+type Slots = BTreeMap<String, Arc<Slot>>;
 
 /// What opens a stream's source.
 type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
@@ -166,15 +171,17 @@ impl Daemon {
                     && attempt < PORT_ATTEMPTS => {}
                 Err(fault) => return Err(fault),
                 Ok((listener, socket, http)) => {
+                    let slots = Claims::slots(&config);
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
                         media: bind_media(&config)?,
                         kept: Kept::open(&config, http)?,
+                        open: openers(&slots),
+                        slots,
                         config,
                         listener,
                         socket,
                         http,
-                        open: Box::new(opener),
                     });
                 }
             }
@@ -269,7 +276,7 @@ impl Daemon {
             metrics,
         } = self.kept;
         let directory = state.as_ref().map(|state| state.path(""));
-        let controls = Controls::new(&self.config, &KeptControls::new(directory));
+        let controls = Controls::new(self.slots, &KeptControls::new(directory));
         let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
             self.socket,
@@ -366,18 +373,30 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
     None
 }
 
-fn opener(stream: &config::Stream) -> Arc<dyn Opener> {
-    let request = Request {
-        size: stream.size,
-        rate: stream.fps,
-        format: stream.format,
-    };
-    match &stream.source {
-        config::Source::Device(path) => Arc::new(Camera::new(path, request)),
-        config::Source::Pattern(picture) => {
-            Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+/// Opens what the configuration means.
+fn openers(slots: &Slots) -> Box<Open> {
+    let slots = slots.clone();
+    Box::new(move |stream| {
+        let request = Request {
+            size: stream.size,
+            rate: stream.fps,
+            format: stream.format,
+        };
+        match &stream.source {
+            config::Source::Device(device) => {
+                let slot = slots.get(&stream.name).cloned();
+                let slot = slot.unwrap_or_else(|| Claims::new([]).slot(device.clone()));
+                let camera = Camera::new(slot, request, stream.backend);
+                Arc::new(camera.encoding(Wishes {
+                    bitrate: stream.bitrate,
+                    keyframe_interval: stream.keyframe_interval,
+                }))
+            }
+            config::Source::Pattern(picture) => {
+                Arc::new(Pattern::new(stream.name.as_str(), *picture, request))
+            }
         }
-    }
+    })
 }
 
 fn start_streams(

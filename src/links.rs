@@ -96,10 +96,10 @@ impl Serving {
 
 fn devices(config: &Config) -> BTreeMap<String, String> {
     let devices = config.streams.iter().filter_map(|stream| {
-        let Source::Device(path) = &stream.source else {
+        let Source::Device(device) = &stream.source else {
             return None;
         };
-        Some((stream.name.clone(), path.display().to_string()))
+        Some((stream.name.clone(), device.to_string()))
     });
     devices.collect()
 }

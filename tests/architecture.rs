@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 28] = [
+const HOMES: [(&str, &str); 29] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nix", "doctor"),
     ("nokhwa", "capture"),
     ("v4l", "capture"),
+    ("nix", "capture"),
     ("nusb", "capture"),
     ("nix", "hotplug"),
     ("noto_sans_mono_bitmap", "slate"),

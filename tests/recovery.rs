@@ -13,9 +13,9 @@ mod viewer;
 mod vm;
 
 use daemon::Running;
-use fanlight::capture::camera::Camera;
+use fanlight::capture::camera::{Camera, Claims};
 use fanlight::capture::{Opener, Request};
-use fanlight::config::{Source, Stream};
+use fanlight::config::{Backend, Source, Stream};
 use fanlight::media::{FrameRate, PixelFormat, Size};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
@@ -69,7 +69,9 @@ fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
             rate: FrameRate::whole(15),
             format: None,
         };
-        watch.until_live_after(|| Camera::new(DEVICE, request).reset().unwrap());
+        let slot = Claims::new([]).slot(DEVICE.into());
+        let camera = Camera::new(slot, request, Backend::Auto);
+        watch.until_live_after(|| camera.reset().unwrap());
     });
 }
 

@@ -35,11 +35,16 @@ fn webcam() -> Camera {
                 },
             ],
         ),
-        offer("H264", None, vec![size(1920, 1080, &[])]),
+        offer(
+            "H264",
+            Some(PixelFormat::H264),
+            vec![size(1920, 1080, &[30.0])],
+        ),
         offer("HEVC", None, vec![]),
     ];
     Camera {
         device: "/dev/video0".to_owned(),
+        lasting_name: Some("usb:046d:0825".to_owned()),
         links: vec!["/dev/v4l/by-id/usb-Cam-video-index0".to_owned()],
         name: "Cam".to_owned(),
         driver: "uvcvideo".to_owned(),
@@ -52,6 +57,7 @@ fn webcam() -> Camera {
 fn metadata() -> Camera {
     Camera {
         device: "/dev/video1".to_owned(),
+        lasting_name: None,
         links: Vec::new(),
         formats: Vec::new(),
         note: Some("carries a camera's metadata, not its pictures".to_owned()),
@@ -63,13 +69,14 @@ fn metadata() -> Camera {
 fn the_table_is_aligned_and_explains_itself() {
     let expected = "\
 /dev/video0  Cam  [uvcvideo, usb-1]
+  = usb:046d:0825
   = /dev/v4l/by-id/usb-Cam-video-index0
-  yuyv   640x480                30, (7.5) fps
+  yuyv   640x480                30, 7.5 fps
          32x32 to 2592x1944     1 to 90 fps
-  can't be captured: H264, HEVC
+  h264   1920x1080              30 fps
+  can't be captured: HEVC
 /dev/video1  Cam  [uvcvideo, usb-1]
   carries a camera's metadata, not its pictures
-Rates in brackets are no whole numbers and can't be captured.
 ";
     assert_eq!(table(&[webcam(), metadata()]), expected);
 }
@@ -98,10 +105,26 @@ fn json_has_numbers_and_names_what_cannot_be_captured() {
             "fps": [90.0, 1.0], "any_fps_between": true
         })
     );
-    assert!(formats[1]["format"].is_null());
+    assert_eq!(formats[1]["format"], "h264");
+    assert!(formats[2]["format"].is_null());
     assert!(json[0].get("note").is_none());
     assert_eq!(json[1]["formats"], serde_json::json!([]));
     assert!(json[1]["note"].is_string());
+}
+
+#[test]
+fn names_that_last_are_given_to_cameras_only() {
+    let mut cameras = [webcam(), metadata()];
+    let listed = cameras.iter().map(|camera| Listed {
+        node: camera.device.clone().into(),
+        name: camera.name.clone(),
+        usb: None,
+        device: camera.device.clone().into(),
+    });
+    let listed = listed.collect();
+    name(&mut cameras, listed);
+    let names = cameras.map(|camera| camera.lasting_name);
+    assert_eq!(names, [Some("name:Cam".to_owned()), None]);
 }
 
 #[test]

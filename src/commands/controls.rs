@@ -2,12 +2,12 @@
 
 use super::links::{self, LinkError};
 use crate::capture::CaptureError;
-use crate::capture::camera::{Control, Kind};
+use crate::capture::camera::{Claims, Control, Kind};
 use crate::cli::{ControlsArguments, DEFAULT_DEVICE};
+use crate::config;
 use crate::controls::{Device, Kept, Listing, SetError, View, Wish};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 /// Why nothing is listed or set.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub fn controls(arguments: &ControlsArguments) -> Result<String, ControlsError> 
 /// The camera, if the first argument is one, and the settings.
 fn parted(arguments: &ControlsArguments) -> (Option<&str>, impl Iterator<Item = &str>) {
     let words = arguments.words.iter().map(String::as_str);
-    let is_camera = |word: &&str| word.starts_with('/') || !word.contains('=');
+    let is_camera = |word: &&str| names_a_camera(word) || !word.contains('=');
     let target = words.clone().next().filter(is_camera);
     (target, words.skip(target.is_some().into()))
 }
@@ -85,27 +85,35 @@ fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device,
     let daemon = links::open(&arguments.place);
     let directory = daemon.as_ref().ok().map(|(state, _)| state.path(""));
     let kept = Kept::new(directory);
-    let path = match target {
-        Some(path) if path.starts_with('/') => PathBuf::from(path),
+    let text = match target {
+        Some(device) if names_a_camera(device) => device.to_owned(),
         Some(name) => {
             // Others may visit the directory while the camera is asked.
             let (_, serving) = daemon?;
             let devices = &serving.devices;
-            let found = devices.get(name).cloned().ok_or_else(|| {
+            devices.get(name).cloned().ok_or_else(|| {
                 let names = devices.keys().cloned().collect::<Vec<_>>().join(", ");
                 ControlsError::Stream(name.to_owned(), names)
-            })?;
-            PathBuf::from(found)
+            })?
         }
         None => {
             let first = daemon.ok().and_then(|(_, serving)| {
                 let mut names = serving.streams.iter();
                 names.find_map(|name| serving.devices.get(name).cloned())
             });
-            PathBuf::from(first.unwrap_or_else(|| DEFAULT_DEVICE.to_owned()))
+            first.unwrap_or_else(|| DEFAULT_DEVICE.to_owned())
         }
     };
-    Ok(Device::new(path, kept))
+    // What a daemon wrote down is a name of a camera, and so is what looks like one.
+    let camera: config::Device = text.parse().map_err(|_| ControlsError::Setting(text))?;
+    Ok(Device::new(Claims::new([]).slot(camera), kept))
+}
+
+/// Whether a word is no stream's name, but a camera's.
+fn names_a_camera(word: &str) -> bool {
+    ["/", "usb:", "name:"]
+        .iter()
+        .any(|start| word.starts_with(start))
 }
 
 /// One control a line: its name, what it is, what it can be, and what else there is to say.

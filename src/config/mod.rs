@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod device;
 mod limits;
 mod network;
 mod parse;
@@ -19,6 +20,7 @@ mod value;
 mod whep;
 
 pub use address::{Prefix, listen_address};
+pub use device::{Backend, Device};
 pub use limits::Limits;
 pub use network::{
     EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer, TcpListen,
@@ -160,6 +162,8 @@ pub struct Stream {
     pub name: String,
     /// Where the pictures come from.
     pub source: Source,
+    /// Which library captures a camera.
+    pub backend: Backend,
     /// Asked of the source; 16x16 to 3840x2160, even sides.
     pub size: Size,
     /// Asked of the source; 1 to 120.
@@ -229,8 +233,8 @@ pub struct PlayoutDelay {
 /// Where a stream's pictures come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A V4L2 device node.
-    Device(PathBuf),
+    /// A V4L2 camera.
+    Device(Device),
     /// The built-in moving test pattern.
     Pattern(TestPicture),
 }
@@ -246,6 +250,7 @@ impl Stream {
         Self {
             name: name.into(),
             source,
+            backend: Backend::Auto,
             size: Size::new(1280, 720),
             fps: FrameRate::whole(30),
             format: None,
@@ -287,7 +292,7 @@ impl Default for Config {
             limits: Limits::default(),
             streams: vec![Stream::new(
                 "camera",
-                Source::Device(PathBuf::from("/dev/video0")),
+                Source::Device(Device::from("/dev/video0")),
             )],
         }
     }

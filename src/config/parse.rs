@@ -3,11 +3,10 @@
 use super::problem::Problems;
 use super::section::{AUTH, HTTP, LIMITS, RTC, STATE, STREAM, Section, TLS, WHEP};
 use super::value::{self, wrong_type};
-use super::{Config, ConfigErrors, Encode, Source, Stream};
+use super::{Config, ConfigErrors, Device, Encode, Source, Stream};
 use super::{access, address, limits, network, whep};
 use crate::media::{Flip, PixelFormat, Rotation};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the whole text.
@@ -117,7 +116,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
 #[derive(Default)]
 struct Seen {
     names: HashMap<String, String>,
-    devices: HashMap<PathBuf, String>,
+    devices: HashMap<Device, String>,
 }
 
 fn stream(
@@ -129,6 +128,7 @@ fn stream(
     let source = stream_source(problems, section, seen);
     let size = section.read(problems, "size", value::size);
     let fps = section.read(problems, "fps", value::fps);
+    let backend = section.read(problems, "backend", value::backend);
     let format = section.read(problems, "format", value::format);
     let rotate = section.read(problems, "rotate", value::rotate);
     let flip = section.read(problems, "flip", value::flip);
@@ -155,6 +155,7 @@ fn stream(
     Some(Stream {
         size: size.unwrap_or(default.size),
         fps: fps.unwrap_or(default.fps),
+        backend: backend.unwrap_or(default.backend),
         format,
         rotate: rotate.unwrap_or(default.rotate),
         flip: flip.unwrap_or(default.flip),
@@ -235,10 +236,10 @@ fn stream_source(
         }
         (Some(entry), _) => {
             let device = device?;
-            if let Some(first) = seen.devices.get(&device) {
+            let first = seen.devices.get(&device);
+            if let Some(first) = first.filter(|_| device != Device::Auto) {
                 let message = format!(
-                    "{} already belongs to {first}; a camera serves one stream, and a stream any number of viewers",
-                    device.display()
+                    "{device} already belongs to {first}; a camera serves one stream, and a stream any number of viewers"
                 );
                 problems.add(entry.span().start, &section.key("device"), message);
             }

@@ -53,7 +53,7 @@ fn written(config: &Config, terse: bool) -> String {
     text += &written_limits(&config.limits);
     for stream in &config.streams {
         let source = match &stream.source {
-            Source::Device(path) => format!("device = {:?}", path.to_str().unwrap()),
+            Source::Device(device) => format!("device = {:?}", device.to_string()),
             Source::Pattern(TestPicture::Bars) if terse => "pattern = true".to_owned(),
             Source::Pattern(picture) => format!("pattern = \"{}\"", picture.name()),
         };
@@ -62,8 +62,11 @@ fn written(config: &Config, terse: bool) -> String {
         let (bitrate, time) = (stream.bitrate, |time: Duration| time.as_millis());
         let (interval, linger) = (time(stream.keyframe_interval), time(stream.linger));
         text += &format!(
-            "[[stream]]\nname = \"{}\"\n{source}\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\nencode = \"{encode}\"\n",
-            stream.name, stream.size, stream.fps,
+            "[[stream]]\nname = \"{}\"\n{source}\nbackend = \"{}\"\nsize = \"{}\"\nfps = {}\nformat = \"{format}\"\nencode = \"{encode}\"\n",
+            stream.name,
+            stream.backend.name(),
+            stream.size,
+            stream.fps,
         );
         text += &format!(
             "rotate = {}\nflip = \"{}\"\n",
@@ -170,10 +173,29 @@ prop_compose! {
     }
 }
 
+fn any_device() -> impl Strategy<Value = Device> {
+    prop_oneof![
+        Just(Device::Auto),
+        "/dev/[ -~]{1,20}".prop_map(|path| Device::Path(path.into())),
+        "[!-~]([ -~]{0,20}[!-~])?".prop_map(Device::Name),
+        (
+            any::<u16>(),
+            any::<u16>(),
+            proptest::option::of("[ -~]{1,20}")
+        )
+            .prop_map(|(vendor, product, serial)| Device::Usb {
+                vendor,
+                product,
+                serial
+            }),
+    ]
+}
+
 prop_compose! {
     fn any_stream()(
         name in "[a-zA-Z0-9_-]{1,62}",
-        device in proptest::option::of("/dev/[ -~]{1,20}"),
+        device in proptest::option::of(any_device()),
+        backend in proptest::sample::select(&Backend::ALL[..]),
         picture in proptest::sample::select(&TestPicture::ALL[..]),
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
@@ -193,7 +215,8 @@ prop_compose! {
         let is_turned = rotate != Rotation::default() || flip != Flip::default();
         Stream {
             name,
-            source: device.map_or(Source::Pattern(picture), |path| Source::Device(path.into())),
+            source: device.map_or(Source::Pattern(picture), Source::Device),
+            backend,
             size: Size::new(width * 2, height * 2),
             fps: FrameRate::from_f64(f64::from(milli_fps) / 1e3).unwrap(),
             format,
@@ -349,8 +372,11 @@ prop_compose! {
         for (index, stream) in streams.iter_mut().enumerate() {
             // Unique, and no reserved word.
             stream.name = format!("{index}{}", stream.name);
-            if let Source::Device(path) = &mut stream.source {
-                path.push(index.to_string());
+            match &mut stream.source {
+                Source::Device(Device::Path(path)) => path.push(index.to_string()),
+                Source::Device(Device::Usb { product, .. }) => *product = index as u16,
+                Source::Device(Device::Name(name)) => *name += &index.to_string(),
+                Source::Device(Device::Auto) | Source::Pattern(_) => {}
             }
         }
         Config {

@@ -60,6 +60,7 @@ pub(super) const STREAM: Table = (
         "name",
         "device",
         "pattern",
+        "backend",
         "size",
         "fps",
         "format",

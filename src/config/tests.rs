@@ -85,6 +85,7 @@ fn a_file_with_every_key_means_what_it_says() {
         [[stream]]
         name = "door"
         device = "/dev/v4l/by-id/usb-cam"
+        backend = "Nokhwa"
         size = "640x480"
         fps = 12.5
         format = "MJPEG"
@@ -160,6 +161,7 @@ fn a_file_with_every_key_means_what_it_says() {
     let door = Stream {
         name: "door".to_owned(),
         source: Source::Device("/dev/v4l/by-id/usb-cam".into()),
+        backend: Backend::Nokhwa,
         size: Size::new(640, 480),
         fps: FrameRate::from_f64(12.5).unwrap(),
         format: Some(PixelFormat::Mjpeg),
@@ -235,7 +237,7 @@ line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
 line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
+line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
 "#;
     assert_eq!(complaint(text), expected.trim());
 }
@@ -479,8 +481,8 @@ fn rates_sizes_and_formats_have_their_ranges() {
         );
     }
     assert_eq!(
-        told("fps = \"30\""),
-        "\"30\" is a string; expected frames per second, such as fps = 30 or fps = 12.5"
+        told("fps = \"fast\""),
+        "\"fast\" is a string; expected frames per second, such as fps = 30, fps = 12.5 or fps = \"29.97\""
     );
     assert_eq!(stream("size = \"16x16\"").size, Size::new(16, 16));
     assert_eq!(
@@ -521,6 +523,30 @@ fn rates_sizes_and_formats_have_their_ranges() {
     );
     let relative = complaint("[[stream]]\nname = \"a\"\ndevice = \"video0\"");
     assert!(relative.contains("`fanlight cameras` lists"), "{relative}");
+    assert!(relative.contains("usb:VVVV:PPPP"), "{relative}");
+    let auto = |name| format!("[[stream]]\nname = \"{name}\"\ndevice = \"auto\"\n");
+    Config::parse(&(auto("a") + &auto("b"))).unwrap();
+    let usb = "[[stream]]\nname = \"a\"\ndevice = \"usb:046D:0825\"\n";
+    let same = usb.replace("\"a\"", "\"b\"").to_lowercase();
+    assert!(complaint(&(usb.to_owned() + &same)).contains("already belongs to stream[0]"));
+}
+
+#[test]
+fn rates_may_be_fractions_as_numbers_and_as_text() {
+    let rate = |fps: &str| stream(&format!("fps = {fps}")).fps;
+    let ntsc = FrameRate::from_f64(29.97).unwrap();
+    assert_eq!(rate("29.97"), ntsc);
+    assert_eq!(rate("\"29.97\""), ntsc);
+    assert_eq!(rate("\"30\""), FrameRate::whole(30));
+    for wrong in [
+        "\"\"", "\"fast\"", "\"1e1\"", "\"nan\"", "\"1/2\"", "\"0.5\"",
+    ] {
+        let text = format!("[[stream]]\nname = \"a\"\npattern = true\nfps = {wrong}");
+        assert!(
+            complaint(&text).starts_with("line 4: stream[0].fps"),
+            "{wrong}"
+        );
+    }
 }
 
 #[test]

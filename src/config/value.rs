@@ -1,6 +1,6 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
-use super::{Encode, PlayoutDelay};
+use super::{Backend, Device, Encode, PlayoutDelay};
 use crate::media::{Flip, FrameRate, PixelFormat, Rotation, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -63,9 +63,25 @@ pub(super) fn name(value: &DeValue<'_>) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// A number, or the same as text: `"29.97"`.
 pub(super) fn fps(value: &DeValue<'_>) -> Parsed<FrameRate> {
-    let fps = number(value)
-        .ok_or_else(|| wrong_type(value, "frames per second, such as fps = 30 or fps = 12.5"))?;
+    let text = value.as_str().map(str::trim);
+    let is_plain = |text: &&str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let fps = match text {
+        Some(text) => Some(text)
+            .filter(is_plain)
+            .and_then(|text| text.parse().ok()),
+        None => number(value),
+    };
+    let fps = fps.ok_or_else(|| {
+        wrong_type(
+            value,
+            "frames per second, such as fps = 30, fps = 12.5 or fps = \"29.97\"",
+        )
+    })?;
     let rate = FPS.contains(&fps).then(|| FrameRate::from_f64(fps));
     rate.flatten()
         .ok_or_else(|| format!("{} is not in 1 to 120", shown(value)))
@@ -257,16 +273,26 @@ pub(super) fn duration(
     Ok(Duration::from_millis((seconds * 1e3).round() as u64))
 }
 
-pub(super) fn device(value: &DeValue<'_>) -> Parsed<PathBuf> {
-    const EXPECTED: &str = "the path of a camera, such as device = \"/dev/video0\"";
-    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
-    if text.starts_with('/') && !text.contains(char::is_control) {
-        return Ok(PathBuf::from(text));
-    }
-    Err(format!(
-        "{} is not {EXPECTED}; `fanlight cameras` lists what there is",
-        shown(value)
-    ))
+pub(super) fn device(value: &DeValue<'_>) -> Parsed<Device> {
+    let expected = Device::EXPECTED;
+    let text = value.as_str().ok_or_else(|| wrong_type(value, expected))?;
+    text.parse().map_err(|_| {
+        format!(
+            "{} is not {expected}; `fanlight cameras` lists what there is",
+            shown(value)
+        )
+    })
+}
+
+/// `auto`, `v4l` or `nokhwa`.
+pub(super) fn backend(value: &DeValue<'_>) -> Parsed<Backend> {
+    let names = Backend::ALL.map(Backend::name);
+    let expected = format!("one of {}", names.join(", "));
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
+    let mut known = Backend::ALL.into_iter();
+    known
+        .find(|backend| text.eq_ignore_ascii_case(backend.name()))
+        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
 }
 
 pub(super) fn directory(value: &DeValue<'_>) -> Parsed<PathBuf> {

@@ -8,12 +8,10 @@ pub use kept::Kept;
 pub use view::View;
 pub use wish::Wish;
 
-use crate::capture::camera::{Control, Node};
+use crate::capture::camera::{Control, Node, Slot};
 use crate::capture::{CaptureError, Opener, Source, Wanted};
-use crate::config::{self, Config};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -40,17 +38,17 @@ pub struct Listing {
 /// The controls of one stream's camera.
 #[derive(Debug)]
 pub struct Device {
-    device: PathBuf,
+    slot: Arc<Slot>,
     kept: Kept,
     /// One at a time asks the camera: some take seconds to answer, or never do.
     pub turn: Arc<Semaphore>,
 }
 
 impl Device {
-    /// The camera at that device node.
-    pub fn new(device: impl Into<PathBuf>, kept: Kept) -> Self {
+    /// The camera of that slot.
+    pub fn new(slot: Arc<Slot>, kept: Kept) -> Self {
         Self {
-            device: device.into(),
+            slot,
             kept,
             turn: Arc::new(Semaphore::new(1)),
         }
@@ -61,7 +59,12 @@ impl Device {
     /// # Errors
     /// As [`Node::open`], and when it doesn't answer.
     pub fn list(&self) -> Result<Listing, CaptureError> {
-        self.listing(&Node::open(&self.device)?)
+        self.listing(&self.open()?)
+    }
+
+    /// Its node, to ask it and to set it.
+    fn open(&self) -> Result<Node, CaptureError> {
+        Node::open(&self.slot.node()?)
     }
 
     fn listing(&self, node: &Node) -> Result<Listing, CaptureError> {
@@ -79,7 +82,7 @@ impl Device {
     /// # Errors
     /// See [`SetError`].
     pub fn set(&self, wishes: &BTreeMap<String, Wish>) -> Result<Listing, SetError> {
-        let node = Node::open(&self.device).map_err(SetError::Camera)?;
+        let node = self.open().map_err(SetError::Camera)?;
         let before = self.listing(&node).map_err(SetError::Camera)?;
         let wanted = understood(&before.controls, wishes).map_err(SetError::Wrong)?;
         let refused = node.set_controls(&wanted);
@@ -119,7 +122,7 @@ impl Device {
     /// set is still a camera. Blocks.
     pub fn restore(&self) {
         // What keeps it from being opened keeps the capture from it too, which tells.
-        if let Ok(node) = Node::open(&self.device)
+        if let Ok(node) = self.open()
             && let Err(error) = self.restore_to(&node)
         {
             tracing::warn!("what was set before is not set again: {error}");
@@ -232,15 +235,11 @@ fn refusal(control: &Control, error: &io::Error) -> String {
 pub struct Controls(Arc<BTreeMap<String, Arc<Device>>>);
 
 impl Controls {
-    /// Of the cameras of that configuration; what is set is kept there.
-    pub fn new(config: &Config, kept: &Kept) -> Self {
-        let devices = config.streams.iter().filter_map(|stream| {
-            let config::Source::Device(path) = &stream.source else {
-                return None;
-            };
-            let device = Device::new(path, kept.clone());
-            Some((stream.name.clone(), Arc::new(device)))
-        });
+    /// Of the cameras of these streams; what is set is kept there.
+    pub fn new(slots: BTreeMap<String, Arc<Slot>>, kept: &Kept) -> Self {
+        let devices = slots.into_iter();
+        let devices =
+            devices.map(|(stream, slot)| (stream, Arc::new(Device::new(slot, kept.clone()))));
         Self(Arc::new(devices.collect()))
     }
 
@@ -276,6 +275,10 @@ impl Opener for Restoring {
 
     fn describe(&self) -> String {
         self.opener.describe()
+    }
+
+    fn reset(&self) -> Result<(), String> {
+        self.opener.reset()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capture::ErrorKind;
+use crate::capture::camera::Claims;
 use crate::capture::camera::Kind;
 
 fn controls() -> [Control; 3] {
@@ -64,7 +65,10 @@ fn what_is_kept_and_no_good_any_more_is_left_out() {
 
 #[test]
 fn a_camera_that_is_not_there_is_told_and_opened_all_the_same() {
-    let device = Arc::new(Device::new("/dev/video4000000000", Kept::default()));
+    let device = Arc::new(Device::new(
+        Claims::new([]).slot("/dev/video4000000000".into()),
+        Kept::default(),
+    ));
     assert_eq!(device.list().unwrap_err().kind, ErrorKind::NotFound);
     let error = device.set(&wishes(&[("brightness", 1)])).unwrap_err();
     assert!(matches!(error, SetError::Camera(error) if error.kind == ErrorKind::NotFound));

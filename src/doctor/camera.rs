@@ -1,9 +1,10 @@
 //! The cameras: there, allowed, free, and able to do what is asked of them.
 
 use super::{Finding, holders};
-use crate::capture::camera::Camera;
+use crate::capture::camera::{Camera, Claims};
 use crate::capture::{CaptureError, ErrorKind, Request};
-use crate::config::{Config, Source, Stream};
+use crate::config::Config;
+use crate::stream::wanted;
 use nix::unistd::{Gid, Group, Uid, User, getgroups};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Looks at each stream's camera; nothing is changed, so a running capture is not disturbed. While a daemon runs it may be the one
 /// that has them.
 pub async fn check(config: &Config, has_daemon: bool) -> Cameras {
-    let streams = config.streams.clone();
-    let look = tokio::task::spawn_blocking(move || look(&streams, has_daemon));
+    let own = config.clone();
+    let look = tokio::task::spawn_blocking(move || look(&own, has_daemon));
     match timeout(PATIENCE, look).await {
         Ok(Ok(cameras)) => cameras,
         _ => Cameras {
@@ -46,40 +47,42 @@ pub async fn check(config: &Config, has_daemon: bool) -> Cameras {
     }
 }
 
-fn look(streams: &[Stream], has_daemon: bool) -> Cameras {
+fn look(config: &Config, has_daemon: bool) -> Cameras {
     let mut cameras = Cameras {
         findings: Vec::new(),
         failed: Vec::new(),
     };
-    for stream in streams {
-        let Source::Device(path) = &stream.source else {
+    let slots = Claims::slots(config);
+    for stream in &config.streams {
+        let Some(slot) = slots.get(&stream.name) else {
             continue;
         };
-        match examine(stream, path) {
+        let device = slot.device();
+        let request = Request {
+            size: stream.size,
+            rate: stream.fps,
+            format: stream.format,
+        };
+        let camera = Camera::new(slot.clone(), request, stream.backend);
+        let node = slot.node();
+        match node
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|_| camera.examine(wanted(stream)))
+        {
             Ok(what) => {
-                cameras
-                    .findings
-                    .push(Finding::ok(CHECK, format!("{}: {what}", path.display())));
-                cameras.findings.extend(users(path, has_daemon));
+                let path = node.unwrap_or_default();
+                (cameras.findings).push(Finding::ok(CHECK, format!("{device}: {what}")));
+                cameras.findings.extend(users(&path, has_daemon));
             }
             Err(error) => {
+                let cure = cure(&error, &node.unwrap_or_default());
                 cameras.failed.push(stream.name.clone());
-                cameras
-                    .findings
-                    .push(Finding::fail(CHECK, error.to_string(), cure(&error, path)));
+                (cameras.findings).push(Finding::fail(CHECK, error.to_string(), cure));
             }
         }
     }
     cameras
-}
-
-fn examine(stream: &Stream, path: &Path) -> Result<String, CaptureError> {
-    let request = Request {
-        size: stream.size,
-        rate: stream.fps,
-        format: stream.format,
-    };
-    Camera::new(path, request).examine()
 }
 
 /// Who else has it open, which is no fault yet: a camera can be looked at by many, and one can capture.

@@ -32,7 +32,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     }
     let streams = config.streams.iter().map(|stream| {
         let source = match &stream.source {
-            Source::Device(path) => path.display().to_string(),
+            Source::Device(device) => device.to_string(),
             Source::Pattern(_) => "the test pattern".to_owned(),
         };
         format!("`{}` from {source}", stream.name)

@@ -343,7 +343,8 @@ mod tests {
 
     #[test]
     fn the_daemon_that_is_made_touches_nothing_but_cameras_that_work() {
-        let device = |name: &str| Stream::new(name, Source::Device(format!("/dev/{name}").into()));
+        let device =
+            |name: &str| Stream::new(name, Source::Device(format!("/dev/{name}").as_str().into()));
         let mut config = Config {
             streams: vec![device("good"), device("bad")],
             ..Config::default()

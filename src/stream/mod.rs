@@ -18,7 +18,7 @@ mod stuck;
 #[cfg(test)]
 mod tests;
 
-use crate::capture::Opener;
+use crate::capture::{Opener, Wanted};
 use crate::config;
 use crate::encode::Settings;
 use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
@@ -326,6 +326,11 @@ impl Drop for Demand {
             self.stream.changed.notify_all();
         }
     }
+}
+
+/// What a stream that is configured like this asks of its source when it opens it the first time.
+pub fn wanted(config: &config::Stream) -> Wanted {
+    Passing::new(encode(config)).wanted()
 }
 
 /// What is configured, with what follows from the rest of the configuration.

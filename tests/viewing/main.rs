@@ -1,5 +1,6 @@
 //! Watching, over real HTTP, UDP and TCP, with an independent WebRTC stack and a decoder: what the camera showed arrives.
 
+mod cost;
 mod daemon;
 mod encoding;
 mod passing;

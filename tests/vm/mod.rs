@@ -18,8 +18,8 @@ const VMRUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/vmrun.sh");
 /// Of whatever is to start a machine.
 pub const NEEDS: &str = "an x86-64 Debian or Ubuntu with apt-get, python3 and, once, a network";
 
-/// vivid as a webcam.
-pub const VIVID: &str = "vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0";
+/// vivid as a webcam, with an analogue television as another input, whose rate is NTSC's.
+pub const VIVID: &str = "vivid n_devs=1 node_types=0x1 num_inputs=2 input_types=0x4";
 /// What `uvccam.py` needs.
 pub const USB: [&str; 2] = ["vhci-hcd", "uvcvideo"];
 
@@ -66,7 +66,7 @@ pub fn turn() -> File {
 /// The command of a machine with those kernel modules; options, or what to run in it, are to be added.
 pub fn machine(modules: &[&str]) -> Command {
     let mut machine = Command::new(VMRUN);
-    machine.args(["-T", "300"]).env(INSIDE, "1");
+    machine.args(["-T", "900"]).env(INSIDE, "1");
     for module in modules {
         machine.args(["-m", module]);
     }

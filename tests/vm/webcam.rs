@@ -2,12 +2,15 @@
 
 use super::{is_inside, wait_for};
 use fanlight::capture::pattern::Pattern;
-use fanlight::capture::{Opener, Request};
-use fanlight::media::{FrameRate, Size, TestPicture};
+use fanlight::capture::{Opener, Request, Source};
+use fanlight::convert::Converter;
+use fanlight::encode::{Encoder, Settings};
+use fanlight::media::{FrameRate, I420, Size, TestPicture};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 /// What the webcam shows.
 pub struct Clips {
@@ -17,8 +20,10 @@ pub struct Clips {
 }
 
 impl Clips {
-    /// Frames of the Motion JPEG clip. Their counters rise; the clip is played again and again.
+    /// Frames of a clip. Their counters rise; the clip is played again and again.
     const FRAMES: usize = 600;
+    /// Of the H.264 clip, frames from one keyframe to the next: two seconds at the rate at which it is watched.
+    const GROUP: usize = 30;
 
     /// Makes the clips outside the machine, for inside all files are read-only; there they are found.
     pub fn in_folder(folder: &Path, size: Size) -> Self {
@@ -29,8 +34,7 @@ impl Clips {
         };
         if !is_inside() {
             fs::write(&clips.mjpeg, motion_jpeg(size, Self::FRAMES)).unwrap();
-            // Only ever listed, so an access unit delimiter will do.
-            fs::write(&clips.h264, [0, 0, 0, 1, 9, 0x10]).unwrap();
+            fs::write(&clips.h264, h264(size, Self::FRAMES)).unwrap();
         }
         clips
     }
@@ -38,14 +42,7 @@ impl Clips {
 
 /// The test pattern as 4:2:2 JPEGs, the kind that webcams make.
 fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
-    let request = Request {
-        size,
-        rate: FrameRate::whole(1000),
-        format: None,
-    };
-    let mut pattern = Pattern::new("webcam", TestPicture::Bars, request)
-        .open()
-        .unwrap();
+    let mut pattern = pattern(size);
     let (width, height) = (size.width as usize, size.height as usize);
     let mut clip = Vec::new();
     for _ in 0..frames {
@@ -63,6 +60,40 @@ fn motion_jpeg(size: Size, frames: usize) -> Vec<u8> {
         clip.extend_from_slice(&turbojpeg::compress_yuv(image, 80).unwrap());
     }
     clip
+}
+
+/// The test pattern as H.264, with an access unit delimiter before each picture.
+fn h264(size: Size, frames: usize) -> Vec<u8> {
+    let settings = Settings {
+        size,
+        rate: FrameRate::whole(15),
+        bitrate: 300_000,
+    };
+    let mut pattern = pattern(size);
+    let mut encoder = Encoder::new(settings).unwrap();
+    let (mut picture, start) = (I420::new(size), Instant::now());
+    let mut clip = Vec::new();
+    for n in 0..frames {
+        let frame = pattern.next_frame().unwrap().unwrap();
+        Converter::new().convert(&frame, &mut picture).unwrap();
+        let at = start + settings.rate.interval() * n as u32;
+        let keyframe = n.is_multiple_of(Clips::GROUP);
+        let unit = encoder.encode(&picture, at, keyframe).unwrap().unwrap();
+        clip.extend_from_slice(&[0, 0, 0, 1, 9, 0xf0]);
+        clip.extend_from_slice(&unit.data);
+    }
+    clip
+}
+
+fn pattern(size: Size) -> Box<dyn Source> {
+    let request = Request {
+        size,
+        rate: FrameRate::whole(1000),
+        format: None,
+    };
+    Pattern::new("webcam", TestPicture::Bars, request)
+        .open()
+        .unwrap()
 }
 
 /// A webcam that is plugged in until this is dropped, or told otherwise.

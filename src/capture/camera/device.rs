@@ -1,15 +1,14 @@
 //! A V4L2 device node: what it is, what it offers, setting it up.
 //!
-//! The camera library opens a device only if it is in a format and at a rate that the library knows, and names few of the
-//! formats that there are. So the questions and the set-up go through `v4l`, on which the library stands, and the
-//! library finds the device as it needs it.
+//! Through the `v4l` crate for both backends: `nokhwa` opens a device only if it is in a format and at a rate that it knows, and
+//! names few of the formats that there are.
 
 use super::enumerate;
 use super::errors::{catch_panic, from_io};
-use super::offer::{Offer, rate_of_interval, whole};
+use super::offer::{Offer, rate_of_interval};
 use super::select::Choice;
 use crate::capture::{CaptureError, ErrorKind};
-use crate::media::{PixelFormat, Size};
+use crate::media::{FrameRate, PixelFormat, Size};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use v4l::capability::Flags;
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format};
+use v4l::{Device, Format, Fraction};
 
 /// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
 pub struct Node {
@@ -38,10 +37,30 @@ pub struct Node {
 /// What the driver made of a [`Choice`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Setup {
+    /// Layout of the frames.
+    pub format: PixelFormat,
+    /// In pixels.
+    pub size: Size,
     /// Frames per second.
-    pub rate: u32,
+    pub rate: FrameRate,
     /// Bytes from one row to the next; 0 for compressed formats.
     pub stride: usize,
+}
+
+impl Setup {
+    /// Why it became this: the reason of the choice, and where the driver departs from it.
+    pub fn explain(&self, choice: &Choice) -> String {
+        let Self {
+            format, size, rate, ..
+        } = self;
+        let mut text = choice.reason.clone();
+        // A rate has many fractions.
+        let granted = format!("{format} {size} at {rate} fps");
+        if granted != choice.to_string() {
+            text += &format!("; the driver grants {granted}");
+        }
+        text
+    }
 }
 
 impl Node {
@@ -101,12 +120,10 @@ impl Node {
             .map_err(|error| from_io(&self.path, "asking for its formats", &error))
     }
 
-    /// Sets format, size and rate. The device keeps them after the node is closed.
-    ///
-    /// Close it before the capture starts: drivers let only the descriptor that set the device up start it.
+    /// Sets format, size and rate; what the driver makes of it is taken. The device keeps them after the node is closed.
     ///
     /// # Errors
-    /// `Busy` while another program captures, `Unsupported` if the driver grants something else.
+    /// `Busy` while another program captures, `Unsupported` if the driver grants a format that can't be used.
     pub(super) fn set_up(&self, choice: &Choice) -> Result<Setup, CaptureError> {
         let fail = |error: io::Error| from_io(&self.path, "setting the format", &error);
         let refused = |what: String| {
@@ -118,32 +135,33 @@ impl Node {
             .ok_or_else(|| refused(format!("{format} can't be captured")))?;
         let asked = Format::new(size.width, size.height, code);
         let granted = catch_panic(&self.path, || self.device.set_format(&asked))?.map_err(fail)?;
-        if (granted.width, granted.height, granted.fourcc)
-            != (asked.width, asked.height, asked.fourcc)
-        {
-            return Err(refused(format!(
-                "the driver makes {} {}x{} of {format} {size}",
-                granted.fourcc, granted.width, granted.height
-            )));
-        }
-        let parameters = Parameters::with_fps(choice.rate);
-        let interval = (self.device.set_params(&parameters).map_err(fail)?).interval;
-        let rate = rate_of_interval(interval.numerator, interval.denominator)
-            .and_then(whole)
-            .ok_or_else(|| {
-                refused(format!(
-                    "the driver makes a frame every {interval} s of {} fps, a whole rate is needed",
-                    choice.rate
-                ))
-            })?;
-        let compressed = *format == PixelFormat::Mjpeg;
+        let size = Size::new(granted.width, granted.height);
+        let format = enumerate::format_of(granted.fourcc).filter(|_| size.even().pixels() > 0);
+        let format = format.ok_or_else(|| {
+            let made = format!("{} {size}", granted.fourcc);
+            refused(format!(
+                "the driver makes {made} of {} {}",
+                choice.format, choice.size
+            ))
+        })?;
+        let interval = Fraction::new(choice.rate.denominator, choice.rate.numerator);
+        let rate = match self.device.set_params(&Parameters::new(interval)) {
+            Ok(granted) => {
+                rate_of_interval(granted.interval.numerator, granted.interval.denominator)
+            }
+            // A camera whose rate can't be set.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => None,
+            Err(error) => return Err(fail(error)),
+        };
+        let stride = match format {
+            PixelFormat::Mjpeg | PixelFormat::H264 => 0,
+            _ => granted.stride as usize,
+        };
         Ok(Setup {
-            rate,
-            stride: if compressed {
-                0
-            } else {
-                granted.stride as usize
-            },
+            format,
+            size,
+            rate: rate.unwrap_or(choice.rate),
+            stride,
         })
     }
 
@@ -197,6 +215,29 @@ mod tests {
         ] {
             assert_eq!(index(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_the_driver_grants_instead_is_said() {
+        let choice = Choice {
+            format: PixelFormat::Yuyv,
+            size: Size::new(640, 480),
+            rate: FrameRate::whole(30),
+            reason: "why".to_owned(),
+        };
+        let mut setup = Setup {
+            format: choice.format,
+            size: choice.size,
+            rate: choice.rate,
+            stride: 1280,
+        };
+        assert_eq!(setup.explain(&choice), "why");
+        setup.rate = FrameRate {
+            numerator: 25,
+            denominator: 2,
+        };
+        let expected = "why; the driver grants yuyv 640x480 at 12.5 fps";
+        assert_eq!(setup.explain(&choice), expected);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 use v4l::{Device, FourCC};
 
-/// The formats that can be captured: those that the camera library and the converter both know.
-const CAPTURABLE: [(&[u8; 4], PixelFormat); 3] = [
+/// The formats that can be captured: those that both backends and the converter know, and H.264, which `nokhwa` does not and
+/// nobody converts.
+const CAPTURABLE: [(&[u8; 4], PixelFormat); 4] = [
     (b"YUYV", PixelFormat::Yuyv),
     (b"NV12", PixelFormat::Nv12),
     (b"MJPG", PixelFormat::Mjpeg),
+    (b"H264", PixelFormat::H264),
 ];
 
 /// V4L2's code of a format that can be captured.
@@ -22,18 +24,22 @@ pub(super) fn code_of(format: PixelFormat) -> Option<FourCC> {
     Some(FourCC::new(code))
 }
 
+/// The format that V4L2's code stands for, if it can be captured.
+pub(super) fn format_of(code: FourCC) -> Option<PixelFormat> {
+    let mut capturable = CAPTURABLE.iter();
+    let (_, format) = capturable.find(|(capturable, _)| **capturable == code.repr)?;
+    Some(*format)
+}
+
 /// All formats of a device. Where one scales freely, the rates are those at the size nearest to `near`.
 pub(super) fn offers(device: &Device, near: Option<Size>) -> io::Result<Vec<Offer>> {
     let formats = device.enum_formats()?.into_iter();
     formats
         .map(|format| {
-            let mut capturable = CAPTURABLE.iter();
             Ok(Offer {
                 fourcc: code_name(format.fourcc),
                 description: format.description,
-                format: capturable
-                    .find(|(code, _)| **code == format.fourcc.repr)
-                    .map(|(_, format)| *format),
+                format: format_of(format.fourcc),
                 sizes: sizes(device, format.fourcc, near)?,
             })
         })

@@ -1,5 +1,6 @@
 //! What the kernel's error numbers mean for a camera, also when a library hides them in a text.
 
+use super::holders::{holder, who_may};
 use crate::capture::{CaptureError, ErrorKind};
 use std::any::Any;
 use std::fmt::Display;
@@ -31,18 +32,18 @@ pub(super) fn from_text(path: &Path, doing: &str, error: &impl Display) -> Captu
 }
 
 fn describe(
-    path: &Path,
+    node: &Path,
     doing: &str,
     errno: Option<i32>,
     error: &(impl Display + ?Sized),
 ) -> CaptureError {
     let kind = errno.map_or(ErrorKind::Unsupported, kind_of);
-    let path = path.display();
+    let path = node.display();
     let detail = match kind {
         ErrorKind::NotFound => format!("{path}: no such device"),
-        ErrorKind::Busy => format!("{path}: another program is using it"),
-        ErrorKind::NoPermission => format!("{path}: permission denied"),
-        ErrorKind::NoUsbBandwidth => format!("{path}: the USB bus has no room for its frames"),
+        ErrorKind::Busy => format!("{path}: {}", holder(node)),
+        ErrorKind::NoPermission => format!("{path}: permission denied{}", who_may(node)),
+        ErrorKind::NoUsbBandwidth => format!("{path}: not enough USB bandwidth"),
         _ => format!("{path}: {doing} failed: {error}"),
     };
     CaptureError::new(kind, detail)
@@ -97,36 +98,38 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_kind_and_sentence() {
-        let path = Path::new("/dev/video0");
+        let path = Path::new("/dev/video4000");
         let error = |errno| from_io(path, "opening", &io::Error::from_raw_os_error(errno));
         for (errno, kind, detail) in [
             (
                 libc::ENOENT,
                 ErrorKind::NotFound,
-                "/dev/video0: no such device",
+                "/dev/video4000: no such device",
             ),
             (
                 libc::EBUSY,
                 ErrorKind::Busy,
-                "/dev/video0: another program is using it",
+                "/dev/video4000: another program is using it",
             ),
             (
                 libc::EACCES,
                 ErrorKind::NoPermission,
-                "/dev/video0: permission denied",
+                "/dev/video4000: permission denied",
             ),
             (
                 libc::ENOSPC,
                 ErrorKind::NoUsbBandwidth,
-                "/dev/video0: the USB bus has no room for its frames",
+                "/dev/video4000: not enough USB bandwidth",
             ),
             (
                 libc::EIO,
                 ErrorKind::Lost,
-                "/dev/video0: opening failed: Input/output error (os error 5)",
+                "/dev/video4000: opening failed: Input/output error (os error 5)",
             ),
         ] {
-            assert_eq!(error(errno), CaptureError::new(kind, detail));
+            let error = error(errno);
+            assert_eq!(error.kind, kind);
+            assert!(error.detail.starts_with(detail), "{error}");
         }
         let hidden = "Could not open device stream: Device or resource busy (os error 16)";
         assert_eq!(

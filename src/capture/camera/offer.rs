@@ -82,10 +82,26 @@ pub enum Rates {
 }
 
 impl Rates {
-    /// The whole rates that come into question for `wanted`, in frames per second: all of a list, the nearest of a range.
-    pub fn whole(&self, wanted: FrameRate) -> Vec<u32> {
+    /// The rates that come into question for `wanted`: all of a list, the nearest of a range. Of a camera that tells none,
+    /// `wanted` itself: it will tell what it grants.
+    pub fn near(&self, wanted: FrameRate) -> Vec<FrameRate> {
         match self {
-            Self::List(rates) => rates.iter().filter_map(|rate| whole(*rate)).collect(),
+            Self::List(rates) if rates.is_empty() => vec![wanted],
+            Self::List(rates) => rates.clone(),
+            Self::Range { slowest, .. } if wanted.as_f64() < slowest.as_f64() => vec![*slowest],
+            Self::Range { fastest, .. } if wanted.as_f64() > fastest.as_f64() => vec![*fastest],
+            Self::Range { .. } => vec![wanted],
+        }
+    }
+
+    /// The same with whole rates only.
+    pub fn whole(&self, wanted: FrameRate) -> Vec<FrameRate> {
+        match self {
+            Self::List(_) => {
+                let mut rates = self.near(wanted);
+                rates.retain(|rate| whole(*rate).is_some());
+                rates
+            }
             Self::Range { slowest, fastest } => {
                 let lowest = slowest.as_f64().ceil().max(1.0);
                 let highest = fastest.as_f64().floor();
@@ -94,7 +110,7 @@ impl Rates {
                 }
                 // Rounded up: a rate that is a little too high shows every wanted frame.
                 let rate = wanted.as_f64().ceil().clamp(lowest, highest);
-                vec![rate as u32]
+                vec![FrameRate::whole(rate as u32)]
             }
         }
     }
@@ -174,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_rates_come_into_question() {
+    fn whole_rates_alone_come_into_question_where_others_are_no_use() {
         let rates = |rates: &[f64]| {
             Rates::List(
                 rates
@@ -186,16 +202,30 @@ mod tests {
         let thirty = FrameRate::whole(30);
         assert_eq!(
             rates(&[5.0, 7.5, 29.97, 30.0]).whole(thirty),
-            [5, 30],
+            [5, 30].map(FrameRate::whole),
             "7.5 and 29.97 are not"
         );
         let range = |slowest, fastest| Rates::Range {
             slowest: FrameRate::from_f64(slowest).unwrap(),
             fastest: FrameRate::from_f64(fastest).unwrap(),
         };
-        assert_eq!(range(1.0, 90.0).whole(thirty), [30]);
-        assert_eq!(range(1.5, 20.5).whole(thirty), [20]);
-        assert_eq!(range(40.2, 90.0).whole(thirty), [41]);
+        assert_eq!(range(1.0, 90.0).whole(thirty), [thirty]);
+        assert_eq!(range(1.5, 20.5).whole(thirty), [FrameRate::whole(20)]);
+        assert_eq!(range(40.2, 90.0).whole(thirty), [FrameRate::whole(41)]);
         assert!(range(7.1, 7.9).whole(thirty).is_empty());
+    }
+
+    #[test]
+    fn of_a_range_the_very_rate_comes_into_question_or_its_nearest_end() {
+        let rate = |fps| FrameRate::from_f64(fps).unwrap();
+        let range = Rates::Range {
+            slowest: rate(7.5),
+            fastest: rate(60.0),
+        };
+        for (wanted, near) in [(29.97, 29.97), (5.0, 7.5), (90.0, 60.0)] {
+            assert_eq!(range.near(rate(wanted)), [rate(near)]);
+        }
+        let unknown = Rates::List(Vec::new());
+        assert_eq!(unknown.near(rate(12.5)), [rate(12.5)]);
     }
 }

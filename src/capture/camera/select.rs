@@ -1,8 +1,17 @@
-//! The choice of a camera's format, size and rate. Pure, so that every case has a test.
+//! The choice of a camera's format, size and rate, and of what is tried next when the USB bus has no room for it. Pure, so that every
+//! case has a test.
 
-use super::offer::Offer;
-use crate::capture::Request;
+use super::offer::{Offer, Rates, SizeOffer, Sizes};
+use crate::capture::{CaptureError, ErrorKind, Request};
 use crate::media::{FrameRate, PixelFormat, Size};
+use std::fmt;
+use std::path::Path;
+
+/// Ways to run a camera that are tried when the USB bus has no room for the better ones.
+const MOST_CHOICES: usize = 8;
+
+/// Unusable formats that are named before they are only counted: some drivers know a hundred.
+const MOST_NAMED: usize = 4;
 
 /// What the camera is to be set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +21,18 @@ pub struct Choice {
     /// In pixels.
     pub size: Size,
     /// Frames per second.
-    pub rate: u32,
-    /// Why: one sentence for the log.
+    pub rate: FrameRate,
+    /// What it is, and why: one sentence for the log.
     pub reason: String,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            format, size, rate, ..
+        } = self;
+        write!(f, "{format} {size} at {rate} fps")
+    }
 }
 
 /// One way to run the camera.
@@ -22,22 +40,55 @@ pub struct Choice {
 struct Candidate {
     format: PixelFormat,
     size: Size,
-    rate: u32,
+    rate: FrameRate,
 }
 
-/// Chooses the offer nearest to the request: first by size, then by rate, then by what a frame costs to convert.
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, size, rate } = self;
+        write!(f, "{format} {size} at {rate} fps")
+    }
+}
+
+impl Candidate {
+    /// How good it is, the best first: by size, then by rate, then by what a frame costs to convert, and of rates that mean
+    /// the same, the nearest.
+    fn rank(&self, request: &Request) -> (u64, u64, u64, u8, u64) {
+        let (shortfall, excess) = miss(self.rate, request.rate);
+        (
+            distance(self.size, request.size),
+            shortfall,
+            excess,
+            cost(self.format),
+            milli((self.rate.as_f64() - request.rate.as_f64()).abs()),
+        )
+    }
+
+    /// Bytes a second, roughly: JPEG webcams take two bits a pixel, and H.264 a tenth of that.
+    fn bandwidth(&self) -> u64 {
+        let frame = self.format.frame_len(self.size, 0);
+        let frame = frame.unwrap_or(match self.format {
+            PixelFormat::H264 => self.size.pixels() / 40,
+            _ => self.size.pixels() / 4,
+        });
+        (frame as f64 * self.rate.as_f64()) as u64
+    }
+}
+
+/// Chooses what is nearest to the request: first by size, then by rate, then by what a frame costs to convert. Behind it what
+/// needs less and less of the USB bus.
 ///
 /// # Errors
 /// A sentence that says what the camera lacks.
-pub fn choose(offers: &[Offer], request: &Request) -> Result<Choice, String> {
+pub fn choose(
+    offers: &[Offer],
+    request: &Request,
+    whole_rates: bool,
+) -> Result<Vec<Choice>, String> {
     let usable: Vec<_> = offers
         .iter()
         .filter_map(|offer| Some((offer, offer.format?)))
         .collect();
-    let names = |all: Vec<&str>| match all.len() {
-        0 => "nothing".to_owned(),
-        _ => all.join(", "),
-    };
     if usable.is_empty() {
         let there = names(offers.iter().map(|offer| &offer.fourcc[..]).collect());
         return Err(format!(
@@ -52,35 +103,101 @@ pub fn choose(offers: &[Offer], request: &Request) -> Result<Choice, String> {
             "the camera does not offer {asked}, it offers {there}"
         ));
     }
-    let candidates: Vec<_> = usable
-        .into_iter()
-        .filter(|(_, format)| request.format.is_none_or(|asked| asked == *format))
-        .flat_map(|(offer, format)| offer.sizes.iter().map(move |size| (size, format)))
-        .flat_map(|(offer, format)| {
-            let size = offer.sizes.nearest(request.size);
-            let rates = offer.rates.whole(request.rate).into_iter();
-            rates.map(move |rate| Candidate { format, size, rate })
-        })
-        .filter(|candidate| candidate.size.even().pixels() > 0)
-        .collect();
-    let best = candidates
+    let mut all: Vec<_> = usable
         .iter()
-        .min_by_key(|candidate| {
-            let (shortfall, excess) = miss(candidate.rate, request.rate);
-            (
-                distance(candidate.size, request.size),
-                shortfall,
-                excess,
-                cost(candidate.format),
-            )
+        .flat_map(|(offer, format)| candidates(offer, *format, request, whole_rates))
+        .collect();
+    all.sort_by_key(|candidate| candidate.rank(request));
+    let asked = |format| request.format.is_none_or(|asked| asked == format);
+    let mut least = u64::MAX;
+    let ladder: Vec<_> = all
+        .iter()
+        .filter(|candidate| asked(candidate.format))
+        .filter(|candidate| {
+            let is_less = candidate.bandwidth() < least;
+            least = least.min(candidate.bandwidth());
+            is_less
         })
-        .ok_or("no size with a whole number of frames per second, which the capture needs")?;
-    Ok(Choice {
-        format: best.format,
-        size: best.size,
-        rate: best.rate,
-        reason: reason(best, &candidates, request),
-    })
+        .take(MOST_CHOICES)
+        .collect();
+    let Some(best) = ladder.first() else {
+        return Err(
+            "no size with a whole number of frames per second, which nokhwa needs; \
+             `backend = \"v4l\"` takes fractions"
+                .to_owned(),
+        );
+    };
+    let choice = |(at, candidate): (usize, &&Candidate)| Choice {
+        format: candidate.format,
+        size: candidate.size,
+        rate: candidate.rate,
+        reason: match at {
+            0 => reason(best, &all, offers, request),
+            _ => candidate.to_string(),
+        },
+    };
+    Ok(ladder.iter().enumerate().map(choice).collect())
+}
+
+/// Starts the first of the choices for which the USB bus has room. Other failures are final.
+///
+/// # Errors
+/// Those of `start`; `NoUsbBandwidth` if there is no room for any.
+pub fn descend<T>(
+    path: &Path,
+    choices: &[Choice],
+    mut start: impl FnMut(&Choice) -> Result<T, CaptureError>,
+) -> Result<T, CaptureError> {
+    let mut rejected: Vec<String> = Vec::new();
+    for choice in choices {
+        let mut choice = choice.clone();
+        if !rejected.is_empty() {
+            choice.reason += &format!(
+                ": not enough USB bandwidth for {}; the next opening begins there again",
+                rejected.join(", ")
+            );
+        }
+        match start(&choice) {
+            Err(error) if error.kind == ErrorKind::NoUsbBandwidth => {
+                rejected.push(choice.to_string());
+            }
+            outcome => return outcome,
+        }
+    }
+    let (path, rejected) = (path.display(), rejected.join(", "));
+    let detail = format!("{path}: not enough USB bandwidth for {rejected}");
+    Err(CaptureError::new(ErrorKind::NoUsbBandwidth, detail))
+}
+
+/// The ways to run a camera in one format.
+fn candidates(
+    offer: &Offer,
+    format: PixelFormat,
+    request: &Request,
+    whole_rates: bool,
+) -> Vec<Candidate> {
+    // A camera that names no sizes says what it grants when it is asked.
+    let unknown = [SizeOffer {
+        sizes: Sizes::One(request.size),
+        rates: Rates::List(Vec::new()),
+    }];
+    let sizes = match &offer.sizes[..] {
+        [] => &unknown[..],
+        sizes => sizes,
+    };
+    let candidates = sizes.iter().flat_map(|offer| {
+        let size = offer.sizes.nearest(request.size);
+        let rates = if whole_rates {
+            offer.rates.whole(request.rate)
+        } else {
+            offer.rates.near(request.rate)
+        };
+        let candidate = move |rate| Candidate { format, size, rate };
+        rates.into_iter().map(candidate)
+    });
+    candidates
+        .filter(|candidate| candidate.size.even().pixels() > 0)
+        .collect()
 }
 
 /// How far a size is from the wanted one: the ratio of the sides, so that a larger picture of the right shape is nearer
@@ -96,53 +213,95 @@ fn distance(size: Size, wanted: Size) -> u64 {
 
 /// By how many thousandths of a frame per second a rate is too low, and by how many too high. One per cent is no miss:
 /// 30 stands for 29.97, and the other way round.
-fn miss(rate: u32, wanted: FrameRate) -> (u64, u64) {
-    let (rate, wanted) = (f64::from(rate), wanted.as_f64());
+fn miss(rate: FrameRate, wanted: FrameRate) -> (u64, u64) {
+    let (rate, wanted) = (rate.as_f64(), wanted.as_f64());
     if (rate - wanted).abs() <= wanted / 100.0 {
         return (0, 0);
     }
-    // A negative difference becomes 0.
-    let milli = |difference: f64| (difference * 1000.0) as u64;
     (milli(wanted - rate), milli(rate - wanted))
 }
 
-/// What a frame costs, in order: a copy, an unpacking, a picture without colour, a decoding.
+/// In thousandths. A negative number becomes 0.
+fn milli(number: f64) -> u64 {
+    (number * 1000.0) as u64
+}
+
+/// What a frame costs, in order: nothing, a copy, an unpacking, a decoding. H.264 saves the encoding too.
 const fn cost(format: PixelFormat) -> u8 {
     match format {
-        PixelFormat::H264 | PixelFormat::I420 => 0,
-        PixelFormat::Nv12 => 1,
-        PixelFormat::Yuyv => 2,
-        PixelFormat::Mjpeg => 3,
-        // Cheap, but only for those who ask for it or have nothing else.
-        PixelFormat::Grey => 4,
+        PixelFormat::H264 => 0,
+        PixelFormat::I420 => 1,
+        PixelFormat::Nv12 => 2,
+        PixelFormat::Yuyv => 3,
+        PixelFormat::Mjpeg => 4,
+        // A picture without colour is cheap, but only for those who ask for it or have nothing else.
+        PixelFormat::Grey => 5,
     }
 }
 
-fn reason(best: &Candidate, candidates: &[Candidate], request: &Request) -> String {
-    let Candidate { format, size, rate } = best;
-    let fastest_raw = candidates
-        .iter()
-        .filter(|other| other.format != PixelFormat::Mjpeg && other.size == *size)
-        .max_by_key(|other| other.rate);
-    let why = match (request.format, format, fastest_raw) {
-        (Some(_), ..) => "the format that was asked for".to_owned(),
-        (None, PixelFormat::Mjpeg, Some(raw)) if raw.rate < *rate => {
-            format!("{} reaches only {} fps at this size", raw.format, raw.rate)
-        }
-        (None, PixelFormat::Mjpeg, Some(raw)) => {
-            format!("{} has no rate as near at this size", raw.format)
-        }
-        (None, PixelFormat::Mjpeg, None) => "no raw format has this size".to_owned(),
-        (None, ..) => "raw frames need no decoding".to_owned(),
-    };
-    let mut text = format!("{format} {size} at {rate} fps: {why}");
-    if *size != request.size {
+fn names(all: Vec<&str>) -> String {
+    match all.len() {
+        0 => "nothing".to_owned(),
+        _ => all.join(", "),
+    }
+}
+
+/// What was taken, what was not, and why.
+fn reason(best: &Candidate, ranked: &[Candidate], offers: &[Offer], request: &Request) -> String {
+    let mut text = best.to_string();
+    if best.size != request.size {
         text += &format!("; {} is not offered", request.size);
     }
-    if miss(*rate, request.rate) != (0, 0) {
+    if miss(best.rate, request.rate) != (0, 0) {
         text += &format!("; {} fps is not offered at this size", request.rate);
     }
+    let mut rejected: Vec<String> = Vec::new();
+    let mut formats: Vec<_> = offers.iter().filter_map(|offer| offer.format).collect();
+    formats.dedup();
+    for format in formats.into_iter().filter(|format| *format != best.format) {
+        let mut others = ranked.iter().filter(|other| other.format == format);
+        rejected.push(format!(
+            "{format} ({})",
+            why_not(best, others.next(), request)
+        ));
+    }
+    let unusable = offers.iter().filter(|offer| offer.format.is_none());
+    let unusable: Vec<_> = unusable.map(|offer| &offer.fourcc[..]).collect();
+    match unusable.len() {
+        0 => {}
+        1..=MOST_NAMED => rejected.push(format!("{} (not supported)", unusable.join(", "))),
+        many => rejected.push(format!("{many} formats that are not supported")),
+    }
+    if best.format == PixelFormat::H264 {
+        text += ", passed through";
+    }
+    if !rejected.is_empty() {
+        text += &format!("; rejected: {}", rejected.join(", "));
+    }
     text
+}
+
+/// Why not the best candidate of another format.
+fn why_not(best: &Candidate, other: Option<&Candidate>, request: &Request) -> String {
+    let Some(other) = other else {
+        return "no whole rate".to_owned();
+    };
+    if request.format.is_some() {
+        return "another was asked for".to_owned();
+    }
+    if distance(other.size, request.size) != distance(best.size, request.size) {
+        return format!("only {}", other.size);
+    }
+    if miss(other.rate, request.rate) != miss(best.rate, request.rate) {
+        return format!("only {} fps", other.rate);
+    }
+    match other.format {
+        _ if best.format == PixelFormat::H264 => "has to be encoded",
+        PixelFormat::Mjpeg => "has to be decoded",
+        PixelFormat::Grey => "has no colours",
+        _ => "costs more to convert",
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

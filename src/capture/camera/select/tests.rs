@@ -9,6 +9,7 @@ fn offer(fourcc: &str, sizes: &[(u32, u32, &[f64])]) -> Offer {
         "YUYV" => Some(PixelFormat::Yuyv),
         "NV12" => Some(PixelFormat::Nv12),
         "MJPG" => Some(PixelFormat::Mjpeg),
+        "H264" => Some(PixelFormat::H264),
         _ => None,
     };
     let sizes = sizes
@@ -57,8 +58,12 @@ fn webcam() -> Vec<Offer> {
                 (1920, 1080, &[30.0, 15.0]),
             ],
         ),
-        offer("H264", &[(1920, 1080, &[30.0])]),
+        offer("HEVC", &[(1920, 1080, &[30.0])]),
     ]
+}
+
+fn choose(offers: &[Offer], request: &Request) -> Result<Choice, String> {
+    super::choose(offers, request, false).map(|choices| choices[0].clone())
 }
 
 fn reason(offers: &[Offer], request: &Request) -> String {
@@ -66,43 +71,77 @@ fn reason(offers: &[Offer], request: &Request) -> String {
 }
 
 #[test]
-fn each_choice_says_why() {
+fn h264_is_taken_where_it_is_as_near_as_the_others() {
+    let mut offers = webcam();
+    offers.push(offer(
+        "H264",
+        &[(1280, 720, &[30.0]), (1920, 1080, &[30.0])],
+    ));
+    assert_eq!(
+        reason(&offers, &request(1280, 720, 30.0)),
+        "h264 1280x720 at 30 fps, passed through; rejected: yuyv (only 10 fps), mjpeg (has to be encoded), HEVC (not supported)"
+    );
+    let other = choose(&offers, &request(640, 480, 30.0)).unwrap();
+    assert_eq!(other.format, PixelFormat::Yuyv);
+    let other = choose(&offers, &request(1280, 720, 15.0)).unwrap();
+    assert_eq!(other.format, PixelFormat::Mjpeg, "the nearer rate");
+}
+
+#[test]
+fn each_choice_says_what_was_rejected_and_why() {
     for (request, expected) in [
         (
             request(640, 480, 30.0),
-            "yuyv 640x480 at 30 fps: raw frames need no decoding",
+            "yuyv 640x480 at 30 fps; rejected: mjpeg (has to be decoded), HEVC (not supported)",
         ),
         (
             request(1280, 720, 30.0),
-            "mjpeg 1280x720 at 30 fps: yuyv reaches only 10 fps at this size",
+            "mjpeg 1280x720 at 30 fps; rejected: yuyv (only 10 fps), HEVC (not supported)",
         ),
         (
-            request(1280, 720, 5.0),
-            "yuyv 1280x720 at 5 fps: raw frames need no decoding",
+            request(1280, 720, 7.5),
+            "yuyv 1280x720 at 7.5 fps; rejected: mjpeg (only 15 fps), HEVC (not supported)",
         ),
         (
             request(1920, 1080, 30.0),
-            "mjpeg 1920x1080 at 30 fps: no raw format has this size",
+            "mjpeg 1920x1080 at 30 fps; rejected: yuyv (only 1280x720), HEVC (not supported)",
         ),
         (
             request(640, 480, 60.0),
-            "mjpeg 640x480 at 60 fps: yuyv reaches only 30 fps at this size",
+            "mjpeg 640x480 at 60 fps; rejected: yuyv (only 30 fps), HEVC (not supported)",
         ),
         (
             request(3840, 2160, 60.0),
-            "mjpeg 1920x1080 at 30 fps: no raw format has this size; 3840x2160 is not offered; \
-             60 fps is not offered at this size",
+            "mjpeg 1920x1080 at 30 fps; 3840x2160 is not offered; 60 fps is not offered at this size; \
+             rejected: yuyv (only 1280x720), HEVC (not supported)",
         ),
         (
             request(640, 480, 29.97),
-            "yuyv 640x480 at 30 fps: raw frames need no decoding",
+            "yuyv 640x480 at 30 fps; rejected: mjpeg (has to be decoded), HEVC (not supported)",
         ),
         (
             request(640, 480, 25.0),
-            "yuyv 640x480 at 30 fps: raw frames need no decoding; 25 fps is not offered at this size",
+            "yuyv 640x480 at 30 fps; 25 fps is not offered at this size; \
+             rejected: mjpeg (has to be decoded), HEVC (not supported)",
         ),
     ] {
         assert_eq!(reason(&webcam(), &request), expected);
+    }
+    let mut many = webcam();
+    many.extend((0..9).map(|n| offer(&format!("X{n}"), &[])));
+    let text = reason(&many, &request(640, 480, 30.0));
+    assert!(
+        text.ends_with("10 formats that are not supported"),
+        "{text}"
+    );
+}
+
+#[test]
+fn of_rates_that_mean_the_same_the_nearest_is_taken() {
+    let offers = [offer("YUYV", &[(640, 480, &[30.0, 29.97, 12.5])])];
+    for (asked, taken) in [(29.97, 29.97), (30.0, 30.0), (12.5, 12.5), (15.0, 29.97)] {
+        let choice = choose(&offers, &request(640, 480, asked)).unwrap();
+        assert_eq!(choice.rate.as_f64(), taken);
     }
 }
 
@@ -112,13 +151,62 @@ fn the_asked_format_is_taken_even_if_another_does_better() {
     request.format = Some(PixelFormat::Yuyv);
     assert_eq!(
         reason(&webcam(), &request),
-        "yuyv 1280x720 at 10 fps: the format that was asked for; 30 fps is not offered at this size"
+        "yuyv 1280x720 at 10 fps; 30 fps is not offered at this size; \
+         rejected: mjpeg (another was asked for), HEVC (not supported)"
     );
     request.format = Some(PixelFormat::Nv12);
     assert_eq!(
         choose(&webcam(), &request),
         Err("the camera does not offer nv12, it offers yuyv, mjpeg".to_owned())
     );
+}
+
+#[test]
+fn what_follows_needs_less_and_less_of_the_bus() {
+    let choices = super::choose(&webcam(), &request(640, 480, 30.0), false).unwrap();
+    let text: Vec<_> = choices.iter().map(Choice::to_string).collect();
+    assert_eq!(
+        text,
+        [
+            "yuyv 640x480 at 30 fps",
+            "mjpeg 640x480 at 30 fps",
+            "mjpeg 640x480 at 15 fps"
+        ]
+    );
+    let mut asked = request(640, 480, 30.0);
+    asked.format = Some(PixelFormat::Yuyv);
+    let choices = super::choose(&webcam(), &asked, false).unwrap();
+    let text: Vec<_> = choices.iter().map(Choice::to_string).collect();
+    let rates = ["30", "15", "7.5"].map(|rate| format!("yuyv 640x480 at {rate} fps"));
+    assert_eq!(text, rates);
+}
+
+#[test]
+fn a_full_bus_leads_down_and_says_so_and_other_failures_are_final() {
+    let path = Path::new("/dev/video0");
+    let choices = super::choose(&webcam(), &request(640, 480, 30.0), false).unwrap();
+    let full = || Err(CaptureError::new(ErrorKind::NoUsbBandwidth, "full"));
+    let started = descend(path, &choices, |choice| match choice.format {
+        PixelFormat::Yuyv => full(),
+        _ => Ok(choice.reason.clone()),
+    });
+    let expected = "mjpeg 640x480 at 30 fps: not enough USB bandwidth for yuyv 640x480 at 30 fps; \
+                    the next opening begins there again";
+    assert_eq!(started.as_deref(), Ok(expected));
+    let error = descend(path, &choices, |_| full().map(|_: String| ())).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoUsbBandwidth);
+    assert_eq!(
+        error.detail,
+        "/dev/video0: not enough USB bandwidth for yuyv 640x480 at 30 fps, mjpeg 640x480 at 30 fps, \
+         mjpeg 640x480 at 15 fps"
+    );
+    let mut tried = 0;
+    let lost = CaptureError::new(ErrorKind::Lost, "gone");
+    let ended: Result<(), _> = descend(path, &choices, |_| {
+        tried += 1;
+        Err(lost.clone())
+    });
+    assert_eq!((ended, tried), (Err(lost.clone()), 1));
 }
 
 #[test]
@@ -177,15 +265,18 @@ fn a_camera_that_scales_freely_gives_the_very_size() {
         }],
     }];
     let choice = choose(&offers, &request(854, 480, 24.0)).unwrap();
-    assert_eq!((choice.size, choice.rate), (Size::new(854, 480), 24));
+    assert_eq!(
+        (choice.size, choice.rate),
+        (Size::new(854, 480), FrameRate::whole(24))
+    );
 }
 
 #[test]
 fn what_a_camera_lacks_is_said() {
     let asked = request(640, 480, 30.0);
     assert_eq!(
-        choose(&[offer("H264", &[]), offer("GREY", &[])], &asked).unwrap_err(),
-        "no format that can be used, the camera offers H264, GREY"
+        choose(&[offer("HEVC", &[]), offer("GREY", &[])], &asked).unwrap_err(),
+        "no format that can be used, the camera offers HEVC, GREY"
     );
     assert_eq!(
         choose(&[], &asked).unwrap_err(),
@@ -193,7 +284,7 @@ fn what_a_camera_lacks_is_said() {
     );
     let fractional = [offer("YUYV", &[(640, 480, &[29.97, 12.5])])];
     assert!(
-        choose(&fractional, &asked)
+        super::choose(&fractional, &asked, true)
             .unwrap_err()
             .contains("whole number of frames")
     );
@@ -215,7 +306,7 @@ proptest! {
             let other = distance(Size::new(w, h), asked.size);
             prop_assert!(distance(choice.size, asked.size) <= other);
             if Size::new(w, h) == choice.size {
-                prop_assert!(miss(choice.rate, asked.rate).0 <= miss(rate, asked.rate).0);
+                prop_assert!(miss(choice.rate, asked.rate).0 <= miss(FrameRate::whole(rate), asked.rate).0);
             }
         }
     }
