@@ -234,56 +234,14 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
     let test = "a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again";
     let clips = Clips::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), SIZE);
     vm::inside(test, &vm::USB, || {
-<<<<<<< HEAD
-        let mut webcam = Webcam::plug_in(&clips, DEVICE);
-        let mut source = camera(15, Some(PixelFormat::Mjpeg)).open().unwrap();
-        let pictures = capture(source.as_mut(), 30);
-        let counters = pictures.iter().map(read_counter);
-        let counters: Option<Vec<_>> = counters.collect();
-        let counters = counters.expect("the counter of the test pattern in each picture");
-        println!("{counters:?}");
-        // A slow machine may lose frames, but none is doubled or late. The clip is a loop, longer than the capture.
-        let steps = || counters.windows(2).map(|pair| pair[1].cmp(&pair[0]));
-        assert!(steps().all(Ordering::is_ne), "{counters:?}");
-        assert!(
-            steps().filter(|step| step.is_lt()).count() <= 1,
-            "{counters:?}"
-        );
-        drop(source);
-
-        let mut source = camera(15, Some(PixelFormat::Yuyv)).open().unwrap();
-        capture(source.as_mut(), 30);
-
-        let [camera_node, metadata_node] = &listed()[..] else {
-            panic!("a camera and its metadata were expected")
-        };
-        assert_eq!(camera_node["driver"], "uvcvideo");
-        assert_eq!(format_name(camera_node, "MJPG"), "mjpeg");
-        assert!(offers(camera_node, "MJPG").contains(&(320, 180, 30.0)));
-        assert!(format_name(camera_node, "H264").is_null());
-        let note = metadata_node["note"].as_str().unwrap();
-        assert!(note.contains("metadata"), "{note}");
-
-        webcam.unplug();
-        let error = failure(source.as_mut());
-        println!("{error}");
-        assert_eq!(error.kind, ErrorKind::Lost);
-        drop(source);
-        wait_for(|| !Path::new(DEVICE).exists());
-        let error = camera(15, None).open().err().unwrap();
-        assert_eq!(error.kind, ErrorKind::NotFound);
-        webcam.plug_in_again(DEVICE);
-        capture(camera(15, None).open().unwrap().as_mut(), 5);
-=======
         for backend in BACKENDS {
             is_captured_listed_unplugged_and_plugged_in_again(backend, &clips);
         }
->>>>>>> main
     });
 }
 
 fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &Clips) {
-    let webcam = Webcam::plug_in(clips, DEVICE);
+    let mut webcam = Webcam::plug_in(clips, DEVICE);
     let mjpeg = camera(backend, FIFTEEN, Some(PixelFormat::Mjpeg));
     let mut source = mjpeg.open().unwrap();
     let pictures = capture(source.as_mut(), 20);
@@ -323,7 +281,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     let mut source = camera.open().unwrap();
     capture(source.as_mut(), 10);
 
-    drop(webcam);
+    webcam.unplug();
     let error = failure(source.as_mut());
     println!("{error}");
     assert_eq!(error.kind, ErrorKind::Lost);
@@ -333,7 +291,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     assert_eq!(error.kind, ErrorKind::NotFound);
     let expected = format!("{lasting}: no such camera; there is none");
     assert_eq!(error.detail, expected);
-    let webcam = Webcam::plug_in(clips, DEVICE);
+    webcam.plug_in_again(DEVICE);
     capture(camera.open().unwrap().as_mut(), 5);
     drop(webcam);
     wait_for(|| !Path::new(DEVICE).exists());
