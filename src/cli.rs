@@ -163,7 +163,7 @@ pub struct Run {
     /// Read the configuration from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Show this camera, in place of the first stream's: a path, usb:VVVV:PPPP[:SERIAL], name:NAME or auto
+    /// Show this camera, in place of the first stream's: a path, usb:VVVV:PPPP, usb:VVVV:PPPP:SERIAL, name:NAME or auto
     #[arg(long, value_name = "CAMERA", conflicts_with = "test_pattern")]
     pub device: Option<Device>,
     /// Show a moving test pattern, in place of the first stream's camera: `bars` if nothing is said, or `noise`, which takes

@@ -4,7 +4,7 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::browser::Browser;
 use support::daemon::Daemon;
 use support::page::{note_states, stat, states, until_decoded};
@@ -275,6 +275,134 @@ async fn a_page_that_is_left_ends_its_session_and_with_the_last_one_the_camera_c
             .ok_or(stream.to_string())
     })
     .await;
+}
+
+/// A camera whose controls the page sees in place of the test pattern's, which has none; real ones are in `tests/watching/`.
+const FAKE_CAMERA: &str = r#"
+    const plain = { inactive: false, read_only: false, kept: false };
+    const integer = { ...plain, kind: 'integer', minimum: 0, maximum: 255, step: 1 };
+    const controls = [
+      { ...integer, name: 'brightness', label: 'Brightness', value: 128, default: 128 },
+      { ...plain, name: 'gain_automatic', label: 'Gain, Automatic', kind: 'boolean', value: true, default: true },
+      { ...integer, name: 'gain', label: 'Gain', value: 40, default: 64, inactive: true },
+      { ...plain, name: 'auto_exposure', label: 'Auto Exposure', kind: 'menu', value: 3, default: 3,
+        menu: [{ value: 1, label: 'Manual Mode' }, { value: 3, label: 'Aperture Priority Mode' }] },
+      { ...integer, name: 'zoom_absolute', label: 'Zoom, Absolute', value: 100, default: 100, minimum: 100, maximum: 500 },
+      { ...plain, name: 'pan_reset', label: 'Pan, Reset', kind: 'button', value: null, default: null },
+    ];
+    window.puts = [];
+    const real = window.fetch;
+    window.fetch = async (url, init = {}) => {
+      const { pathname } = new URL(url, location);
+      if (pathname.endsWith('/controls')) {
+        const values = init.method === 'PUT' ? JSON.parse(init.body) : {};
+        if (init.method === 'PUT') window.puts.push(values);
+        if (values.zoom_absolute > 400) {
+          const problem = { title: 'Unprocessable Content', detail: 'zoom_absolute: the camera refuses this value; nothing was changed' };
+          const headers = { 'content-type': 'application/problem+json' };
+          return new Response(JSON.stringify(problem), { status: 422, headers });
+        }
+        for (const control of controls) {
+          const value = values[control.name];
+          if (value === undefined) continue;
+          control.kept = value !== null;
+          control.value = control.kind === 'button' ? null : value ?? control.default;
+        }
+        controls[2].inactive = controls[1].value;
+        return Response.json({ camera: 'usb:046d:0825', controls });
+      }
+      const reply = await real(url, init);
+      if (pathname !== '/api/streams/camera') return reply;
+      return Response.json({ ...await reply.json(), controls: true });
+    };
+    const { offerControls } = await import('/assets/controls.js');
+    await offerControls(document.querySelector('main'), 'camera');
+"#;
+
+/// What the panel shows of a control: its value, whether it can be changed, and whether it can be reset.
+const SHOWN: &str = "
+    const row = document.querySelector(`[data-name=${arguments[0]}]`);
+    const input = row.querySelector('input, select');
+    const value = input.type === 'checkbox' ? input.checked : input.value;
+    return [value, !input.disabled, row.querySelector('.reset').style.visibility !== 'hidden'];";
+
+/// Moves a slider as a hand does.
+const MOVE: &str = "
+    const input = document.querySelector(`[data-name=${arguments[0]}] input`);
+    for (const value of arguments[1]) {
+      input.value = value;
+      input.dispatchEvent(new Event('input'));
+    }";
+
+#[tokio::test]
+async fn a_cameras_controls_are_shown_and_set_and_what_is_refused_is_told() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::start(&["--test-pattern"]);
+    browser.open(&daemon.url("/camera")).await;
+    browser.until_state("main", "playing").await;
+    let hidden = "return document.querySelector('[data-panel=settings]').hidden";
+    assert_eq!(browser.run(hidden, &[]).await, true, "a pattern has none");
+    browser.run(FAKE_CAMERA, &[]).await;
+    assert_eq!(browser.run(hidden, &[]).await, false);
+    browser.press("c").await;
+    let until = async |name: &str, expected: Value| {
+        eventually("the panel to show it", async || {
+            let is_there = "return document.querySelector(`[data-name=${arguments[0]}]`) !== null";
+            if browser.run(is_there, &[json!(name)]).await == false {
+                return Err("nothing".to_owned());
+            }
+            let shown = browser.run(SHOWN, &[json!(name)]).await;
+            (shown == expected).then_some(()).ok_or(shown.to_string())
+        })
+        .await;
+    };
+    until("brightness", json!(["128", true, false])).await;
+    until("gain", json!(["40", false, false])).await;
+    until("auto_exposure", json!(["3", true, false])).await;
+    browser.screenshot("controls").await;
+
+    // Of a slider that moves the last value counts, and few between are sent.
+    let way: Vec<_> = (129..=200).collect();
+    browser.run(MOVE, &[json!("brightness"), json!(way)]).await;
+    until("brightness", json!(["200", true, true])).await;
+    let puts = "return window.puts.map((values) => values.brightness)";
+    eventually("the last value to be sent", async || {
+        let puts = browser.run(puts, &[]).await;
+        let sent = puts.as_array().unwrap();
+        let is_so = sent.last() == Some(&json!(200)) && sent.len() <= 3;
+        is_so.then_some(()).ok_or(puts.to_string())
+    })
+    .await;
+    let click = "document.querySelector(arguments[0]).click()";
+    browser
+        .run(click, &[json!("[data-name=brightness] .reset")])
+        .await;
+    until("brightness", json!(["128", true, false])).await;
+    browser
+        .run(click, &[json!("[data-name=gain_automatic] input")])
+        .await;
+    until("gain_automatic", json!([false, true, true])).await;
+    until("gain", json!(["40", true, true])).await;
+
+    // What the camera refuses is told, and the slider goes back.
+    browser
+        .run(MOVE, &[json!("zoom_absolute"), json!([450])])
+        .await;
+    until("zoom_absolute", json!(["100", true, false])).await;
+    let wrong = browser.text(".settings .wrong").await;
+    assert!(wrong.contains("the camera refuses this value"), "{wrong}");
+    browser.screenshot("controls-refused").await;
+
+    // A letter chooses in a menu, and is no key of the player.
+    let press = "
+        const menu = document.querySelector('[data-name=auto_exposure] select');
+        menu.dispatchEvent(new KeyboardEvent('keydown', { key: 's', bubbles: true }));
+        return document.querySelector('.stats').hidden";
+    assert_eq!(browser.run(press, &[]).await, true);
+    let unnamed = "
+        const inputs = [...document.querySelectorAll('.settings :is(input, select)')];
+        return inputs.filter((input) => !input.labels[0]?.textContent).length";
+    assert_eq!(browser.run(unnamed, &[]).await, 0);
 }
 
 /// Waits until the only session is over because the page ended it, not because it fell silent.

@@ -241,7 +241,7 @@ fn a_usb_webcam_is_captured_listed_unplugged_and_plugged_in_again() {
 }
 
 fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &Clips) {
-    let webcam = Webcam::plug_in(clips, DEVICE);
+    let mut webcam = Webcam::plug_in(clips, DEVICE);
     let mjpeg = camera(backend, FIFTEEN, Some(PixelFormat::Mjpeg));
     let mut source = mjpeg.open().unwrap();
     let pictures = capture(source.as_mut(), 20);
@@ -281,7 +281,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     let mut source = camera.open().unwrap();
     capture(source.as_mut(), 10);
 
-    drop(webcam);
+    webcam.unplug();
     let error = failure(source.as_mut());
     println!("{error}");
     assert_eq!(error.kind, ErrorKind::Lost);
@@ -291,7 +291,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     assert_eq!(error.kind, ErrorKind::NotFound);
     let expected = format!("{lasting}: no such camera; there is none");
     assert_eq!(error.detail, expected);
-    let webcam = Webcam::plug_in(clips, DEVICE);
+    webcam.plug_in_again(DEVICE);
     capture(camera.open().unwrap().as_mut(), 5);
     drop(webcam);
     wait_for(|| !Path::new(DEVICE).exists());

@@ -7,9 +7,9 @@ use fanlight::convert::Converter;
 use fanlight::encode::{Encoder, Settings};
 use fanlight::media::{FrameRate, I420, Size, TestPicture};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 /// What the webcam shows.
@@ -96,8 +96,11 @@ fn pattern(size: Size) -> Box<dyn Source> {
         .unwrap()
 }
 
-/// A webcam that is plugged in until this is dropped.
-pub struct Webcam(Child);
+/// A webcam that is plugged in until this is dropped, or told otherwise.
+pub struct Webcam {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
 
 impl Webcam {
     /// Returns once `device` is there, which it becomes; the node after it is for its metadata.
@@ -110,22 +113,45 @@ impl Webcam {
             .arg(format!("mjpeg={}", clips.mjpeg.display()))
             .arg("--frames")
             .arg(format!("h264={}", clips.h264.display()))
+            .arg("--replug")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 can be started");
-        let mut port = String::new();
-        let output = child.stdout.take().unwrap();
-        BufReader::new(output).read_line(&mut port).unwrap();
-        let webcam = Self(child);
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut webcam = Self { child, said };
+        webcam.hear();
         wait_for(|| Path::new(device).exists());
         webcam
+    }
+
+    /// Unplugs it. Starting it anew takes the machine seconds; to plug it in again after this does not.
+    pub fn unplug(&mut self) {
+        self.tell("unplug");
+    }
+
+    /// As in [`plug_in`](Self::plug_in).
+    pub fn plug_in_again(&mut self, device: &str) {
+        self.tell("plug in");
+        wait_for(|| Path::new(device).exists());
+    }
+
+    fn tell(&mut self, what: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
+        self.hear();
+    }
+
+    fn hear(&mut self) {
+        let mut line = String::new();
+        let read = self.said.read_line(&mut line).unwrap();
+        assert!(read > 0, "the webcam has ended");
     }
 }
 
 impl Drop for Webcam {
     fn drop(&mut self) {
         // Already ended or not, it is gone after this.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! The camera's controls on the page: a slider is moved, and the camera is set; also after it was away.
+//! A real camera's controls on the page: a slider is moved, and the camera is set; also after it was away.
 
 use super::{DAEMON, url};
 use crate::support::browser::Browser;
@@ -42,41 +42,6 @@ pub async fn a_webcam_is_set_on_the_page(browser: &Browser) {
         .run(MOVE, &[json!("brightness"), json!([170])])
         .await;
     until_set("webcam", "brightness", &json!(170)).await;
-}
-
-/// The many controls of vivid, for people to look at; a letter in its menus is no key of the player.
-pub async fn the_panel_has_every_kind_of_control(browser: &Browser) {
-    browser.open(&url("/vivid")).await;
-    browser.until_state("main", "playing").await;
-    until_offered(browser).await;
-    browser.press("c").await;
-    until_shown(browser, "brightness", &json!(["128", false])).await;
-    let kinds = "
-        const of = (name) => document.querySelector(`[data-name=${name}]`).children;
-        return ['brightness', 'gain_automatic', 'menu', 'button'].map((name) => [...of(name)].at(-1).type);";
-    let kinds = browser.run(kinds, &[]).await;
-    assert_eq!(kinds, json!(["range", "checkbox", "select-one", "button"]));
-    let is_disabled = "return document.querySelector('[data-name=gain] input').disabled";
-    assert_eq!(browser.run(is_disabled, &[]).await, true);
-    browser
-        .run(
-            "document.querySelector('[data-name=gain_automatic] input').click()",
-            &[],
-        )
-        .await;
-    eventually("gain to be free", async || {
-        let is_disabled = browser.run(is_disabled, &[]).await;
-        (is_disabled == false)
-            .then_some(())
-            .ok_or(is_disabled.to_string())
-    })
-    .await;
-    browser.screenshot("controls").await;
-    let press = "
-        const menu = document.querySelector('[data-name=menu] select');
-        menu.dispatchEvent(new KeyboardEvent('keydown', { key: 's', bubbles: true }));
-        return document.querySelector('.stats').hidden";
-    assert_eq!(browser.run(press, &[]).await, true);
 }
 
 /// What was set is so again now that the webcam is back, which has forgotten it.

@@ -125,7 +125,6 @@ async fn look(mut machine: Machine) {
     vivid_plays_in_its_colours(&browser).await;
     a_raw_webcam_plays_in_grey(&browser).await;
     a_webcam_plays_in_order(&browser).await;
-    controls::the_panel_has_every_kind_of_control(&browser).await;
     controls::a_webcam_is_set_on_the_page(&browser).await;
     what_a_webcam_encodes_plays_as_it_is(&browser).await;
     a_webcam_may_be_unplugged(&browser, &mut machine).await;
