@@ -105,7 +105,9 @@ async fn a_page_says_that_the_daemon_is_gone_and_plays_again_when_it_is_back() {
     daemon.start_again();
     browser.until_state("main", "playing").await;
     let after_kill = states(&browser).await;
-    assert_eq!(after_kill[..2], ["playing", "stalled"], "{after_kill:?}");
+    // Either the pictures are missed first, or the daemon when the connection is to be mended.
+    let noticed = ["stalled", "offline"].contains(&&after_kill[1][..]);
+    assert!(after_kill[0] == "playing" && noticed, "{after_kill:?}");
 
     // Who is told goodbye need not find out.
     note_states(&browser).await;

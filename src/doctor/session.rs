@@ -12,6 +12,7 @@ use crate::shutdown::Shutdown;
 use crate::tls;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
+use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -209,23 +210,28 @@ impl Target {
         let mut decoder = Decoder::new().map_err(|error| failed(stream, &error))?;
         loop {
             let decoded = decoded(client, &mut decoder);
-            match timeout(LOOK_AGAIN, decoded).await {
-                Ok(Ok((from, (width, height)))) => {
-                    return Ok(Watched {
-                        width,
-                        height,
-                        after: start.elapsed(),
-                        from,
-                        offered: offered(answer),
-                    });
-                }
-                Ok(Err(error)) => return Err(failed(stream, &*error)),
-                Err(_) => {}
-            }
+            let picture = match timeout(LOOK_AGAIN, decoded).await {
+                Ok(picture) => Some(picture.map_err(|error| failed(stream, &*error))?),
+                Err(_) => None,
+            };
+            let after = start.elapsed();
+            let state = self.state(stream).await.unwrap_or_default();
             // A stream that has failed may be tried again for ever.
-            if let Some((detail, cure)) = self.failure(stream).await {
+            if let Some((detail, cure)) = failure(&state) {
                 let seen = format!("there is no picture of `{stream}`: {detail}");
                 return Err(Finding::fail(CHECK, seen, cure));
+            }
+            // While the camera starts, the picture may be a slate.
+            if let Some((from, (width, height))) = picture
+                && state["state"].as_str().is_none_or(|state| state == "live")
+            {
+                return Ok(Watched {
+                    width,
+                    height,
+                    after,
+                    from,
+                    offered: offered(answer),
+                });
             }
             if start.elapsed() > PICTURE {
                 return Err(nothing(stream, client.is_connected()));
@@ -233,13 +239,11 @@ impl Target {
         }
     }
 
-    /// What the daemon says is wrong with a stream, and the cure.
-    async fn failure(&self, stream: &str) -> Option<(String, String)> {
+    /// What the daemon says of a stream.
+    async fn state(&self, stream: &str) -> Option<Value> {
         let path = format!("/api/streams/{stream}");
         let reply = self.ask("GET", &path, None).await.ok()?;
-        let state: serde_json::Value = serde_json::from_str(&reply.body).ok()?;
-        let of_error = |key: &str| Some(state.get("error")?.get(key)?.as_str()?.to_owned());
-        Some((of_error("detail")?, of_error("cure")?))
+        serde_json::from_str(&reply.body).ok()
     }
 
     async fn ask(&self, method: &str, path: &str, offer: Option<&str>) -> Result<Answer, Failure> {
@@ -261,6 +265,12 @@ impl Target {
         };
         timeout(REPLY, reply).await?
     }
+}
+
+/// What is wrong with a stream, and the cure.
+fn failure(state: &Value) -> Option<(String, String)> {
+    let of_error = |key: &str| Some(state.get("error")?.get(key)?.as_str()?.to_owned());
+    Some((of_error("detail")?, of_error("cure")?))
 }
 
 /// Waits for the next picture: where it came from, and its size.

@@ -124,9 +124,9 @@ async fn look(mut machine: Machine) {
     all_play_on_the_front_page(&browser).await;
     vivid_plays_in_its_colours(&browser).await;
     a_raw_webcam_plays_in_grey(&browser).await;
-    a_webcam_plays_in_order(&browser).await;
-    controls::a_webcam_is_set_on_the_page(&browser).await;
     what_a_webcam_encodes_plays_as_it_is(&browser).await;
+    controls::a_webcam_is_set_on_the_page(&browser).await;
+    a_webcam_plays_in_order(&browser).await;
     a_webcam_may_be_unplugged(&browser, &mut machine).await;
     controls::it_is_set_again().await;
     drop(browser);
