@@ -150,13 +150,14 @@ impl Stream {
     }
 
     fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {
+        let now = Instant::now();
         let mut control = lock(&self.control);
         control.demand += 1;
-        control.passing.join(plays);
+        control.passing.join(now, plays);
         control.unwanted_since = None;
         self.changed.notify_all();
         Demand {
-            is_unserved: control.passing.objection().is_some(),
+            is_unserved: control.passing.objection(now).is_some(),
             stream: self.clone(),
             plays,
         }
@@ -330,7 +331,7 @@ impl Drop for Demand {
 
 /// What a stream that is configured like this asks of its source when it opens it the first time.
 pub fn wanted(config: &config::Stream) -> Wanted {
-    Passing::new(encode(config)).wanted()
+    Passing::new(encode(config)).wanted(Instant::now())
 }
 
 /// What is configured, with what follows from the rest of the configuration.

@@ -8,6 +8,11 @@
 use crate::capture::Wanted;
 use crate::config::Encode;
 use crate::media::{Profile, ProfileLevelId, Profiles};
+use std::time::{Duration, Instant};
+
+/// For so long images are not made while others watch the source's H.264: pages show images until WebRTC gets through, and most of
+/// them need none a moment later.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub struct Passing {
     viewers: [usize; PROFILES.len()],
     /// Viewers that are made images of the frames.
     of_frames: usize,
+    /// When the first of those came.
+    frames_since: Option<Instant>,
 }
 
 const PROFILES: [Profile; 3] = [Profile::ConstrainedBaseline, Profile::Main, Profile::High];
@@ -55,6 +62,7 @@ impl Passing {
             is_given_up: false,
             viewers: [0; PROFILES.len()],
             of_frames: 0,
+            frames_since: None,
         }
     }
 
@@ -80,13 +88,19 @@ impl Passing {
     }
 
     /// A viewer came who plays that, or one who needs frames.
-    pub const fn join(&mut self, plays: Option<Profile>) {
+    pub fn join(&mut self, now: Instant, plays: Option<Profile>) {
         *self.count(plays) += 1;
+        if plays.is_none() {
+            self.frames_since.get_or_insert(now);
+        }
     }
 
     /// A viewer left.
     pub const fn leave(&mut self, plays: Option<Profile>) {
         *self.count(plays) -= 1;
+        if self.of_frames == 0 {
+            self.frames_since = None;
+        }
     }
 
     const fn count(&mut self, plays: Option<Profile>) -> &mut usize {
@@ -102,11 +116,11 @@ impl Passing {
     }
 
     /// What is to be asked of the source when it is opened.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self, now: Instant) -> Wanted {
         match self.encode {
             Encode::Always => Wanted::Frames,
             Encode::Never => Wanted::H264,
-            Encode::Auto if self.is_given_up || self.objection().is_some() => Wanted::Frames,
+            Encode::Auto if self.is_given_up || self.objection(now).is_some() => Wanted::Frames,
             Encode::Auto => Wanted::Either,
         }
     }
@@ -123,11 +137,16 @@ impl Passing {
 
     /// Why those who watch can't do with the source's H.264, if they can't. Where there is nothing else, who was answered before
     /// the profile was known is sent it all the same: most play more than they say.
-    pub fn objection(&self) -> Option<Objection> {
+    pub fn objection(&self, now: Instant) -> Option<Objection> {
         if self.encode == Encode::Never {
             return None;
         }
-        if self.of_frames > 0 {
+        let is_patient = |since| now.saturating_duration_since(since) < PATIENCE;
+        let others = self.viewers.iter().any(|count| *count > 0);
+        if self
+            .frames_since
+            .is_some_and(|since| !(others && is_patient(since)))
+        {
             return Some(Objection::Frames);
         }
         let Known::H264(id) = self.known else {
@@ -167,60 +186,72 @@ mod tests {
 
     #[test]
     fn before_the_camera_is_known_everything_may_come_and_then_what_it_sends() {
+        let now = Instant::now();
         let mut passing = Passing::new(Encode::Auto);
         assert_eq!(range(&passing), (ConstrainedBaseline, High));
         passing.sends(main());
         assert_eq!(range(&passing), (ConstrainedBaseline, Main));
         passing.sends_frames();
         assert_eq!(range(&passing), (ConstrainedBaseline, ConstrainedBaseline));
-        assert_eq!(passing.wanted(), Wanted::Either);
+        assert_eq!(passing.wanted(now), Wanted::Either);
     }
 
     #[test]
     fn a_viewer_who_cannot_play_it_has_it_encoded_for_all_until_nobody_watches() {
+        let now = Instant::now();
         let mut passing = Passing::new(Encode::Auto);
-        passing.join(Some(High));
+        passing.join(now, Some(High));
         passing.sends(main());
-        assert_eq!(passing.objection(), None);
-        passing.join(Some(ConstrainedBaseline));
-        assert_eq!(passing.objection(), Some(Objection::Profile(Main)));
+        assert_eq!(passing.objection(now), None);
+        passing.join(now, Some(ConstrainedBaseline));
+        assert_eq!(passing.objection(now), Some(Objection::Profile(Main)));
         assert!(passing.give_up());
         passing.leave(Some(ConstrainedBaseline));
-        assert_eq!(passing.wanted(), Wanted::Frames);
+        assert_eq!(passing.wanted(now), Wanted::Frames);
         assert_eq!(passing.profiles(), Profiles::ENCODED);
         passing.begin_anew();
-        assert_eq!(passing.wanted(), Wanted::Either);
+        assert_eq!(passing.wanted(now), Wanted::Either);
         assert_eq!(range(&passing), (ConstrainedBaseline, Main));
         // Who came while it was encoded was given no more than that.
-        passing.join(Some(ConstrainedBaseline));
-        assert_eq!(passing.wanted(), Wanted::Frames);
+        passing.join(now, Some(ConstrainedBaseline));
+        assert_eq!(passing.wanted(now), Wanted::Frames);
     }
 
     #[test]
     fn a_stream_that_is_never_encoded_is_for_those_who_play_it() {
+        let now = Instant::now();
         let mut passing = Passing::new(Encode::Never);
         assert_eq!(range(&passing), (ConstrainedBaseline, High));
         passing.sends(main());
         assert_eq!(range(&passing), (Main, Main));
         assert!(!passing.give_up());
-        assert_eq!(passing.wanted(), Wanted::H264);
+        assert_eq!(passing.wanted(now), Wanted::H264);
     }
 
     #[test]
-    fn images_need_frames() {
+    fn images_need_frames_but_while_others_watch_not_at_once() {
+        let now = Instant::now();
         let mut passing = Passing::new(Encode::Auto);
-        passing.join(None);
-        assert_eq!(passing.objection(), Some(Objection::Frames));
-        assert_eq!(passing.wanted(), Wanted::Frames);
+        passing.join(now, None);
+        assert_eq!(passing.objection(now), Some(Objection::Frames));
+        assert_eq!(passing.wanted(now), Wanted::Frames);
+        passing.join(now, Some(High));
+        assert_eq!(passing.objection(now), None, "it may need none in a moment");
+        assert_eq!(passing.wanted(now), Wanted::Either);
+        let later = now + PATIENCE;
+        assert_eq!(passing.objection(later), Some(Objection::Frames));
         passing.leave(None);
-        assert_eq!(passing.wanted(), Wanted::Either);
+        assert_eq!(passing.objection(later), None);
+        passing.join(later, None);
+        assert_eq!(passing.objection(later), None, "another one");
         assert!(!Passing::new(Encode::Never).may_have_frames());
     }
 
     #[test]
     fn a_stream_that_is_always_encoded_asks_for_frames() {
+        let now = Instant::now();
         let mut passing = Passing::new(Encode::Always);
-        assert_eq!(passing.wanted(), Wanted::Frames);
+        assert_eq!(passing.wanted(now), Wanted::Frames);
         assert!(!passing.give_up());
         assert_eq!(passing.profiles(), Profiles::ENCODED);
     }

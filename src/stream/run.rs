@@ -193,7 +193,7 @@ impl Worker<'_> {
         if self.stuck.room(Instant::now()) == Room::Never {
             return Err(Fault::Stuck);
         }
-        let wanted = lock(&stream.control).passing.wanted();
+        let wanted = lock(&stream.control).passing.wanted(Instant::now());
         let capture = Capture::start(
             stream.name(),
             (self.opener.clone(), wanted),

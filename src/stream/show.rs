@@ -133,7 +133,7 @@ impl<'a> Show<'a> {
                 channel.take_keyframe_request();
             }
             // Also asked between keyframes: somebody may have come.
-            if let Some(objection) = lock(&self.stream.control).passing.objection() {
+            if let Some(objection) = lock(&self.stream.control).passing.objection(now) {
                 return Err(objection);
             }
             metrics.passed.inc();
