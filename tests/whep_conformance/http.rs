@@ -212,7 +212,7 @@ async fn pages_of_the_configured_origins_may_watch() {
     ] {
         let daemon = start_with("127.0.0.1", |config| {
             config.http.cors_origins = origins.iter().map(|o| (*o).to_owned()).collect();
-            // Where a token is needed, "*" is nobody's: tests/access.rs.
+            // Where a token is needed, "*" is nobody's: tests/access.
             config.auth.mode = AuthMode::None;
         });
         let may = !allowed.is_empty();
