@@ -278,8 +278,9 @@ impl Audience {
         // The core answers only what proves to be the viewer's.
         let mut is_answered = false;
         let demux = &mut self.demux;
+        let used = viewer.selected();
         viewer.transmit(out, |path| {
-            demux.learn(id, path);
+            demux.learn(id, path, used);
             is_answered |= received.is_some_and(|(received, _)| received.leads_as(&path));
         });
         if let Some((path, datagram)) = received.filter(|_| is_answered) {

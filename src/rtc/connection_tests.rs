@@ -2,6 +2,7 @@
 
 use super::tests::{DISTANT, SECOND, gapless, ms};
 use crate::metrics::Transport;
+use crate::rtc::outbox::Path;
 use crate::rtc::simulation::Simulation;
 
 #[test]
@@ -93,4 +94,22 @@ fn a_viewer_goes_from_datagrams_to_a_connection_and_back_without_missing_a_pictu
         first < 10 && last + 8 > network.pictures(),
         "{first} {last}"
     );
+}
+
+#[test]
+fn a_viewer_keeps_the_connection_that_it_watches_by_however_many_ways_it_tries() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.clients[client].connection = Some(7);
+    network.run(SECOND);
+    let remote = network.clients[client].address();
+    for n in 100..200 {
+        network.check(client, Path::tcp(remote, n));
+        network.check(client, Path::udp(([10, 8, 8, 8], n as u16).into(), None));
+    }
+    assert!(network.owns(7) && network.owns(199) && !network.owns(100));
+    network.run(SECOND);
+    let client = &network.clients[client];
+    assert_eq!(client.sent_by_tcp, client.sent.len());
+    gapless(&client.frames);
 }
