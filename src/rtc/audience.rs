@@ -57,12 +57,13 @@ impl Audience {
         }
     }
 
-    /// When [`fan_out`](Self::fan_out) and [`ring`](Self::ring) are due, even if nothing else happens. While there is no
-    /// room to send, portions are due when there is.
+    /// When [`fan_out`](Self::fan_out) and [`ring`](Self::ring) are due, even if nothing else happens. While the UDP socket has
+    /// no room, what waits for it is due when it has.
     pub fn deadline(&mut self, has_room: bool) -> Option<Instant> {
-        let feeds = self.feeds.values().filter(|_| has_room);
-        let portions = feeds.filter_map(|feed| feed.portion_at);
-        portions.chain(self.timers.next()).min()
+        let waiting = |feed: &Feed| feed.waits_since.filter(|_| has_room);
+        let feeds = self.feeds.values();
+        let portions = feeds.flat_map(|feed| [feed.portion_at, waiting(feed)]);
+        portions.flatten().chain(self.timers.next()).min()
     }
 
     /// Takes in a viewer that was answered.
@@ -301,10 +302,10 @@ impl Audience {
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }
             if let Some(feed) = feed.as_deref_mut() {
-                if out.is_blocked() {
-                    feed.portion_at = Some(now);
-                } else {
+                if viewer.has_room(out) {
                     show(now, viewer, feed, &self.metrics, out);
+                } else {
+                    feed.waits_since = Some(now);
                 }
             }
         }
@@ -323,20 +324,21 @@ impl Audience {
             let viewer = feed.viewers.first().and_then(|id| self.viewers.get(id));
             let is_new = viewer.is_some_and(|viewer| feed.take_in(now, viewer.channel()));
             let is_due = feed.portion_at.is_some_and(|at| at <= now);
-            if !(is_new || is_due) {
+            let has_room_again = feed.waits_since.is_some() && !out.is_blocked();
+            if !(is_new || is_due || has_room_again) {
                 continue;
             }
-            feed.portion_at = None;
+            (feed.portion_at, feed.waits_since) = (None, None);
             let mut packets = 0;
             for (n, index) in feed.round().enumerate() {
-                let now = clock();
-                if out.is_blocked() {
-                    feed.portion_at = Some(now);
-                    break;
-                }
                 let Some(viewer) = self.viewers.get_mut(&feed.viewers[index]) else {
                     continue;
                 };
+                if out.is_blocked() && !viewer.has_room(out) {
+                    feed.waits_since.get_or_insert(now);
+                    continue;
+                }
+                let now = clock();
                 let metrics = &self.metrics;
                 let show = || show(now, viewer, feed, metrics, out);
                 match contained(&metrics.panics, show) {
@@ -350,7 +352,7 @@ impl Audience {
                 }
             }
             out.flush();
-            if packets > 0 && feed.portion_at.is_none() {
+            if packets > 0 && feed.portion_at.is_none() && feed.waits_since.is_none() {
                 let now = clock();
                 observe(&self.metrics.fan_out_last, now, feed, |p| p.encoded_at);
                 observe(&self.metrics.latency, now, feed, |p| p.captured_at);

@@ -113,3 +113,30 @@ fn a_viewer_keeps_the_connection_that_it_watches_by_however_many_ways_it_tries()
     assert_eq!(client.sent_by_tcp, client.sent.len());
     gapless(&client.frames);
 }
+
+#[test]
+fn while_the_udp_socket_has_no_room_viewers_on_tcp_are_sent_every_picture() {
+    let mut network = Simulation::new(1).with_keyframes_each(SECOND);
+    let by_udp = network.join(DISTANT);
+    let by_tcp = network.join(DISTANT);
+    network.clients[by_tcp].connection = Some(7);
+    network.run(SECOND);
+    network.is_blocked = true;
+    let (sent, since) = (network.clients[by_udp].sent.len(), network.pictures());
+    // So many that keyframes, which leave in portions, are among them.
+    network.run(3 * SECOND);
+    assert_eq!(network.clients[by_udp].sent.len(), sent);
+    let late = network.join(DISTANT);
+    network.clients[late].connection = Some(8);
+    network.run(SECOND);
+    for client in [by_tcp, late] {
+        let (_, last) = gapless(&network.clients[client].frames);
+        assert!(last > since && last + 4 > network.pictures(), "{last}");
+    }
+    network.is_blocked = false;
+    network.run(2 * SECOND);
+    for client in &network.clients {
+        let (_, last) = gapless(&client.shown[client.shown.len() - 20..]);
+        assert!(last + 4 > network.pictures(), "{last}");
+    }
+}
