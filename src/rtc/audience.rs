@@ -10,12 +10,13 @@ use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
 use super::sessions::Sessions;
+use super::tcp;
 use super::timers::Timers;
 use super::viewer::Viewer;
 use crate::metrics::{self, Histogram};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Called on other threads when there is something to do.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -226,6 +227,17 @@ impl Audience {
     /// Whether a connection is a viewer's.
     pub fn owns(&self, connection: ConnectionId) -> bool {
         self.demux.owner(connection).is_some()
+    }
+
+    /// For how long a connection may be silent: not at all if it is no viewer's.
+    pub fn patience(&self, connection: ConnectionId) -> Duration {
+        let owner = self.demux.owner(connection);
+        match owner.and_then(|id| self.viewers.get(&id)) {
+            None => Duration::ZERO,
+            Some(viewer) if viewer.selected().is_none() => tcp::IDLE,
+            Some(viewer) if viewer.is_reached_by(connection) => tcp::IDLE,
+            Some(_) => tcp::SPARE,
+        }
     }
 
     /// A connection has ended. Its viewer may go another way.

@@ -4,6 +4,8 @@ use super::tests::{DISTANT, SECOND, gapless, ms};
 use crate::metrics::Transport;
 use crate::rtc::outbox::Path;
 use crate::rtc::simulation::Simulation;
+use crate::rtc::tcp::{IDLE, SPARE};
+use std::time::Duration;
 
 #[test]
 fn a_full_connection_costs_nobody_else_anything_and_its_viewer_goes_on_at_a_keyframe() {
@@ -107,7 +109,8 @@ fn a_viewer_keeps_the_connection_that_it_watches_by_however_many_ways_it_tries()
         network.check(client, Path::tcp(remote, n));
         network.check(client, Path::udp(([10, 8, 8, 8], n as u16).into(), None));
     }
-    assert!(network.owns(7) && network.owns(199) && !network.owns(100));
+    let patience = [7, 199, 100].map(|connection| network.patience(connection));
+    assert_eq!(patience, [IDLE, SPARE, Duration::ZERO]);
     network.run(SECOND);
     let client = &network.clients[client];
     assert_eq!(client.sent_by_tcp, client.sent.len());
@@ -139,4 +142,20 @@ fn while_the_udp_socket_has_no_room_viewers_on_tcp_are_sent_every_picture() {
         let (_, last) = gapless(&client.shown[client.shown.len() - 20..]);
         assert!(last + 4 > network.pictures(), "{last}");
     }
+}
+
+/// As browsers do, which connect to every candidate.
+#[test]
+fn a_connection_is_kept_until_its_viewer_has_chosen_another_way_and_then_for_a_moment() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    let address = network.clients[client].address();
+    network.check(client, Path::tcp(address, 7));
+    assert_eq!(network.patience(7), IDLE, "it may be the only way");
+    network.run(SECOND);
+    assert_eq!(network.patience(7), SPARE);
+    network.clients[client].connection = Some(7);
+    network.run(5 * SECOND);
+    assert_eq!(network.patience(7), IDLE, "it has moved there");
+    assert_eq!(network.patience(8), Duration::ZERO, "nobody's");
 }

@@ -348,9 +348,9 @@ impl Simulation {
         self.carry();
     }
 
-    /// Whether a connection is a viewer's.
-    pub fn owns(&self, connection: ConnectionId) -> bool {
-        self.audience.owns(connection)
+    /// For how long a connection may be silent.
+    pub fn patience(&self, connection: ConnectionId) -> Duration {
+        self.audience.patience(connection)
     }
 
     /// A session is deleted.
