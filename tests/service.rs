@@ -1,29 +1,49 @@
 //! The systemd service at work: installed, started and stopped by systemd in a virtual machine with a camera.
 
-#[expect(dead_code, reason = "the USB webcam is for the tests of cameras")]
+#[expect(dead_code, reason = "other tests list cameras")]
 mod vm;
 
+use fanlight::media::Size;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use vm::wait_for;
+use vm::webcam::{Clips, Webcam};
 
-const CONFIG: &str = "[[stream]]\nname = \"camera\"\ndevice = \"/dev/video0\"\nsize = \"320x180\"\nfps = 15\nalways_on = true\n";
+const CONFIG: &str = r#"
+[[stream]]
+name = "camera"
+device = "/dev/video0"
+size = "320x180"
+fps = 15
+always_on = true
+"#;
+const WEBCAM: &str = r#"
+[[stream]]
+name = "webcam"
+device = "usb:1d6b:0102"
+size = "320x180"
+fps = 15
+format = "mjpeg"
+always_on = true
+usb_reset = true
+"#;
+/// As docs/config.md has it.
+const DROP_IN: &str = "[Service]\nDeviceAllow=char-usb_device rw\n";
+const VIVID: &str = "/sys/bus/platform/drivers/vivid";
 
 #[test]
 fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
     let test = "the_service_starts_shows_its_camera_and_stops_as_systemd_says";
     vm::inside(test, &[""], || {
         let systemd = Systemd::boot();
-        fs::create_dir_all("/etc/fanlight").unwrap();
-        fs::write("/etc/fanlight/fanlight.toml", CONFIG).unwrap();
-        let binary = concat!("BINARY=", env!("CARGO_BIN_EXE_fanlight"));
-        systemd.run(&["make", "-C", env!("CARGO_MANIFEST_DIR"), "install", binary]);
+        install(&systemd, CONFIG);
 
         // Returns once the daemon has said that it is ready, and fails if it ends before.
         systemd.run(&["systemctl", "start", "fanlight"]);
-        assert!(streams().contains("\"state\":\"down\""), "{}", streams());
+        wait_for(|| streams().contains("\"state\":\"down\""));
         let kept = ["/var/lib/fanlight", "/var/lib/fanlight/dtls.pem"];
         let modes = systemd.run(&["stat", "-c", "%U %a", kept[0], kept[1]]);
         assert_eq!(modes, "fanlight 700\nfanlight 600\n");
@@ -34,11 +54,11 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
         // Plugged in after the start, when the sandbox has long been made.
         plug_in();
         wait_for(|| streams().contains("\"state\":\"live\""));
-        let vivid = "/sys/bus/platform/drivers/vivid";
-        fs::write(format!("{vivid}/unbind"), "vivid.0").unwrap();
+        fs::write(format!("{VIVID}/unbind"), "vivid.0").unwrap();
         wait_for(|| streams().contains("\"state\":\"down\""));
-        fs::write(format!("{vivid}/bind"), "vivid.0").unwrap();
-        give_to_group_video();
+        fs::write(format!("{VIVID}/bind"), "vivid.0").unwrap();
+        wait_for(|| fs::exists("/dev/video0").unwrap());
+        give_to_group_video("/dev/video0");
         wait_for(|| streams().contains("\"state\":\"live\""));
         // Within the sandbox too the kernel is heard, and the watchdog hears the daemon.
         let journal = systemd.run(&["journalctl", "-u", "fanlight", "-o", "cat"]);
@@ -68,6 +88,65 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
             "{journal}"
         );
     });
+}
+
+#[test]
+fn a_camera_that_hangs_is_reset_and_then_the_service_is_started_anew() {
+    let test = "a_camera_that_hangs_is_reset_and_then_the_service_is_started_anew";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service");
+    if !vm::is_inside() {
+        fs::create_dir_all(&folder).unwrap();
+    }
+    let clips = Clips::in_folder(&folder, Size::new(320, 180));
+    vm::inside(test, &[vm::VIVID, vm::USB[0], vm::USB[1]], || {
+        give_to_group_video("/dev/video0");
+        let mut webcam = Webcam::plug_in(&clips, "/dev/video1");
+        give_to_group_video("/dev/video1");
+        // A udev rule's work. A device keeps its node when it is reset.
+        let usb = "/dev/bus/usb/*/*";
+        give_to_group_video(usb);
+        let systemd = Systemd::boot();
+        install(&systemd, &[CONFIG, WEBCAM].concat());
+        fs::create_dir_all("/etc/systemd/system/fanlight.service.d").unwrap();
+        fs::write("/etc/systemd/system/fanlight.service.d/usb.conf", DROP_IN).unwrap();
+        systemd.run(&["systemctl", "daemon-reload"]);
+        systemd.run(&["systemctl", "start", "fanlight"]);
+        wait_for(|| streams().matches("\"state\":\"live\"").count() == 2);
+
+        // One comes back by a reset. Nothing can be done about the other.
+        v4l2("percentage_of_dropped_buffers=100");
+        wait_for(|| state("camera") == "stalled");
+        webcam.hang();
+        wait_for(|| state("webcam") == "stalled");
+        let journal = || systemd.run(&["journalctl", "-u", "fanlight", "-o", "cat"]);
+        wait_for(|| state("webcam") == "live");
+        let told = journal();
+        assert!(told.contains("the camera's USB device was reset"), "{told}");
+        assert_eq!(systemd.property("NRestarts"), "0", "{told}");
+        assert_eq!(state("camera"), "stalled");
+        wait_for(|| systemd.property("NRestarts") == "1");
+        let told = journal();
+        assert!(told.contains("stream camera: no picture for 60s"), "{told}");
+
+        // The new process can't know whether the camera ever delivers again, and serves the other one.
+        wait_for(|| streams().contains("\"state\":\"live\""));
+        v4l2("percentage_of_dropped_buffers=0");
+        wait_for(|| state("camera") == "live");
+        assert_eq!(systemd.property("NRestarts"), "1");
+    });
+}
+
+fn install(systemd: &Systemd, config: &str) {
+    fs::create_dir_all("/etc/fanlight").unwrap();
+    fs::write("/etc/fanlight/fanlight.toml", config).unwrap();
+    let binary = concat!("BINARY=", env!("CARGO_BIN_EXE_fanlight"));
+    systemd.run(&["make", "-C", env!("CARGO_MANIFEST_DIR"), "install", binary]);
+}
+
+fn v4l2(control: &str) {
+    let mut v4l2 = Command::new("v4l2-ctl");
+    let status = v4l2.args(["-d", "/dev/video0", "-c", control]).status();
+    assert!(status.unwrap().success(), "{control}");
 }
 
 /// systemd as the first process of a namespace of its own, with the journal and nothing else running.
@@ -168,14 +247,14 @@ fn others_need_a_link(systemd: &Systemd) {
 fn plug_in() {
     let status = Command::new("modprobe").args(vm::VIVID.split(' ')).status();
     assert!(status.unwrap().success());
-    give_to_group_video();
+    wait_for(|| fs::exists("/dev/video0").unwrap());
+    give_to_group_video("/dev/video0");
 }
 
 /// What udev does on a machine that has it.
-fn give_to_group_video() {
-    wait_for(|| fs::exists("/dev/video0").unwrap());
-    let script = "chgrp video /dev/video0 && chmod 660 /dev/video0";
-    let status = Command::new("sh").args(["-c", script]).status();
+fn give_to_group_video(nodes: &str) {
+    let script = format!("chgrp video {nodes} && chmod 660 {nodes}");
+    let status = Command::new("sh").args(["-c", &script]).status();
     assert!(status.unwrap().success());
 }
 
@@ -184,11 +263,22 @@ fn streams() -> String {
     ask("/api/streams", "localhost")
 }
 
+/// The state of a stream; nothing while nobody answers.
+fn state(name: &str) -> String {
+    let answer = ask(&format!("/api/streams/{name}"), "localhost");
+    let state = answer.split("\"state\":\"").nth(1);
+    let state = state.and_then(|rest| rest.split('"').next());
+    state.unwrap_or_default().to_owned()
+}
+
 fn ask(path: &str, host: &str) -> String {
-    let mut connection = TcpStream::connect("127.0.0.1:8080").unwrap();
+    let Ok(mut connection) = TcpStream::connect("127.0.0.1:8080") else {
+        return String::new();
+    };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
+    // A daemon that is ending says nothing more.
+    let _ = connection.read_to_string(&mut answer);
     answer
 }

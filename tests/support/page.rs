@@ -9,13 +9,20 @@ pub async fn stat(browser: &Browser, key: &str) -> String {
     browser.text(&format!("dd[data-stat={key}]")).await
 }
 
+/// How many pictures the browser has decoded, as the statistics overlay counts them; else what it says instead.
+pub async fn decoded(browser: &Browser) -> Result<u64, String> {
+    let text = stat(browser, "frames").await;
+    let number = text.split_once(" decoded").map(|(number, _)| number);
+    let number = number.and_then(|number| number.replace(',', "").parse().ok());
+    number.ok_or(text)
+}
+
 /// Waits until the statistics overlay counts more than that many decoded pictures, and returns their number.
 pub async fn until_decoded(browser: &Browser, more_than: u64) -> u64 {
     eventually("more pictures", async || {
-        let text = stat(browser, "frames").await;
-        let (decoded, _) = text.split_once(" decoded").ok_or(&*text)?;
-        let decoded = decoded.replace(',', "").parse().map_err(|_| &*text)?;
-        (decoded > more_than).then_some(decoded).ok_or(text)
+        let decoded = decoded(browser).await?;
+        let is_more = decoded > more_than;
+        is_more.then_some(decoded).ok_or(decoded.to_string())
     })
     .await
 }

@@ -136,6 +136,11 @@ impl Webcam {
         wait_for(|| Path::new(device).exists());
     }
 
+    /// From now on it delivers nothing, whoever opens it, until it is reset.
+    pub fn hang(&mut self) {
+        self.tell("hang");
+    }
+
     fn tell(&mut self, what: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
         self.hear();
