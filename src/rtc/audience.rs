@@ -5,6 +5,7 @@ use super::cache::Picture;
 use super::contain::contained;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
+use super::diagnosis::ports;
 use super::feed::Feed;
 use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
@@ -32,19 +33,11 @@ pub struct Audience {
     sessions: Sessions,
     metrics: metrics::Rtc,
     wake: Wake,
-    /// The one that viewers have to reach.
-    port: u16,
 }
 
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
-    pub fn new(
-        now: Instant,
-        port: u16,
-        sessions: Sessions,
-        metrics: metrics::Rtc,
-        wake: Wake,
-    ) -> Self {
+    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
         Self {
             viewers: HashMap::new(),
             feeds: HashMap::new(),
@@ -54,7 +47,6 @@ impl Audience {
             sessions,
             metrics,
             wake,
-            port,
         }
     }
 
@@ -124,7 +116,12 @@ impl Audience {
         if reason == "panic" {
             tracing::error!(parent: span, ?after, "the WebRTC core panicked: this session is over");
         } else if reason == "connect_timeout" {
-            tracing::warn!(parent: span, "never connected: is UDP port {} open for it?", self.port);
+            match &*ports(&viewer.record().read().offered) {
+                "" => {
+                    tracing::warn!(parent: span, "never connected: there was no address to offer")
+                }
+                ports => tracing::warn!(parent: span, "never connected: can it reach {ports}?"),
+            }
         } else if viewer.is_connected() {
             tracing::info!(parent: span, reason, ?after, "left");
         } else {

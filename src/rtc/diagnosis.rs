@@ -205,7 +205,7 @@ fn names(endpoints: &[Endpoint]) -> String {
 }
 
 /// `UDP port 8080 and TCP port 8080`, each once.
-fn ports(endpoints: &[Endpoint]) -> String {
+pub fn ports(endpoints: &[Endpoint]) -> String {
     let mut ports: Vec<String> = Vec::new();
     for Endpoint { transport, address } in endpoints {
         let port = format!("{transport} port {}", address.port());

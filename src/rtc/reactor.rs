@@ -90,13 +90,7 @@ impl Reactor {
             Arc::new(move || drop(waker.wake()))
         };
         Ok(Self {
-            audience: Audience::new(
-                Instant::now(),
-                socket.local_addr().port(),
-                sessions,
-                metrics.clone(),
-                wake,
-            ),
+            audience: Audience::new(Instant::now(), sessions, metrics.clone(), wake),
             probes: Probes::default(),
             poll,
             waker,

@@ -103,7 +103,7 @@ impl Simulation {
             is_blocked: false,
             channel: Arc::new(Channel::new("test".into(), TERMS, metrics.stream("test"))),
             stats: metrics.rtc().viewers,
-            audience: Audience::new(now, 8080, sessions, metrics.rtc(), wake),
+            audience: Audience::new(now, sessions, metrics.rtc(), wake),
             metrics,
             sent: Sent::default(),
             network: Network::new(seed),
