@@ -10,6 +10,9 @@ const BEGINNING: Duration = Duration::from_secs(2);
 /// Addresses that a sentence names; of more it tells the number.
 const MOST_NAMED: usize = 4;
 
+/// From so much loss on pictures suffer: less is mended by sending the packets again.
+const LOSSY: f64 = 0.05;
+
 /// What is the matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
@@ -74,9 +77,13 @@ fn connected(facts: &Facts) -> Diagnosis {
         return diagnosis("unreported", sentence, cure);
     };
     let lost = loss * 100.0;
-    let sentence = format!(
-        "connected{over}: all is well; {packets} packets were sent, of which lately {lost:.1} % were lost"
-    );
+    let sent = format!("{packets} packets were sent, of which lately {lost:.1} % were lost");
+    if loss >= LOSSY {
+        let sentence = format!("connected{over}, but the way to the viewer loses too much: {sent}");
+        let cure = "come closer to the access point or use a cable; if that does not help, set a lower bitrate";
+        return diagnosis("lossy", sentence, cure);
+    }
+    let sentence = format!("connected{over}: all is well; {sent}");
     if is(facts, Transport::Tcp) && !heard_over(facts, Transport::Udp) {
         let udp = offered_over(facts, Transport::Udp);
         if !udp.is_empty() {
@@ -344,6 +351,18 @@ mod tests {
             "{}",
             well.sentence
         );
+        viewer.set_loss(12);
+        assert_eq!(later(&facts, None).finding, "connected");
+        viewer.set_loss(154);
+        let lossy = later(&facts, None);
+        assert_eq!(lossy.finding, "lossy");
+        assert!(
+            lossy.sentence.contains("loses too much: 7 packets")
+                && lossy.sentence.ends_with("60.2 % were lost"),
+            "{}",
+            lossy.sentence
+        );
+        assert!(!lossy.cure.is_empty());
         facts.end = Some((facts.begun, "lost"));
         let ended = later(&facts, None);
         assert!(
