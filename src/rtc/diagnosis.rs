@@ -36,6 +36,10 @@ fn diagnosis(finding: &'static str, sentence: String, cure: impl Into<String>) -
 /// Tells what is the matter with a session. `host` is the address by which its viewer reaches the HTTP server, if it names
 /// that by an address.
 pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis {
+    let end = facts.end.and_then(|(_, reason)| ended_by_server(reason));
+    if let Some(ended) = end {
+        return ended;
+    }
     if facts.media.is_some() {
         return connected(facts);
     }
@@ -48,6 +52,26 @@ pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis 
         None if facts.checks.is_empty() => unreached(facts, host),
         None => unchosen(facts),
     }
+}
+
+/// What the viewer and the way to it have nothing to do with.
+fn ended_by_server(reason: &'static str) -> Option<Diagnosis> {
+    let (sentence, cure) = match reason {
+        "panic" => (
+            "the server failed at this session and ended it",
+            "reload the page, and report it with the server's log",
+        ),
+        "no_media" => (
+            "the handshake was done, but the server found no keys for media in it",
+            "try another browser, and report it with the server's log",
+        ),
+        "shutdown" => (
+            "the server was stopped",
+            "reload the page when it runs again",
+        ),
+        _ => return None,
+    };
+    Some(diagnosis(reason, sentence.into(), cure))
 }
 
 /// There were keys.
@@ -177,7 +201,6 @@ fn reason_in_words(reason: &str) -> &str {
     match reason {
         "lost" => "the viewer was not heard any more",
         "closed" | "deleted" => "the viewer left",
-        "shutdown" => "the server was stopped",
         other => other,
     }
 }
@@ -370,5 +393,23 @@ mod tests {
             "{}",
             ended.sentence
         );
+    }
+
+    #[test]
+    fn what_the_server_ended_is_not_laid_on_the_network() {
+        for (reason, part) in [
+            ("panic", "the server failed"),
+            ("no_media", "no keys for media"),
+            ("shutdown", "the server was stopped"),
+        ] {
+            let mut facts = facts(BOTH);
+            facts.end = Some((facts.begun, reason));
+            let before = later(&facts, None);
+            facts.media = Some(media().stats());
+            let after = later(&facts, None);
+            assert_eq!((before.finding, &before), (reason, &after));
+            assert!(before.sentence.contains(part), "{}", before.sentence);
+            assert!(!before.cure.is_empty());
+        }
     }
 }
