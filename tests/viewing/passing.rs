@@ -1,12 +1,14 @@
 //! A camera's own H.264, watched: all of it arrives as it is, or it is encoded after all.
 
-use crate::daemon::{Running, run, until};
+use crate::daemon::{Running, request, run, until};
 use crate::encoding::Camera;
 use crate::viewer::{Habits, Viewer};
 use crate::{assert_in_order, watching};
 use fanlight::capture::Wanted;
 use fanlight::config::{Config, Encode, Source, Stream};
-use hyper::StatusCode;
+use fanlight::rtc::client::Client;
+use hyper::{Request, StatusCode};
+use openh264::decoder::Decoder;
 use std::sync::Arc;
 use std::time::Duration;
 use str0m::media::KeyframeRequestKind;
@@ -168,6 +170,36 @@ async fn a_viewer_who_does_not_play_the_cameras_profile_has_it_encoded_for_all()
     assert_in_order(&on);
     drop((first, second));
     daemon.stop().await.unwrap();
+}
+
+/// `fanlight doctor`'s own viewer: to look must change nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_examines_a_stream_has_it_encoded_for_nobody() {
+    for (encode, wanted) in [
+        (Encode::Auto, Wanted::Either),
+        (Encode::Never, Wanted::H264),
+    ] {
+        let camera = Camera::of_main_profile();
+        let daemon = start(&camera, encode);
+        let mut client = Client::new(daemon.address.ip()).await.unwrap();
+        let post = Request::post("/whep")
+            .header("host", "localhost")
+            .header("content-type", "application/sdp");
+        let offer = client.offer().unwrap();
+        let answer = request(daemon.address, post.body(offer).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let answer = String::from_utf8(answer.into_body().to_vec()).unwrap();
+        client.accept(&answer).unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        let mut pictures = 0;
+        while pictures < 10 {
+            let unit = client.next().await.unwrap();
+            pictures += u32::from(decoder.decode(&unit.data).unwrap().is_some());
+        }
+        assert_eq!(camera.opened(), [wanted]);
+        client.close().await;
+        daemon.stop().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
