@@ -136,6 +136,9 @@ fn while_the_udp_socket_has_no_room_viewers_on_tcp_are_sent_every_picture() {
         let (_, last) = gapless(&network.clients[client].frames);
         assert!(last > since && last + 4 > network.pictures(), "{last}");
     }
+    // At once, and not when it is their turn to be the first.
+    let mut frames = network.clients[by_tcp].frames.windows(2);
+    assert!(frames.all(|pair| pair[1].at - pair[0].at < ms(60)));
     network.is_blocked = false;
     network.run(2 * SECOND);
     for client in &network.clients {
