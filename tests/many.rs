@@ -106,7 +106,7 @@ fn is_idle(stream: &Value) -> bool {
 
 /// Its threads: their names, and how often each was switched to.
 fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap();
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let thread = |path: std::path::PathBuf| {
         let name = fs::read_to_string(path.join("comm")).ok()?;
         let status = fs::read_to_string(path.join("status")).ok()?;
