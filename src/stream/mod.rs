@@ -143,10 +143,14 @@ impl Stream {
         self.demand_for(Some(plays))
     }
 
-    /// Wants frames, of which images can be made, until the guard is dropped; `None` if there never are any.
+    /// Wants frames, of which images can be made, until the guard is dropped; `None` if it is known that there are none.
     pub fn demand_frames(self: &Arc<Self>) -> Option<Demand> {
-        let may_have_frames = lock(&self.control).passing.may_have_frames();
-        may_have_frames.then(|| self.demand_for(None))
+        self.may_have_frames().then(|| self.demand_for(None))
+    }
+
+    /// Whether there can be frames. That there are none may turn out only when they are wanted.
+    pub fn may_have_frames(&self) -> bool {
+        lock(&self.control).passing.may_have_frames()
     }
 
     fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {
@@ -195,7 +199,10 @@ impl Stream {
 
     /// Tells the stream that a device was plugged in: if it waits for its own, it tries again now.
     pub fn plugged(&self) {
-        lock(&self.control).plugged = true;
+        let mut control = lock(&self.control);
+        control.plugged = true;
+        control.passing.may_be_another();
+        drop(control);
         self.changed.notify_all();
     }
 

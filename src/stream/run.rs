@@ -112,6 +112,11 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
                 // Nobody watches, so there is time to close the source before it is said to be.
                 worker.stuck.settle();
             }
+            Err(fault) if passes_all_the_same(stream, &fault) => {
+                tracing::warn!(
+                    "{fault}; there are no JPEG images of it, and who does not play it is refused"
+                );
+            }
             Err(fault) if encodes_instead(stream, &fault) => {
                 tracing::warn!("{fault}; its frames are encoded here until nobody watches");
             }
@@ -135,6 +140,12 @@ fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
         _ => false,
     };
     is_of_h264 && lock(&stream.control).passing.give_up()
+}
+
+/// Whether the fault is that frames were asked of a camera that has none, and is past if its H.264 is taken after all.
+fn passes_all_the_same(stream: &Stream, fault: &Fault) -> bool {
+    matches!(fault, Fault::Source(error) if error.kind == ErrorKind::OnlyH264)
+        && lock(&stream.control).passing.has_only_h264()
 }
 
 /// What outlives a failure.

@@ -20,6 +20,8 @@ struct Inner {
     group: u32,
     /// `profile_idc`, whatever the pictures are.
     profile: u8,
+    /// Frames are not to be had of it.
+    is_only_h264: bool,
     /// Makes keyframes when it is asked for one.
     can_be_asked: bool,
     /// Is sent again and again in place of the pattern.
@@ -38,6 +40,7 @@ impl Default for Inner {
         Self {
             group: 30,
             profile: 66,
+            is_only_h264: false,
             can_be_asked: false,
             clip: None,
             damaged: AtomicU32::new(0),
@@ -61,6 +64,15 @@ impl Camera {
     pub fn of_main_profile() -> Self {
         Self(Arc::new(Inner {
             profile: 77,
+            ..Inner::default()
+        }))
+    }
+
+    /// The same, with nothing but H.264.
+    pub fn without_frames() -> Self {
+        Self(Arc::new(Inner {
+            profile: 77,
+            is_only_h264: true,
             ..Inner::default()
         }))
     }
@@ -107,6 +119,9 @@ impl Opener for Camera {
 
     fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
         self.0.opened.lock().unwrap().push(wanted);
+        if wanted == Wanted::Frames && self.0.is_only_h264 {
+            return Err(CaptureError::new(ErrorKind::OnlyH264, "nothing but H.264"));
+        }
         let request = Request {
             size: SIZE,
             rate: RATE,

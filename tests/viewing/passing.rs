@@ -171,6 +171,57 @@ async fn a_viewer_who_does_not_play_the_cameras_profile_has_it_encoded_for_all()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_needs_frames_of_a_camera_without_any_is_refused_and_disturbs_nobody_for_good() {
+    let camera = Camera::without_frames();
+    let daemon = start(&camera, Encode::Auto);
+    let mut first = Viewer::connect(daemon.address, "/whep").await;
+    let before = watching(|| first.counters(10));
+    let habits = Habits {
+        audio_first: false,
+        edit: baseline_only,
+    };
+    // One who was answered before the profile was known, or by a daemon that had frames in mind.
+    let second = Viewer::connect_as(&habits, daemon.address, "/whep").await;
+    // The camera that is opened anew counts from 0.
+    let after = watching(|| {
+        let mut last = before[9];
+        loop {
+            let next = first.counters(1)[0];
+            if next < last {
+                return next;
+            }
+            last = next;
+        }
+    });
+    assert!(after < 30, "{after}");
+    let image = crate::daemon::get(daemon.address, "/camera/mjpeg").await;
+    assert!(image.contains("there are no JPEG images"), "{image}");
+    let refused = Viewer::offer_as(&habits, daemon.address, "/whep").await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    drop(second);
+    watching(|| first.counters(30));
+    let wanted = [Wanted::Either, Wanted::Frames, Wanted::Either];
+    assert_eq!(camera.opened(), wanted);
+    assert_eq!(encoded(&daemon).await, 0.0);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_waited_for_is_refused_when_the_camera_turns_out_to_have_no_frames() {
+    let camera = Camera::without_frames();
+    let daemon = start(&camera, Encode::Auto);
+    let image = crate::daemon::get(daemon.address, "/camera/jpeg").await;
+    assert!(image.contains("there are no JPEG images"), "{image}");
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    watching(|| viewer.counters(30));
+    let images = crate::daemon::get(daemon.address, "/camera/mjpeg").await;
+    assert!(images.contains("there are no JPEG images"), "{images}");
+    assert_eq!(camera.opened()[..2], [Wanted::Frames, Wanted::Either]);
+    assert_eq!(daemon.stream("camera").await["state"], "live");
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_never_encoded_refuses_who_does_not_play_it() {
     let camera = Camera::of_main_profile();
     let daemon = start(&camera, Encode::Never);
