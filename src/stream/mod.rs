@@ -37,7 +37,7 @@ use std::time::Instant;
 
 struct Control {
     demand: usize,
-    /// When the last demand ended, while there is none.
+    /// When the last demand ended, while there is none; of a source that is always open until that was acted on.
     unwanted_since: Option<Instant>,
     stopping: bool,
     /// A device was plugged in since the source was opened last.
@@ -232,6 +232,31 @@ impl Stream {
             && control
                 .unwanted_since
                 .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
+    }
+
+    /// Whether a source that is always open was opened for frames that nobody needs any more, and may have H.264.
+    fn is_to_open_anew(&self, wanted: Wanted) -> bool {
+        let is_auto = encode(&self.config) == config::Encode::Auto;
+        is_auto && wanted == Wanted::Frames && self.is_left_open(&lock(&self.control))
+    }
+
+    /// Whether its source is always open, and the last viewer left as long ago as others linger.
+    fn is_left_open(&self, control: &Control) -> bool {
+        let is_over = |since: Instant| since.elapsed() >= self.config.linger;
+        self.config.always_on && control.demand == 0 && control.unwanted_since.is_some_and(is_over)
+    }
+
+    /// Whether nobody watches any more. Of a source that is always open it is told once.
+    fn is_left(&self) -> bool {
+        let mut control = lock(&self.control);
+        if !self.config.always_on {
+            return control.demand == 0;
+        }
+        let is_left = self.is_left_open(&control);
+        if is_left {
+            control.unwanted_since = None;
+        }
+        is_left
     }
 
     /// Whether the source is to stay open.

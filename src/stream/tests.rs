@@ -146,6 +146,64 @@ fn stream(always_on: bool, slate: bool) -> (Arc<Stream>, Arc<AtomicBool>, Metric
     (stream, is_there, metrics)
 }
 
+/// A camera whose H.264 can't be passed through, and which notes what is asked of it.
+struct Encoding {
+    asked: Arc<Mutex<Vec<Wanted>>>,
+    camera: Camera,
+}
+
+impl Opener for Encoding {
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+        self.camera.open()
+    }
+
+    fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+        lock(&self.asked).push(wanted);
+        match wanted {
+            Wanted::Frames => self.open(),
+            _ => Err(CaptureError::new(ErrorKind::NotPassable, "B-frames")),
+        }
+    }
+
+    fn describe(&self) -> String {
+        "camera".to_owned()
+    }
+}
+
+/// Its stream, and what is asked of it.
+fn encoding(always_on: bool, is_there: bool) -> (Arc<Stream>, Arc<Mutex<Vec<Wanted>>>) {
+    let request = Request {
+        size: SIZE,
+        rate: FrameRate::whole(30),
+        format: None,
+    };
+    let asked = Arc::default();
+    let camera = Encoding {
+        asked: Arc::clone(&asked),
+        camera: Camera {
+            is_there: Arc::new(AtomicBool::new(is_there)),
+            pattern: Pattern::new("camera", TestPicture::Bars, request),
+        },
+    };
+    let config = config::Stream {
+        linger: Duration::ZERO,
+        always_on,
+        ..config::Stream::new("camera", Configured::Device("/dev/video0".into()))
+    };
+    let metrics = Metrics::new().stream("camera");
+    let stream = Stream::start(config, Arc::new(camera), metrics).unwrap();
+    (stream, asked)
+}
+
+/// Waits until it is so.
+fn until(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+}
+
 fn end(stream: &Stream) {
     stream.signal();
     stream.join();
@@ -241,5 +299,36 @@ fn an_idle_stream_has_nothing_to_say_of_its_camera() {
     }
     assert!(stream.status().failure.is_none());
     assert!(stream.reset_source().unwrap_err().contains("camera"));
+    end(&stream);
+}
+
+#[test]
+fn a_camera_that_is_down_when_the_last_viewer_leaves_is_asked_for_its_h264_again_for_the_next() {
+    let (stream, asked) = encoding(false, false);
+    for _ in 0..2 {
+        let demand = stream.demand(Profile::High);
+        until(|| stream.status().state == State::Down);
+        drop(demand);
+        until(|| stream.status().state == State::Idle);
+        let asked = std::mem::take(&mut *lock(&asked));
+        assert_eq!(asked[..2], [Wanted::Either, Wanted::Frames]);
+    }
+    end(&stream);
+}
+
+#[test]
+fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_watches() {
+    let (stream, asked) = encoding(true, true);
+    let delivers = || {
+        let before = stream.deliveries();
+        until(|| stream.deliveries() > before + 10);
+    };
+    delivers();
+    let once = [Wanted::Either, Wanted::Frames];
+    assert_eq!(*lock(&asked), once);
+    drop(stream.demand(Profile::High));
+    until(|| lock(&asked).len() == 4);
+    delivers();
+    assert_eq!(*lock(&asked), [once, once].concat());
     end(&stream);
 }
