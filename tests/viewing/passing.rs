@@ -16,6 +16,8 @@ const B_FRAMES: &[u8] = include_bytes!("../../src/h264/fixtures/main_b.h264");
 fn start(camera: &Camera, encode: Encode) -> Running {
     let stream = Stream {
         encode,
+        // Who can be asked is asked so seldom without a reason.
+        keyframe_interval: Duration::from_secs(10),
         linger: Duration::ZERO,
         ..Stream::new("camera", Source::Device("/dev/video0".into()))
     };
@@ -112,6 +114,23 @@ async fn after_a_damaged_buffer_viewers_go_on_at_the_next_keyframe() {
             .await
             >= 1.0
     );
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_damaged_buffer_a_camera_that_can_be_asked_is_asked_though_no_viewer_asks() {
+    let camera = Camera::that_can_be_asked();
+    let daemon = start(&camera, Encode::Auto);
+    let mut viewer = Viewer::connect(daemon.address, "/whep").await;
+    let mut counters = watching(|| viewer.counters(30));
+    camera.damage(1);
+    counters.extend(watching(|| viewer.counters(30)));
+    assert_in_order(&counters);
+    let made = camera.shown_from(counters[0]);
+    let last = made
+        .iter()
+        .position(|counter| counters.last() == Some(counter));
+    assert!(last.unwrap() < 100, "its own next one comes after 300");
     daemon.stop().await.unwrap();
 }
 
