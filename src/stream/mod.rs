@@ -33,7 +33,7 @@ pub use state::{Failure, State, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct Control {
     demand: usize,
@@ -359,6 +359,12 @@ impl Drop for Demand {
             self.stream.changed.notify_all();
         }
     }
+}
+
+/// Time from one keyframe to the next that is asked of a camera that encodes by itself: that of the configuration, but so short that it is not
+/// taken for one that makes none.
+pub fn group_of_camera(config: &config::Stream) -> Duration {
+    config.keyframe_interval.min(passage::LONGEST_ASKED)
 }
 
 /// What a stream that is configured like this asks of its source when it opens it the first time.

@@ -6,7 +6,7 @@ use super::passage::Passed;
 use super::passing::Objection;
 use super::policy::{Keyframes, Slates};
 use super::state::Status;
-use super::{Stream, lock};
+use super::{Stream, group_of_camera, lock};
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::media::{AccessUnit, FrameRate, I420, Size};
 use crate::slate::{self, Message};
@@ -121,6 +121,7 @@ impl<'a> Show<'a> {
             if self.shown != Some(Shown::Camera) {
                 self.pause();
                 self.begin(Shown::Camera);
+                self.keyframes = Keyframes::new(group_of_camera(&self.stream.config));
                 self.slates = Slates::default();
             }
             if unit.keyframe {

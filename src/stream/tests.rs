@@ -11,7 +11,6 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
 
 const SIZE: Size = Size::new(640, 360);
 /// However slow the machine is, by then it must have happened.
@@ -331,4 +330,14 @@ fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_wat
     delivers();
     assert_eq!(*lock(&asked), [once, once].concat());
     end(&stream);
+}
+
+#[test]
+fn a_camera_is_asked_for_groups_that_are_not_taken_for_none() {
+    let config = |seconds| config::Stream {
+        keyframe_interval: Duration::from_secs(seconds),
+        ..config::Stream::new("camera", Configured::Device("/dev/video0".into()))
+    };
+    let group = |seconds| group_of_camera(&config(seconds)).as_secs();
+    assert_eq!((group(4), group(60)), (4, 10));
 }
