@@ -67,6 +67,7 @@ async fn who_joins_between_two_keyframes_begins_with_the_last() {
     let mut second = Viewer::connect(daemon.address, "/whep").await;
     let late = watching(|| second.counters(40));
     assert_eq!(late[0], counters[0], "the keyframe, and all since");
+    assert_eq!(daemon.stream("camera").await["makes_keyframes"], false);
     assert_all_of(&camera, &late);
     assert_eq!(
         daemon
@@ -92,6 +93,7 @@ async fn a_camera_that_can_be_asked_for_a_keyframe_is_asked() {
         counters.len() < 250,
         "its own next one comes after 300 pictures"
     );
+    assert_eq!(daemon.stream("camera").await["makes_keyframes"], true);
     assert_all_of(&camera, &counters);
     daemon.stop().await.unwrap();
 }
