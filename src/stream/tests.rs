@@ -403,3 +403,36 @@ fn what_answers_say_of_the_profile_follows_when_it_is_encoded_after_all() {
     assert_eq!(Profile::of(stream.profile_level_id()), Profile::of(encoded));
     end(&stream);
 }
+
+#[test]
+fn a_cameras_own_video_a_slate_and_its_own_again_are_one_video() {
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (stream, asked) = encoding(false, &is_there, Some(MAIN));
+    // It decodes all with one decoder, and no time stands still.
+    let mut viewer = Viewer::join_playing(&stream, Profile::High);
+    let mut begins_with = |profile: u8| {
+        let mut others = 0;
+        loop {
+            let (unit, _) = viewer.next();
+            let mut parameters = unit.data.windows(5);
+            match parameters.find(|at| at.starts_with(&[0, 0, 1, 0x67])) {
+                Some(sps) if sps[4] == profile => return assert!(unit.keyframe),
+                _ => others += 1,
+            }
+            assert!(others < 10_000);
+        }
+    };
+    for _ in 0..3 {
+        begins_with(77);
+        assert!(!stream.channel().makes_keyframes());
+        is_there.store(false, Ordering::Relaxed);
+        begins_with(66);
+        assert!(stream.channel().makes_keyframes());
+        is_there.store(true, Ordering::Relaxed);
+        stream.plugged();
+    }
+    begins_with(77);
+    assert!(lock(&asked).iter().all(|wanted| *wanted == Wanted::Either));
+    assert_eq!(stream.channel().metrics().encoded.get(), 0);
+    end(&stream);
+}
