@@ -4,6 +4,7 @@
 use super::flaws::{Flaws, Watch};
 use super::passage::{MAX_WAITING, Passage, Passed};
 use super::policy::{Keyframes, Unusable};
+use super::stuck::{self, Closed};
 use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
 use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
@@ -58,8 +59,8 @@ pub struct Capture {
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
     keyframes: Arc<Wish>,
-    /// Disconnected when the thread has dropped the source.
-    closed: Receiver<()>,
+    /// Tells when the thread has dropped the source.
+    closed: Closed,
 }
 
 impl Capture {
@@ -76,7 +77,7 @@ impl Capture {
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
         let (spent, to_draw_over) = sync_channel(SPENT);
-        let (open, closed) = sync_channel::<()>(0);
+        let (open, closed) = stuck::life(metrics.clone());
         let keyframes = Arc::new(Wish::default());
         let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
@@ -126,9 +127,9 @@ impl Capture {
         &self.pictures
     }
 
-    /// Tells the thread to close the source and to end, which it does after the frame at hand. What is returned is
-    /// disconnected when the source is closed.
-    pub fn end(self) -> Receiver<()> {
+    /// Tells the thread to close the source and to end, which it does after the frame at hand. What is returned tells when
+    /// the source is closed.
+    pub fn end(self) -> Closed {
         self.closed
     }
 
