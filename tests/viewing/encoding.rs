@@ -94,6 +94,11 @@ impl Camera {
         }))
     }
 
+    /// Makes the next picture a keyframe.
+    pub fn make_keyframe(&self) {
+        self.0.asked.store(true, Ordering::Relaxed);
+    }
+
     /// Damages the next buffers.
     pub fn damage(&self, buffers: u32) {
         self.0.damaged.store(buffers, Ordering::Relaxed);
@@ -220,7 +225,7 @@ impl Source for Encoding {
 
     fn ask_for_keyframe(&mut self) -> bool {
         let can = self.camera.can_be_asked;
-        self.camera.asked.store(can, Ordering::Relaxed);
+        self.camera.asked.fetch_or(can, Ordering::Relaxed);
         can
     }
 }

@@ -59,23 +59,35 @@ async fn every_picture_of_the_cameras_own_arrives_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joins_between_two_keyframes_begins_with_the_last() {
-    // One keyframe each ten seconds.
+    // One keyframe each ten seconds, and those that are made here.
     let camera = Camera::with_groups_of(300);
     let daemon = start(&camera, Encode::Never);
     let mut first = Viewer::connect(daemon.address, "/whep").await;
-    let counters = watching(|| first.counters(25));
-    let mut second = Viewer::connect(daemon.address, "/whep").await;
-    let late = watching(|| second.counters(40));
-    assert_eq!(late[0], counters[0], "the keyframe, and all since");
-    assert_eq!(daemon.stream("camera").await["makes_keyframes"], false);
-    assert_all_of(&camera, &late);
-    assert_eq!(
-        daemon
-            .metric("fanlight_keyframes_total{stream=\"camera\"}")
-            .await,
-        1.0
-    );
-    daemon.stop().await.unwrap();
+    watching(|| first.counters(1));
+    // Where joining takes longer than the past is kept, it is tried again.
+    for _ in 0..20 {
+        camera.make_keyframe();
+        let before = first.keyframes;
+        let keyframe = watching(|| {
+            loop {
+                let counter = first.counters(1)[0];
+                if first.keyframes > before {
+                    return counter;
+                }
+            }
+        });
+        // More than a newcomer begins with where keyframes can be asked for.
+        watching(|| first.counters(13));
+        let mut second = Viewer::connect(daemon.address, "/whep").await;
+        let late = watching(|| second.counters(40));
+        assert_all_of(&camera, &late);
+        assert_eq!(daemon.stream("camera").await["makes_keyframes"], false);
+        if late[0] == keyframe {
+            assert_eq!(second.keyframes, 1, "it needed no other");
+            return daemon.stop().await.unwrap();
+        }
+    }
+    panic!("nobody began with the keyframe, and all since");
 }
 
 #[tokio::test(flavor = "multi_thread")]
