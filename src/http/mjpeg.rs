@@ -47,11 +47,7 @@ impl Viewing {
         (stream, making): (&Arc<Stream>, Making),
         from: Connection,
     ) -> Result<Self, Error> {
-        let demand = stream.demand_frames().ok_or_else(|| {
-            let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
-                          watch by WebRTC";
-            Error::NotFound(detail.into())
-        })?;
+        let demand = stream.demand_frames().ok_or_else(no_frames)?;
         let client = context.clients.of(from.peer);
         let seat = context.plane.seat(stream.name(), client)?;
         let metrics = stream.channel().metrics();
@@ -65,15 +61,23 @@ impl Viewing {
         })
     }
 
-    /// The next image of a camera that works.
-    async fn next(&mut self) -> Jpeg {
-        loop {
-            let image = self.watcher.next().await;
-            if image.captured_at.elapsed() < FRESH {
-                return image;
+    /// The next image of a camera that works; `None` if there are none, as may turn out only now.
+    async fn next(&mut self) -> Option<Jpeg> {
+        while self.stream.may_have_frames() {
+            if let Ok(image) = timeout(LOOK_AGAIN, self.watcher.next()).await
+                && image.captured_at.elapsed() < FRESH
+            {
+                return Some(image);
             }
         }
+        None
     }
+}
+
+fn no_frames() -> Error {
+    let detail = "there are no JPEG images of this stream, which is the camera's own H.264: with encode = \"never\", or of \
+                  a camera that has nothing else; watch by WebRTC";
+    Error::NotFound(detail.into())
 }
 
 impl Drop for Viewing {
@@ -111,10 +115,11 @@ pub async fn image(
     let deadline = Instant::now() + PATIENCE;
     loop {
         // Not a slate: a picture of the camera is asked for.
-        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await
-            && stream.status().state == State::Live
-        {
-            return Ok(respond::typed("image/jpeg", image.data));
+        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await {
+            let image = image.ok_or_else(no_frames)?;
+            if stream.status().state == State::Live {
+                return Ok(respond::typed("image/jpeg", image.data));
+            }
         }
         if let Some(failure) = stream.status().failure {
             let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
@@ -162,10 +167,10 @@ pub fn images(
     Ok(reply)
 }
 
-/// The body. It is asked for more only when there is room in the connection, and takes the newest image then: a slow
+/// The body, which ends if there are no images. It is asked for more only when there is room in the connection, and takes the newest image then: a slow
 /// reader misses images, and gets none late.
 struct Images {
-    next: ReusableBoxFuture<'static, (Viewing, Jpeg)>,
+    next: ReusableBoxFuture<'static, Option<(Viewing, Jpeg)>>,
     /// What is left of the last image.
     frames: VecDeque<Bytes>,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -173,9 +178,9 @@ struct Images {
     _end: Arc<Shutdown>,
 }
 
-async fn next(mut viewing: Viewing) -> (Viewing, Jpeg) {
-    let image = viewing.next().await;
-    (viewing, image)
+async fn next(mut viewing: Viewing) -> Option<(Viewing, Jpeg)> {
+    let image = viewing.next().await?;
+    Some((viewing, image))
 }
 
 impl Body for Images {
@@ -190,7 +195,9 @@ impl Body for Images {
             return Poll::Ready(None);
         }
         if self.frames.is_empty() {
-            let (viewing, image) = ready!(self.next.poll(cx));
+            let Some((viewing, image)) = ready!(self.next.poll(cx)) else {
+                return Poll::Ready(None);
+            };
             self.next.set(next(viewing));
             let len = image.data.len();
             let head = format!("content-type: image/jpeg\r\ncontent-length: {len}\r\n\r\n");

@@ -45,7 +45,7 @@ struct Mapped {
 /// on the USB bus.
 ///
 /// # Errors
-/// Those of starting; `Lost` if no frame comes in eight seconds.
+/// Those of starting; `Stalled` if no frame comes in eight seconds.
 pub(super) fn start(
     node: Node,
     granted: Granted,
@@ -58,7 +58,7 @@ pub(super) fn start(
         io::ErrorKind::TimedOut => {
             let (path, limit) = (node.path.display(), FIRST_FRAME.as_secs());
             CaptureError::new(
-                ErrorKind::Lost,
+                ErrorKind::Stalled,
                 format!("{path}: no first frame for {limit} s"),
             )
         }
