@@ -97,6 +97,7 @@ pub fn get_ready() {
     clippy::disallowed_methods,
     reason = "device nodes come and go without a word to this process"
 )]
+#[track_caller]
 pub fn wait_for(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
