@@ -250,14 +250,15 @@ export class Live {
         this.#way = wayOf(report);
         this.#rise();
         if (!isSlow) down = null;
-        else if (now - askedAt >= ASK_MS) {
-          askedAt = now;
-          const stream = await getStream(this.#name);
-          if (stream.state === 'live') down = null;
-          else if (stream.error) down = { ...cameraDown(stream), slate: true };
-          else down = { ...STARTING, slate: true };
-        }
         this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+        if (isSlow && now - askedAt >= ASK_MS) {
+          askedAt = now;
+          // Pictures come, whether HTTP does or not.
+          const stream = await getStream(this.#name).catch(() => null);
+          if (stream?.state === 'live') down = null;
+          else if (stream) down = { ...(stream.error ? cameraDown(stream) : STARTING), slate: true };
+          this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+        }
         continue;
       }
       if (this.#video.paused) {
