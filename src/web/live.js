@@ -136,7 +136,6 @@ export class Live {
         await this.#session();
       } catch (error) {
         if (this.#stopped) return;
-        if (FALLING.has(error.kind)) await this.#fall(error);
         const longest = this.#fallback ? LAST_BACKGROUND_RETRY_MS : LAST_RETRY_MS;
         const wait = Math.max(
           UNHURRIED.has(error.kind) ? LAST_RETRY_MS : backOff(this.#failures, longest),
@@ -160,6 +159,10 @@ export class Live {
       this.#attach(media);
       this.#listen(client);
       await this.#watch(client);
+    } catch (error) {
+      // Before the client is closed: what was connected once, the server forgets when it is deleted.
+      if (FALLING.has(error.kind)) await this.#fall(error);
+      throw error;
     } finally {
       clearTimeout(late);
       this.#keepPicture();
