@@ -215,6 +215,18 @@ async fn a_session_takes_the_servers_named_to_it_and_goes_on_after_an_ice_restar
     let told = browser.run(doctor, &[]).await;
     assert_eq!(told["ended"], Value::Null, "{told}");
 
+    // A reply that gets lost does not keep later ones from coming.
+    let lost = "
+        const real = window.fetch;
+        window.fetch = async (...request) => {
+          window.fetch = real;
+          await real(...request);
+          throw new TypeError('the reply is lost');
+        };
+        return [await client.restart(), await client.restart()]";
+    assert_eq!(browser.run(lost, &[]).await, json!([false, true]));
+    watch(&browser, 20).await;
+
     // A session that is gone is not restarted, and that is not kept from whoever watches.
     let gone = "
         await fetch(client.session, { method: 'DELETE' });
