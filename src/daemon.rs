@@ -67,6 +67,9 @@ pub enum Fault {
     /// A part of the daemon ended by itself.
     #[error("{0} ended unexpectedly; the log tells more")]
     Ended(String),
+    /// The daemon does not do what it is for, as the sentence says; another process may.
+    #[error("{0}; fanlight ends, to be started anew")]
+    GaveUp(String),
     /// The drain took too long.
     #[error("not everything could be closed within {DRAIN_TIMEOUT:?}")]
     Drain,
@@ -325,7 +328,7 @@ impl Daemon {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            why = upkeep::tend(&streams, &plane) => Err(Fault::Ended(why)),
+            why = upkeep::tend(&streams, &plane) => Err(Fault::GaveUp(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };
