@@ -10,6 +10,7 @@ mod clients;
 mod controls;
 mod cors;
 mod doctor;
+mod endless;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

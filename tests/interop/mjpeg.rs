@@ -43,6 +43,7 @@ impl Images {
         let kind = reply.headers()["content-type"].to_str().unwrap();
         assert_eq!(kind, "multipart/x-mixed-replace; boundary=fanlight");
         assert_eq!(reply.headers()["cache-control"], "no-store");
+        assert_eq!(reply.headers()["x-accel-buffering"], "no");
         Self {
             body: reply.into_body(),
             buffer: BytesMut::new(),

@@ -54,6 +54,7 @@ impl Reader {
         assert_eq!(reply.status(), 200);
         assert_eq!(reply.headers()["content-type"], "text/event-stream");
         assert_eq!(reply.headers()["cache-control"], "no-store");
+        assert_eq!(reply.headers()["x-accel-buffering"], "no");
         Self {
             body: reply.into_body(),
             text: String::new(),
