@@ -4,7 +4,7 @@
 //! shows in `/metrics`.
 
 use super::Context;
-use super::api::StreamView;
+use super::api::{StreamView, has_controls};
 use super::endless;
 use super::respond::Reply;
 use crate::auth::{Grant, Scope, Target};
@@ -19,6 +19,7 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
     let streams = context.streams.iter().filter(may_watch);
     let known = streams.map(|stream| Known {
         stream: stream.clone(),
+        controls: has_controls(context, grant, stream),
         told: None,
     });
     let mut known: Vec<_> = known.collect();
@@ -39,6 +40,8 @@ type Told = (State, Option<(&'static str, String)>);
 /// What a reader knows of a stream.
 struct Known {
     stream: Arc<Stream>,
+    /// See [`has_controls`]. With the permission the reply ends.
+    controls: bool,
     told: Option<Told>,
 }
 
@@ -51,7 +54,7 @@ impl Known {
             return None;
         }
         self.told = told;
-        let view = StreamView::new(&self.stream, now);
+        let view = StreamView::new(&self.stream, self.controls, now);
         // A view has no value that JSON lacks, and its text has no line breaks.
         let view = serde_json::to_string(&view).unwrap_or_default();
         Some(format!("event: stream\ndata: {view}\n\n"))

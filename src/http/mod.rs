@@ -440,7 +440,7 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Changes => Ok(changes::read(context, grant)),
-        Resource::Doctor(session) => doctor::doctor(context, session, &request),
+        Resource::Doctor(session) => doctor::doctor(context, session, &request, grant),
         Resource::Stream(name) => api::stream(context, name, grant),
         Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,
         Resource::Controls(name) => controls::put(context, name, request).await,
