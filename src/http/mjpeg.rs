@@ -5,7 +5,7 @@
 use super::respond::{self, Error, Reply};
 use super::{Connection, Context, endless, whep};
 use crate::auth::Grant;
-use crate::rtc::Seat;
+use crate::rtc::{Limit, Seat};
 use crate::stream::{Demand, Jpeg, Making, State, Stream, Watcher};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -41,13 +41,8 @@ impl Viewing {
         (stream, making): (&Arc<Stream>, Making),
         from: Connection,
     ) -> Result<Self, Error> {
-        let demand = stream.demand_frames().ok_or_else(|| {
-            let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
-                          watch by WebRTC";
-            Error::NotFound(detail.into())
-        })?;
         let client = context.clients.of(from.peer);
-        let seat = context.plane.seat(stream.name(), client)?;
+        let (demand, seat) = admit(stream, || context.plane.seat(stream.name(), client))?;
         let metrics = stream.channel().metrics();
         metrics.viewers.inc();
         metrics.mjpeg_viewers.inc();
@@ -68,6 +63,20 @@ impl Viewing {
             }
         }
     }
+}
+
+/// Wants frames for one who has a seat: whoever is refused opens no camera.
+fn admit<S>(
+    stream: &Arc<Stream>,
+    seat: impl FnOnce() -> Result<S, Limit>,
+) -> Result<(Demand, S), Error> {
+    if !stream.may_have_frames() {
+        let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
+                      watch by WebRTC";
+        return Err(Error::NotFound(detail.into()));
+    }
+    let seat = seat()?;
+    Ok((stream.demand_frames(), seat))
 }
 
 impl Drop for Viewing {
@@ -162,5 +171,39 @@ impl Images {
         }
         let frame = self.frames.pop_front()?;
         Some((self, frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Request;
+    use crate::capture::pattern::Pattern;
+    use crate::config::{self, Source};
+    use crate::media::TestPicture;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn who_is_refused_a_seat_wants_no_picture() {
+        let config = config::Stream::new("camera", Source::Pattern(TestPicture::Bars));
+        let request = Request {
+            size: config.size,
+            rate: config.fps,
+            format: None,
+        };
+        let pattern = Pattern::new("camera", TestPicture::Bars, request);
+        let metrics = Metrics::new().stream("camera");
+        let stream = Stream::start(config, Arc::new(pattern), metrics).unwrap();
+        let refused = admit(&stream, || {
+            assert!(!stream.is_wanted());
+            Err::<(), _>(Limit::Stream)
+        });
+        assert!(matches!(refused, Err(Error::Full(Limit::Stream))));
+        let admitted = admit(&stream, || Ok(()));
+        assert!(admitted.is_ok() && stream.is_wanted());
+        drop(admitted);
+        assert!(!stream.is_wanted());
+        stream.signal();
+        stream.join();
     }
 }

@@ -143,10 +143,14 @@ impl Stream {
         self.demand_for(Some(plays))
     }
 
-    /// Wants frames, of which images can be made, until the guard is dropped; `None` if there never are any.
-    pub fn demand_frames(self: &Arc<Self>) -> Option<Demand> {
-        let may_have_frames = lock(&self.control).passing.may_have_frames();
-        may_have_frames.then(|| self.demand_for(None))
+    /// Whether there ever are frames, of which images can be made.
+    pub fn may_have_frames(&self) -> bool {
+        lock(&self.control).passing.may_have_frames()
+    }
+
+    /// Wants frames until the guard is dropped, if there [may be](Self::may_have_frames) any.
+    pub fn demand_frames(self: &Arc<Self>) -> Demand {
+        self.demand_for(None)
     }
 
     fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {
