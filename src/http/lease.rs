@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Sessions that are remembered: more than there can be. Those that are over are forgotten soon; when there are more, the oldest ends.
-const MOST: usize = 131_072;
+/// Sessions and replies that are remembered: more than there can be with as many viewers and connections as the configuration takes,
+/// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
+const MOST: usize = 262_144;
 
 /// What ends with the permission for it.
 enum Held {
