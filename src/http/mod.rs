@@ -20,6 +20,7 @@ mod links;
 mod mjpeg;
 mod opening;
 mod pace;
+mod panics;
 mod plain;
 mod respond;
 mod route;
@@ -50,6 +51,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use opening::{Opening, Passed};
 use pace::{Pace, Paced, Watched};
+use panics::counted;
 use respond::Reply;
 use route::Resource;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -244,7 +246,8 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
     let pace = Pace::new(&context.limits, now);
     let (context, watcher) = (context.clone(), graceful.watcher());
-    tokio::spawn(async move {
+    let panics = context.metrics.http().panics;
+    tokio::spawn(counted(panics, async move {
         // The handshake of TLS is part of the first request's head: it has no time of its own.
         let came = (peer, listener);
         let conversation = converse(stream, from, came, context, pace.clone(), watcher);
@@ -254,7 +257,7 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
             None => tracing::debug!(%peer, "connection: too slow"),
         }
         drop((place, of_client));
-    });
+    }));
 }
 
 /// What a client of ours may do wrong.
