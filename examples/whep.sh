@@ -26,7 +26,7 @@ url=${1:-http://127.0.0.1:8080/whep}
 token=$(printf '%s\n' "$url" | sed -nE 's/.*[?&]token=([^&]*).*/\1/p')
 offer=${2:-}
 
-# What a viewer without candidates of its own says: one video to receive, H.264 constrained baseline.
+# What a viewer without candidates of its own says: one video to receive, H.264 of any profile that cameras have.
 # A real viewer sends its own ICE credentials and the fingerprint of its own certificate.
 minimal_offer() {
     cat <<'END'
@@ -35,7 +35,7 @@ o=- 1 1 IN IP4 127.0.0.1
 s=-
 t=0 0
 a=group:BUNDLE 0
-m=video 9 UDP/TLS/RTP/SAVPF 96
+m=video 9 UDP/TLS/RTP/SAVPF 96 97 98
 c=IN IP4 0.0.0.0
 a=mid:0
 a=recvonly
@@ -47,8 +47,12 @@ a=ice-pwd:anOfferMadeByAShellScript
 a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F
 a=rtpmap:96 H264/90000
 a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
-a=rtcp-fb:96 nack
-a=rtcp-fb:96 nack pli
+a=rtpmap:97 H264/90000
+a=fmtp:97 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d001f
+a=rtpmap:98 H264/90000
+a=fmtp:98 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f
+a=rtcp-fb:* nack
+a=rtcp-fb:* nack pli
 END
 }
 

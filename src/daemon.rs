@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
-use crate::stream::{Making, Stream, Streams};
+use crate::stream::{self, Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use crate::upkeep::{self, notify};
 pub use ports::without_ipv6;
@@ -393,7 +393,7 @@ fn openers(slots: &Slots) -> Box<Open> {
                 let camera = Camera::new(slot, request, stream.backend);
                 Arc::new(camera.encoding(Wishes {
                     bitrate: stream.bitrate,
-                    keyframe_interval: stream.keyframe_interval,
+                    keyframe_interval: stream::group_of_camera(stream),
                 }))
             }
             config::Source::Pattern(picture) => {

@@ -1,5 +1,9 @@
 //! Cameras of the kernel's real drivers, captured and listed inside a virtual machine: vivid, and a USB webcam.
 
+#[expect(
+    dead_code,
+    reason = "a webcam that hangs is for the test of what is done then"
+)]
 mod vm;
 
 use fanlight::capture::camera::{Camera, Claims};
@@ -258,6 +262,8 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     );
     drop(source);
 
+    // The node for its metadata comes a moment after its own.
+    wait_for(|| listed().len() == 2);
     let [camera_node, metadata_node] = &listed()[..] else {
         panic!("a camera and its metadata were expected")
     };
@@ -287,10 +293,13 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     assert_eq!(error.kind, ErrorKind::Lost);
     drop(source);
     wait_for(|| !Path::new(DEVICE).exists());
-    let error = camera.open().err().unwrap();
-    assert_eq!(error.kind, ErrorKind::NotFound);
+    // The kernel takes the node away before it takes what it tells of the camera.
     let expected = format!("{lasting}: no such camera; there is none");
-    assert_eq!(error.detail, expected);
+    wait_for(|| {
+        let error = camera.open().err().unwrap();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+        error.detail == expected
+    });
     webcam.plug_in_again(DEVICE);
     capture(camera.open().unwrap().as_mut(), 5);
     drop(webcam);

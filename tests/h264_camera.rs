@@ -14,6 +14,7 @@ use openh264::formats::YUVSource;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vm::listing::{format_name, listed, offers};
+use vm::wait_for;
 use vm::webcam::{Clips, Webcam};
 
 const DEVICE: &str = "/dev/video0";
@@ -28,9 +29,9 @@ fn h264_of_a_usb_webcam_is_captured_whole() {
     let clips = Clips::in_folder(&folder, SIZE);
     vm::inside(test, &vm::USB, || {
         let _webcam = Webcam::plug_in(&clips, DEVICE);
-        let [camera_node, _] = &listed()[..] else {
-            panic!("a camera and its metadata were expected")
-        };
+        // The node for its metadata comes a moment after its own.
+        wait_for(|| listed().len() == 2);
+        let camera_node = &listed()[0];
         assert_eq!(format_name(camera_node, "H264"), "h264");
         assert!(offers(camera_node, "H264").contains(&(320, 180, 30.0)));
 

@@ -22,7 +22,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use str0m::media::KeyframeRequestKind;
 use tokio::runtime::Runtime;
 use viewer::Viewer;
@@ -39,6 +39,8 @@ const LOST: &str = "fanlight_frames_lost_total{stream=\"camera\"}";
 const BAD: &str = "fanlight_frames_bad_total{stream=\"camera\"}";
 const SESSIONS: &str = "fanlight_sessions_total";
 const RESETS: &str = "fanlight_usb_resets_total{stream=\"camera\"}";
+/// However slow the machine is, by then it must have happened.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Cycles before memory, threads and descriptors are what they stay.
 const WARM_UP: usize = 5;
 
@@ -129,11 +131,11 @@ fn every_fault_is_survived(backend: Backend) {
         let failures = watch.count(DOWN);
         let lost = watch.count(LOST);
         v4l2(&["percentage_of_dropped_buffers=50"]);
-        watch.until(|watch| watch.count(LOST) > lost + 5.0);
+        watch.until(|watch, _| watch.count(LOST) > lost + 5.0);
         v4l2(&["percentage_of_dropped_buffers=0"]);
         let bad = watch.count(BAD);
         v4l2(&["inject_v4l2_buf_flag_error=1"]);
-        watch.until(|watch| watch.count(BAD) > bad);
+        watch.until(|watch, _| watch.count(BAD) > bad);
         assert_eq!(watch.count(DOWN), failures);
     }
 
@@ -241,36 +243,33 @@ impl Watch {
     }
 
     fn until_live(&mut self) {
-        while self.next_is_slate() {}
+        self.until(|_, is_slate| !is_slate);
     }
 
-    /// Watches until something is so.
-    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
-        while !is_so(self) {
-            self.next_is_slate();
+    /// Watches until something is so, by what the daemon says and whether the last picture was a slate.
+    fn until(&mut self, is_so: impl Fn(&Self, bool) -> bool) {
+        let start = Instant::now();
+        loop {
+            let is_slate = self.next_is_slate();
+            if is_so(self, is_slate) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "in vain: {}", self.stream());
         }
     }
 
     /// Until a slate is seen, and the failure is of that kind.
     fn until_slate(&mut self, kind: &str) {
-        loop {
-            while !self.next_is_slate() {}
-            let seen = self.stream();
-            if seen["error"]["kind"] == kind {
-                println!(
-                    "{} for {} s",
-                    seen["error"]["detail"], seen["error"]["since_seconds"]
-                );
-                return;
-            }
-        }
+        self.until(|watch, is_slate| is_slate && watch.stream()["error"]["kind"] == kind);
+        let error = &self.stream()["error"];
+        println!("{} for {} s", error["detail"], error["since_seconds"]);
     }
 
     /// Has it fail, until pictures come after that.
     fn until_live_after(&mut self, fail: impl FnOnce()) {
         let before = self.count(LIVE);
         fail();
-        self.until(|watch| watch.count(LIVE) > before && watch.stream()["state"] == "live");
+        self.until(|watch, _| watch.count(LIVE) > before && watch.stream()["state"] == "live");
         self.until_live();
     }
 

@@ -43,7 +43,7 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
 
         // Returns once the daemon has said that it is ready, and fails if it ends before.
         systemd.run(&["systemctl", "start", "fanlight"]);
-        assert!(streams().contains("\"state\":\"down\""), "{}", streams());
+        wait_for(|| streams().contains("\"state\":\"down\""));
         let kept = ["/var/lib/fanlight", "/var/lib/fanlight/dtls.pem"];
         let modes = systemd.run(&["stat", "-c", "%U %a", kept[0], kept[1]]);
         assert_eq!(modes, "fanlight 700\nfanlight 600\n");

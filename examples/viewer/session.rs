@@ -77,7 +77,9 @@ impl Session {
     /// from servers, since who reached the daemon by HTTP reaches its media, too.
     pub async fn new(local: IpAddr) -> Result<Self, Error> {
         let mut media = MediaEngine::default();
-        media.register_codec(h264(), RtpCodecKind::Video)?;
+        for codec in h264() {
+            media.register_codec(codec, RtpCodecKind::Video)?;
+        }
         // Asks for retransmissions, and reports what was received.
         let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
         let settings = SettingEngineBuilder::new()
@@ -180,17 +182,20 @@ pub async fn request_keyframe(track: &Arc<dyn TrackRemote>, media_ssrc: u32) -> 
     Ok(track.write_rtcp(vec![Box::new(pli)]).await?)
 }
 
-/// Constrained Baseline at level 3.1, in fragments: what every WebRTC implementation sends.
-fn h264() -> RTCRtpCodecParameters {
-    RTCRtpCodecParameters {
+/// Constrained Baseline, Main and High at level 3.1, in fragments: what every WebRTC implementation sends, and what cameras do,
+/// which are encoded anew for all if one viewer does not play their profile.
+fn h264() -> [RTCRtpCodecParameters; 3] {
+    let profiles = [(102, "42e01f"), (104, "4d001f"), (106, "64001f")];
+    profiles.map(|(payload_type, profile)| RTCRtpCodecParameters {
         rtp_codec: RTCRtpCodec {
             mime_type: MIME_TYPE_H264.to_owned(),
             clock_rate: 90_000,
             channels: 0,
-            sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-                .to_owned(),
+            sdp_fmtp_line: format!(
+                "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
+            ),
             rtcp_feedback: vec![],
         },
-        payload_type: 102,
-    }
+        payload_type,
+    })
 }

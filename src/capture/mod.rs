@@ -119,6 +119,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The device's H.264 can't be passed through.
     NotPassable,
+    /// Frames are wanted of a device that has nothing but H.264.
+    OnlyH264,
 }
 
 impl Wanted {
@@ -145,6 +147,7 @@ impl ErrorKind {
             Self::BadFrame => "bad_frame",
             Self::Unsupported => "unsupported",
             Self::NotPassable => "not_passable",
+            Self::OnlyH264 => "only_h264",
         }
     }
 
@@ -160,13 +163,18 @@ impl ErrorKind {
             Self::BadFrame => "The camera sends broken pictures",
             Self::Unsupported => "The camera offers no usable format",
             Self::NotPassable => "The camera's video can't be passed through",
+            Self::OnlyH264 => "The camera offers nothing but H.264",
         }
     }
 
     /// Whether there is a camera for this user and program, so that to open it anew, or to reset it, may help.
     pub const fn has_camera(self) -> bool {
         match self {
-            Self::NotFound | Self::Busy | Self::NoPermission | Self::NoUsbBandwidth => false,
+            Self::NotFound
+            | Self::Busy
+            | Self::NoPermission
+            | Self::NoUsbBandwidth
+            | Self::OnlyH264 => false,
             Self::Lost | Self::Stalled | Self::BadFrame | Self::Unsupported | Self::NotPassable => {
                 true
             }
@@ -196,6 +204,9 @@ impl ErrorKind {
             }
             Self::NotPassable => {
                 "configure `encode = \"auto\"`, or set the camera to a keyframe every two seconds, no B-frames and profile Baseline, Main or High"
+            }
+            Self::OnlyH264 => {
+                "leave `encode`, `format`, `rotate` and `flip` as they are by default: it can only be passed through"
             }
         }
     }

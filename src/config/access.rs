@@ -2,7 +2,7 @@
 
 use super::problem::Problems;
 use super::section::Section;
-use super::value::{self, Parsed, nearest, shown, wrong_type};
+use super::value::{self, Parsed, one_of, shown, wrong_type};
 use super::{Auth, AuthMode, Certificate, Tls, address};
 use std::path::PathBuf;
 use toml::de::DeValue;
@@ -92,13 +92,7 @@ pub(super) fn tls(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Opt
 }
 
 fn mode(value: &DeValue<'_>) -> Parsed<&'static str> {
-    const EXPECTED: &str = "one of token, jwt, none";
-    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
-    let found = MODES.into_iter().find(|mode| *mode == text);
-    found.ok_or_else(|| match nearest(text, &MODES) {
-        Some(mode) => format!("{} is not known; did you mean \"{mode}\"?", shown(value)),
-        None => format!("{} is not {EXPECTED}", shown(value)),
-    })
+    one_of(value, &MODES.map(|mode| (mode, mode)))
 }
 
 fn file(value: &DeValue<'_>) -> Parsed<PathBuf> {

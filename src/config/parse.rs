@@ -143,15 +143,11 @@ fn stream(
     let watchdog = section.read(problems, "watchdog", value::flag);
 
     let default = Stream::new(name?, source?);
-    let is_turned = rotate.is_some_and(|rotate| rotate != Rotation::default())
-        || flip.is_some_and(|flip| flip != Flip::default());
+    let is_rotated = rotate.is_some_and(|rotate| rotate != Rotation::default());
+    let is_flipped = flip.is_some_and(|flip| flip != Flip::default());
+    let turned = (is_rotated.then_some("rotate")).or(is_flipped.then_some("flip"));
     let format = format.unwrap_or(default.format);
-    check_encode(
-        problems,
-        section,
-        (&default.source, format, is_turned),
-        encode,
-    );
+    check_encode(problems, section, (&default.source, format, turned), encode);
     Some(Stream {
         size: size.unwrap_or(default.size),
         fps: fps.unwrap_or(default.fps),
@@ -172,18 +168,25 @@ fn stream(
     })
 }
 
-/// What is never encoded has to come encoded.
+/// What is never encoded has to come encoded, and is shown as it comes.
 fn check_encode(
     problems: &mut Problems<'_>,
     section: &Section<'_, '_>,
-    (source, format, is_turned): (&Source, Option<PixelFormat>, bool),
+    (source, format, turned): (&Source, Option<PixelFormat>, Option<&str>),
     encode: Option<Encode>,
 ) {
+    if let (Some(PixelFormat::H264), Some(key)) = (format, turned) {
+        if let Some(entry) = section.entry(key) {
+            let message = "format = \"h264\" is passed through as it is; turned pictures need another format, or \"auto\"";
+            problems.add(entry.span().start, &section.key(key), message);
+        }
+        return;
+    }
     let message = match (encode, source, format) {
         (Some(Encode::Never), Source::Pattern(_), _) => {
             "\"never\" is for cameras; the test pattern has to be encoded".to_owned()
         }
-        (Some(Encode::Never), ..) if is_turned => {
+        (Some(Encode::Never), ..) if turned.is_some() => {
             "\"never\" leaves pictures as they are; rotate and flip need them encoded".to_owned()
         }
         (Some(Encode::Never), _, Some(format)) if format != PixelFormat::H264 => {

@@ -213,6 +213,7 @@ prop_compose! {
     ) -> Stream {
         let is_pattern = device.is_none();
         let is_turned = rotate != Rotation::default() || flip != Flip::default();
+        let format = format.filter(|format| !(is_turned && *format == PixelFormat::H264));
         Stream {
             name,
             source: device.map_or(Source::Pattern(picture), Source::Device),

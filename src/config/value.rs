@@ -108,16 +108,21 @@ pub(super) fn size(value: &DeValue<'_>) -> Parsed<Size> {
 }
 
 pub(super) fn format(value: &DeValue<'_>) -> Parsed<Option<PixelFormat>> {
-    let names = PixelFormat::CAPTURED.map(PixelFormat::name);
-    let expected = format!("one of auto, {}", names.join(", "));
+    let formats = PixelFormat::CAPTURED.map(|format| (format.name(), Some(format)));
+    let all: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
+    one_of(value, &all)
+}
+
+/// One of several words, in whichever case.
+pub(super) fn one_of<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Parsed<T> {
+    let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+    let expected = format!("one of {}", names.join(", "));
     let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
-    if text.eq_ignore_ascii_case("auto") {
-        return Ok(None);
-    }
-    let known = PixelFormat::CAPTURED.into_iter();
+    let known = words
+        .iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name));
     known
-        .map(Some)
-        .find(|format| format.is_some_and(|format| text.eq_ignore_ascii_case(format.name())))
+        .map(|(_, word)| *word)
         .ok_or_else(|| match nearest(text, &names) {
             Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
             None => format!("{} is not {expected}", shown(value)),
@@ -137,25 +142,12 @@ pub(super) fn rotate(value: &DeValue<'_>) -> Parsed<Rotation> {
 }
 
 pub(super) fn flip(value: &DeValue<'_>) -> Parsed<Flip> {
-    let names = Flip::ALL.map(Flip::name);
-    let expected = format!("one of {}", names.join(", "));
-    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
-    let known = |flip: &Flip| text.eq_ignore_ascii_case(flip.name());
-    (Flip::ALL.into_iter().find(known)).ok_or_else(|| match nearest(text, &names) {
-        Some(name) => format!("{} is not known; did you mean \"{name}\"?", shown(value)),
-        None => format!("{} is not {expected}", shown(value)),
-    })
+    one_of(value, &Flip::ALL.map(|flip| (flip.name(), flip)))
 }
 
 /// `always`, `auto` or `never`.
 pub(super) fn encode(value: &DeValue<'_>) -> Parsed<Encode> {
-    let names = Encode::ALL.map(Encode::name);
-    let expected = format!("one of {}", names.join(", "));
-    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
-    let mut known = Encode::ALL.into_iter();
-    known
-        .find(|encode| text.eq_ignore_ascii_case(encode.name()))
-        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
+    one_of(value, &Encode::ALL.map(|encode| (encode.name(), encode)))
 }
 
 /// Bits per second: a whole number, or a string with a unit such as `2.5M` or `800k`.
@@ -286,13 +278,10 @@ pub(super) fn device(value: &DeValue<'_>) -> Parsed<Device> {
 
 /// `auto`, `v4l` or `nokhwa`.
 pub(super) fn backend(value: &DeValue<'_>) -> Parsed<Backend> {
-    let names = Backend::ALL.map(Backend::name);
-    let expected = format!("one of {}", names.join(", "));
-    let text = value.as_str().ok_or_else(|| wrong_type(value, &expected))?;
-    let mut known = Backend::ALL.into_iter();
-    known
-        .find(|backend| text.eq_ignore_ascii_case(backend.name()))
-        .ok_or_else(|| format!("{} is not {expected}", shown(value)))
+    one_of(
+        value,
+        &Backend::ALL.map(|backend| (backend.name(), backend)),
+    )
 }
 
 pub(super) fn directory(value: &DeValue<'_>) -> Parsed<PathBuf> {

@@ -3,7 +3,7 @@
 use super::address;
 use super::problem::Problems;
 use super::section::Section;
-use super::value::{self, Parsed, shown, wrong_type};
+use super::value::{self, Parsed, one_of, shown, wrong_type};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
 
@@ -82,12 +82,8 @@ pub(super) fn read(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Wh
 }
 
 fn camera_down(value: &DeValue<'_>) -> Parsed<CameraDown> {
-    const EXPECTED: &str = "\"wait\" or \"refuse\"";
-    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
-    [CameraDown::Wait, CameraDown::Refuse]
-        .into_iter()
-        .find(|choice| choice.name() == text)
-        .ok_or_else(|| format!("{} is not {EXPECTED}", shown(value)))
+    let choices = [CameraDown::Wait, CameraDown::Refuse];
+    one_of(value, &choices.map(|choice| (choice.name(), choice)))
 }
 
 const SERVER: &str =

@@ -145,19 +145,25 @@ impl Device {
         // A value behind something automatic waits there.
         let now = node.controls()?;
         let is_inactive = |name: &str| now.iter().any(|now| now.name == name && now.is_inactive);
-        for (control, error) in refused {
+        let is_refused = |name: &str| refused.iter().any(|(control, _)| control.name == name);
+        let set = wanted
+            .iter()
+            .filter(|(control, _)| !is_refused(&control.name));
+        let set: Vec<_> = set
+            .map(|(control, value)| format!("{} = {value}", control.name))
+            .collect();
+        if !set.is_empty() {
+            tracing::info!("set again: {}", set.join(", "));
+        }
+        for (control, error) in &refused {
             if !is_inactive(&control.name) {
                 tracing::warn!(
                     "{} is not set again: {}",
                     control.name,
-                    refusal(control, &error)
+                    refusal(control, error)
                 );
             }
         }
-        let set = wanted
-            .iter()
-            .map(|(control, value)| format!("{} = {value}", control.name));
-        tracing::info!("set again: {}", set.collect::<Vec<_>>().join(", "));
         Ok(())
     }
 }

@@ -30,6 +30,8 @@ pub struct StreamView<'a> {
     height: Option<u32>,
     fps: Option<f64>,
     format: Option<&'static str>,
+    /// Whether keyframes are made when a viewer needs one; else who joins may wait for the camera's next one.
+    makes_keyframes: bool,
     bitrate: u32,
     viewers: i64,
     /// Whether whoever asks may see and set the camera's controls.
@@ -71,6 +73,7 @@ impl<'a> StreamView<'a> {
             height: size.map(|size| size.height),
             fps: granted.map(|granted| granted.rate.as_f64()),
             format: granted.map(|granted| granted.format.name()),
+            makes_keyframes: stream.channel().makes_keyframes(),
             bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
             controls,

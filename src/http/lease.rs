@@ -4,7 +4,7 @@
 use super::whep::Made;
 use crate::access::Access;
 use crate::auth::{Grant, Now};
-use crate::rtc::Plane;
+use crate::rtc::{Plane, SessionError};
 use crate::shutdown::Shutdown;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// For the media thread to end those that it was told of, when it can't be told of more.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Sessions and replies that are remembered: more than there can be with as many viewers and connections as the configuration takes,
 /// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
 const MOST: usize = 262_144;
@@ -32,14 +34,19 @@ impl Held {
         }
     }
 
-    /// Whether there was something to end.
+    /// Whether it is over now. If not, the media thread has too much to do: it is to be ended later.
     fn end(&self, plane: &Plane) -> bool {
         match self {
-            Self::Session(Made { stream, session }) => plane.end(stream, session),
-            Self::Reply(end) => end.upgrade().is_some_and(|end| {
-                end.cancel();
+            Self::Session(Made { stream, session }) => {
+                let ended = plane.end(stream, session);
+                matches!(ended, Ok(()) | Err(SessionError::NoSession))
+            }
+            Self::Reply(end) => {
+                if let Some(end) = end.upgrade() {
+                    end.cancel();
+                }
                 true
-            }),
+            }
         }
     }
 }
@@ -72,10 +79,9 @@ impl Leases {
             return;
         }
         let mut list = self.lock();
-        if list.len() >= MOST
-            && let Some(Lease { held, .. }) = list.pop_front()
-        {
-            held.end(plane);
+        let is_oldest_over = || list.front().is_some_and(|oldest| oldest.held.end(plane));
+        if list.len() >= MOST && is_oldest_over() {
+            list.pop_front();
         }
         list.push_back(Lease { held, grant });
         drop(list);
@@ -95,23 +101,66 @@ impl Leases {
                 self.added.notified().await;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-            self.sweep(plane, |grant| access.still_holds(grant, Now::system()));
+            while !self.sweep(plane, |grant| access.still_holds(grant, Now::system())) {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
-    fn sweep(&self, plane: &Plane, still_holds: impl Fn(&Grant) -> bool) {
+    /// Whether all have ended that should.
+    fn sweep(&self, plane: &Plane, still_holds: impl Fn(&Grant) -> bool) -> bool {
+        let mut is_done = true;
         self.lock().retain(|Lease { held, grant }| {
-            let holds = still_holds(grant);
-            if !holds && held.end(plane) {
+            // Most end long before: who has a link could else fill the list, at the cost of others who have one.
+            if !held.is_there(plane) {
+                return false;
+            }
+            if still_holds(grant) {
+                return true;
+            }
+            let is_over = held.end(plane);
+            if is_over {
                 tracing::info!("a session ends with its permission");
             }
-            // Most end long before: who has a link could else fill the list, at the cost of others who have one.
-            holds && held.is_there(plane)
+            is_done &= is_over;
+            !is_over
         });
+        is_done
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Lease>> {
         // Every critical section leaves the list whole.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Basis;
+
+    #[test]
+    fn all_sessions_end_with_their_permission_however_many_end_at_once() {
+        const SESSIONS: usize = 1000;
+        let (plane, names, taken) = Plane::without_thread(SESSIONS);
+        let leases = Leases::default();
+        for session in names {
+            let stream = "camera".to_owned();
+            let made = Made { stream, session };
+            leases.add(made, Grant::all(Basis::Share("link".into())), &plane);
+        }
+        assert!(leases.sweep(&plane, |_| true));
+        assert_eq!((plane.sessions(), taken()), (SESSIONS, 0));
+        let mut ended = 0;
+        while !leases.sweep(&plane, |_| false) {
+            let now = taken();
+            assert!(now > 0, "as many as the queue holds");
+            ended += now;
+            // Those that were not ended yet are still there, and still to be ended.
+            assert_eq!(plane.sessions(), SESSIONS - ended);
+            assert_eq!(leases.lock().len(), SESSIONS - ended);
+        }
+        assert_eq!((ended + taken(), plane.sessions()), (SESSIONS, 0));
+        assert!(leases.lock().is_empty());
     }
 }

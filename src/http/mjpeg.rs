@@ -54,14 +54,16 @@ impl Viewing {
         })
     }
 
-    /// The next image of a camera that works.
-    async fn next(&mut self) -> Jpeg {
-        loop {
-            let image = self.watcher.next().await;
-            if image.captured_at.elapsed() < FRESH {
-                return image;
+    /// The next image of a camera that works; `None` if there are none, as may turn out only now.
+    async fn next(&mut self) -> Option<Jpeg> {
+        while self.stream.may_have_frames() {
+            if let Ok(image) = timeout(LOOK_AGAIN, self.watcher.next()).await
+                && image.captured_at.elapsed() < FRESH
+            {
+                return Some(image);
             }
         }
+        None
     }
 }
 
@@ -71,12 +73,16 @@ fn admit<S>(
     seat: impl FnOnce() -> Result<S, Limit>,
 ) -> Result<(Demand, S), Error> {
     if !stream.may_have_frames() {
-        let detail = "there are no JPEG images of this stream, which is the camera's own H.264 (encode = \"never\"); \
-                      watch by WebRTC";
-        return Err(Error::NotFound(detail.into()));
+        return Err(no_frames());
     }
     let seat = seat()?;
     Ok((stream.demand_frames(), seat))
+}
+
+fn no_frames() -> Error {
+    let detail = "there are no JPEG images of this stream, which is the camera's own H.264: with encode = \"never\", or of \
+                  a camera that has nothing else; watch by WebRTC";
+    Error::NotFound(detail.into())
 }
 
 impl Drop for Viewing {
@@ -114,10 +120,11 @@ pub async fn image(
     let deadline = Instant::now() + PATIENCE;
     loop {
         // Not a slate: a picture of the camera is asked for.
-        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await
-            && stream.status().state == State::Live
-        {
-            return Ok(respond::typed("image/jpeg", image.data));
+        if let Ok(image) = timeout(LOOK_AGAIN, viewing.next()).await {
+            let image = image.ok_or_else(no_frames)?;
+            if stream.status().state == State::Live {
+                return Ok(respond::typed("image/jpeg", image.data));
+            }
         }
         if let Some(failure) = stream.status().failure {
             let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
@@ -152,8 +159,8 @@ pub fn images(
     Ok(respond::endless(CONTENT_TYPE, body))
 }
 
-/// What the body goes on with: the newest image, whenever it is asked for more. So a slow reader misses images, and gets none
-/// late.
+/// What the body goes on with, until there are no images: the newest, whenever it is asked for more. So a slow reader misses
+/// images, and gets none late.
 struct Images {
     viewing: Viewing,
     /// What is left of the last image.
@@ -163,7 +170,7 @@ struct Images {
 impl Images {
     async fn next(mut self) -> Option<(Self, Bytes)> {
         if self.frames.is_empty() {
-            let image = self.viewing.next().await;
+            let image = self.viewing.next().await?;
             let len = image.data.len();
             let head = format!("content-type: image/jpeg\r\ncontent-length: {len}\r\n\r\n");
             let boundary = Bytes::from_static(BOUNDARY.as_bytes());

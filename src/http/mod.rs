@@ -270,6 +270,7 @@ async fn open(
     peer: SocketAddr,
     listener: Listener,
     context: &Context,
+    pace: &Pace,
 ) -> io::Result<Option<(TcpStream, Opening)>> {
     let is_for_media = match listener {
         Listener::Main => context.has_media,
@@ -281,6 +282,7 @@ async fn open(
         // Nothing was asked yet.
         () = context.shutdown.cancelled() => return Ok(None),
     };
+    pace.received(Instant::now());
     if opening == Opening::Ice && is_for_media {
         let passed = context.media.pass(stream, peer, &context.plane).await?;
         if let Passed::Refused(limit) = passed {
@@ -300,7 +302,7 @@ async fn converse(
     pace: Arc<Pace>,
     watcher: Watcher,
 ) -> Result<(), ClientError> {
-    let Some((stream, opening)) = open(stream, peer, listener, &context).await? else {
+    let Some((stream, opening)) = open(stream, peer, listener, &context, &pace).await? else {
         return Ok(());
     };
     let Some(tls) = &context.tls else {

@@ -12,10 +12,16 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep_until;
 
+/// For a connection's first byte, where that is less than for the head. Browsers open connections that they never use: one for
+/// each of the TCP candidates of a viewer whom UDP reaches, and some for requests to come. They wait 10 s before they close them.
+const FIRST_BYTE: Duration = Duration::from_secs(3);
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It has begun a request's head, or has just been opened, at that time.
+    /// It has been opened at that time, and was silent since then.
+    New(Instant),
+    /// It has begun a request's head at that time; with the first, that is when it was opened.
     Head(Instant),
     /// It was served, and is silent since then.
     Idle(Instant),
@@ -37,13 +43,14 @@ impl Pace {
         Arc::new(Self {
             header_time: limits.header_time,
             idle_time: limits.idle_time,
-            state: Mutex::new(State::Head(now)),
+            state: Mutex::new(State::New(now)),
         })
     }
 
     /// When it is to be cut off, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         match self.get() {
+            State::New(since) => Some(since + self.header_time.min(FIRST_BYTE)),
             State::Head(since) => Some(since + self.header_time),
             State::Idle(since) => Some(since + self.idle_time),
             State::Busy => None,
@@ -52,8 +59,10 @@ impl Pace {
 
     /// Bytes came in.
     pub fn received(&self, now: Instant) {
-        if let State::Idle(_) = self.get() {
-            self.set(State::Head(now));
+        match self.get() {
+            State::New(since) => self.set(State::Head(since)),
+            State::Idle(_) => self.set(State::Head(now)),
+            State::Head(_) | State::Busy => {}
         }
     }
 
@@ -206,6 +215,8 @@ mod tests {
             },
             start,
         );
+        assert_eq!(pace.deadline(), Some(at(3)), "from its opening");
+        pace.received(at(2));
         assert_eq!(pace.deadline(), Some(at(10)), "from its opening");
         pace.received(at(9));
         assert_eq!(pace.deadline(), Some(at(10)), "a byte gives no more time");

@@ -1,6 +1,6 @@
 //! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
 
-use crate::rtc::{AnswerError, Limit, OfferError, PatchError};
+use crate::rtc::{AnswerError, Limit, OfferError, SessionError};
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -82,15 +82,15 @@ impl From<AnswerError> for Error {
     }
 }
 
-impl From<PatchError> for Error {
-    fn from(error: PatchError) -> Self {
+impl From<SessionError> for Error {
+    fn from(error: SessionError) -> Self {
         let text = error.to_string();
         match error {
-            PatchError::NoSession => Self::NotFound(text),
-            PatchError::OtherIceSession => Self::PreconditionFailed(text),
-            PatchError::HalfRestart => Self::Unusable(text),
-            PatchError::Overloaded => Self::Overloaded,
-            PatchError::Stopping => Self::Stopping,
+            SessionError::NoSession => Self::NotFound(text),
+            SessionError::OtherIceSession => Self::PreconditionFailed(text),
+            SessionError::HalfRestart => Self::Unusable(text),
+            SessionError::Overloaded => Self::Overloaded,
+            SessionError::Stopping => Self::Stopping,
         }
     }
 }

@@ -51,11 +51,8 @@ pub async fn patch(
 
 /// `DELETE` (4.3). Entity tags do not matter to it (4.4.1).
 pub fn delete(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
-    if context.plane.end(stream, id) {
-        Ok(respond::text("the session is over\n"))
-    } else {
-        Err(no_session())
-    }
+    context.plane.end(stream, id)?;
+    Ok(respond::text("the session is over\n"))
 }
 
 fn no_session() -> Error {

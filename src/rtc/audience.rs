@@ -5,17 +5,19 @@ use super::cache::Picture;
 use super::contain::contained;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
+use super::diagnosis::ports;
 use super::feed::Feed;
 use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
 use super::sessions::Sessions;
+use super::tcp;
 use super::timers::Timers;
 use super::viewer::Viewer;
 use crate::metrics::{self, Histogram};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Called on other threads when there is something to do.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -31,19 +33,11 @@ pub struct Audience {
     sessions: Sessions,
     metrics: metrics::Rtc,
     wake: Wake,
-    /// The one that viewers have to reach.
-    port: u16,
 }
 
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
-    pub fn new(
-        now: Instant,
-        port: u16,
-        sessions: Sessions,
-        metrics: metrics::Rtc,
-        wake: Wake,
-    ) -> Self {
+    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
         Self {
             viewers: HashMap::new(),
             feeds: HashMap::new(),
@@ -53,16 +47,16 @@ impl Audience {
             sessions,
             metrics,
             wake,
-            port,
         }
     }
 
-    /// When [`fan_out`](Self::fan_out) and [`ring`](Self::ring) are due, even if nothing else happens. While there is no
-    /// room to send, portions are due when there is.
+    /// When [`fan_out`](Self::fan_out) and [`ring`](Self::ring) are due, even if nothing else happens. While the UDP socket has
+    /// no room, what waits for it is due when it has.
     pub fn deadline(&mut self, has_room: bool) -> Option<Instant> {
-        let feeds = self.feeds.values().filter(|_| has_room);
-        let portions = feeds.filter_map(|feed| feed.portion_at);
-        portions.chain(self.timers.next()).min()
+        let waiting = |feed: &Feed| feed.waits_since.filter(|_| has_room);
+        let feeds = self.feeds.values();
+        let portions = feeds.flat_map(|feed| [feed.portion_at, waiting(feed)]);
+        portions.flatten().chain(self.timers.next()).min()
     }
 
     /// Takes in a viewer that was answered.
@@ -122,7 +116,12 @@ impl Audience {
         if reason == "panic" {
             tracing::error!(parent: span, ?after, "the WebRTC core panicked: this session is over");
         } else if reason == "connect_timeout" {
-            tracing::warn!(parent: span, "never connected: is UDP port {} open for it?", self.port);
+            match &*ports(&viewer.record().read().offered) {
+                "" => {
+                    tracing::warn!(parent: span, "never connected: there was no address to offer")
+                }
+                ports => tracing::warn!(parent: span, "never connected: can it reach {ports}?"),
+            }
         } else if viewer.is_connected() {
             tracing::info!(parent: span, reason, ?after, "left");
         } else {
@@ -227,6 +226,17 @@ impl Audience {
         self.demux.owner(connection).is_some()
     }
 
+    /// For how long a connection may be silent: not at all if it is no viewer's.
+    pub fn patience(&self, connection: ConnectionId) -> Duration {
+        let owner = self.demux.owner(connection);
+        match owner.and_then(|id| self.viewers.get(&id)) {
+            None => Duration::ZERO,
+            Some(viewer) if viewer.selected().is_none() => tcp::IDLE,
+            Some(viewer) if viewer.is_reached_by(connection) => tcp::IDLE,
+            Some(_) => tcp::SPARE,
+        }
+    }
+
     /// A connection has ended. Its viewer may go another way.
     pub fn hung_up(&mut self, connection: ConnectionId) {
         self.demux.hung_up(connection);
@@ -278,8 +288,9 @@ impl Audience {
         // The core answers only what proves to be the viewer's.
         let mut is_answered = false;
         let demux = &mut self.demux;
+        let used = viewer.selected();
         viewer.transmit(out, |path| {
-            demux.learn(id, path);
+            demux.learn(id, path, used);
             is_answered |= received.is_some_and(|(received, _)| received.leads_as(&path));
         });
         if let Some((path, datagram)) = received.filter(|_| is_answered) {
@@ -300,10 +311,10 @@ impl Audience {
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }
             if let Some(feed) = feed.as_deref_mut() {
-                if out.is_blocked() {
-                    feed.portion_at = Some(now);
-                } else {
+                if viewer.has_room(out) {
                     show(now, viewer, feed, &self.metrics, out);
+                } else {
+                    feed.waits_since = Some(now);
                 }
             }
         }
@@ -322,20 +333,21 @@ impl Audience {
             let viewer = feed.viewers.first().and_then(|id| self.viewers.get(id));
             let is_new = viewer.is_some_and(|viewer| feed.take_in(now, viewer.channel()));
             let is_due = feed.portion_at.is_some_and(|at| at <= now);
-            if !(is_new || is_due) {
+            let has_room_again = feed.waits_since.is_some() && !out.is_blocked();
+            if !(is_new || is_due || has_room_again) {
                 continue;
             }
-            feed.portion_at = None;
+            (feed.portion_at, feed.waits_since) = (None, None);
             let mut packets = 0;
             for (n, index) in feed.round().enumerate() {
-                let now = clock();
-                if out.is_blocked() {
-                    feed.portion_at = Some(now);
-                    break;
-                }
                 let Some(viewer) = self.viewers.get_mut(&feed.viewers[index]) else {
                     continue;
                 };
+                if out.is_blocked() && !viewer.has_room(out) {
+                    feed.waits_since.get_or_insert(now);
+                    continue;
+                }
+                let now = clock();
                 let metrics = &self.metrics;
                 let show = || show(now, viewer, feed, metrics, out);
                 match contained(&metrics.panics, show) {
@@ -349,7 +361,7 @@ impl Audience {
                 }
             }
             out.flush();
-            if packets > 0 && feed.portion_at.is_none() {
+            if packets > 0 && feed.portion_at.is_none() && feed.waits_since.is_none() {
                 let now = clock();
                 observe(&self.metrics.fan_out_last, now, feed, |p| p.encoded_at);
                 observe(&self.metrics.latency, now, feed, |p| p.captured_at);

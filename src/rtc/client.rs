@@ -82,7 +82,9 @@ impl Client {
         let local = socket.local_addr()?;
         let now = Instant::now();
         let mut media = MediaEngine::default();
-        media.register_codec(h264(), RtpCodecKind::Video)?;
+        for codec in h264() {
+            media.register_codec(codec, RtpCodecKind::Video)?;
+        }
         let settings = SettingEngineBuilder::new()
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
@@ -301,25 +303,44 @@ fn begins_with_parameters(unit: &[u8]) -> bool {
     start.is_some_and(|at| unit.get(at + 1).is_some_and(|head| head & 0x1f == SPS))
 }
 
-/// Constrained Baseline at level 3.1, in fragments: what every WebRTC implementation sends.
-fn h264() -> RTCRtpCodecParameters {
-    RTCRtpCodecParameters {
+/// Constrained Baseline, Main and High at level 3.1, in fragments: what every WebRTC implementation sends, and what cameras do,
+/// which are encoded anew for all if one viewer does not play their profile.
+fn h264() -> [RTCRtpCodecParameters; 3] {
+    let profiles = [(102, "42e01f"), (104, "4d001f"), (106, "64001f")];
+    profiles.map(|(payload_type, profile)| RTCRtpCodecParameters {
         rtp_codec: RTCRtpCodec {
             mime_type: MIME_TYPE_H264.to_owned(),
             clock_rate: 90_000,
             channels: 0,
-            sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-                .to_owned(),
+            sdp_fmtp_line: format!(
+                "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
+            ),
             rtcp_feedback: vec![],
         },
-        payload_type: 102,
-    }
+        payload_type,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{Profile, Profiles};
+    use crate::rtc::offer::Offer;
     use bytes::Bytes;
+
+    #[tokio::test]
+    async fn whatever_profile_a_camera_has_is_played() {
+        let mut client = Client::new(IpAddr::from([127, 0, 0, 1])).await.unwrap();
+        let offer = client.offer().unwrap();
+        for profile in [Profile::ConstrainedBaseline, Profile::Main, Profile::High] {
+            let profiles = Profiles {
+                least: profile,
+                most: profile,
+            };
+            let offer = Offer::parse(&offer, profiles).unwrap();
+            assert!(offer.video.codec.plays >= profile);
+        }
+    }
 
     fn packet(number: u16, payload: &'static [u8], marker: bool) -> Packet {
         let mut packet = Packet {

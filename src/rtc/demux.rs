@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 /// Number of a viewer within the daemon's life.
 pub type ViewerId = u64;
 
-/// Addresses and connections that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest is
-/// forgotten, so that no viewer can fill the table.
-const MAX_PATHS: usize = 16;
+/// Addresses and connections that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest that it
+/// does not use is forgotten, so that no viewer can fill the tables.
+pub const MAX_PATHS: usize = 32;
 
 /// The tables.
 #[derive(Debug, Default)]
@@ -70,10 +70,10 @@ impl Demux {
             Via::Udp(_) if self.by_address.get(&path.remote) == Some(&id) => {
                 self.by_address.remove(&path.remote);
             }
-            Via::Udp(_) => {}
-            Via::Tcp(connection) => {
+            Via::Tcp(connection) if self.owner(connection) == Some(id) => {
                 self.by_connection.remove(&connection);
             }
+            Via::Udp(_) | Via::Tcp(_) => {}
         }
     }
 
@@ -103,8 +103,8 @@ impl Demux {
     }
 
     /// Learns that a path is a viewer's. To be called once the viewer has proved it: its STUN request
-    /// was answered, so its integrity was right.
-    pub fn learn(&mut self, id: ViewerId, path: Path) {
+    /// was answered, so its integrity was right. `used` is the path that its media takes.
+    pub fn learn(&mut self, id: ViewerId, path: Path, used: Option<Path>) {
         let before = match path.via {
             Via::Udp(_) => self.by_address.insert(path.remote, id),
             Via::Tcp(connection) => self.by_connection.insert(connection, id),
@@ -115,7 +115,9 @@ impl Demux {
         let Some(paths) = self.paths.get_mut(&id) else {
             return;
         };
-        let oldest = (paths.len() == MAX_PATHS).then(|| paths.remove(0));
+        let is_unused = |path: &Path| used.is_none_or(|used| !used.leads_as(path));
+        let oldest = (paths.len() == MAX_PATHS).then(|| paths.iter().position(is_unused));
+        let oldest = oldest.flatten().map(|at| paths.remove(at));
         paths.push(path);
         if let Some(oldest) = oldest {
             self.forget(id, oldest);
@@ -237,7 +239,7 @@ mod tests {
         assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
         assert_eq!(demux.find(address(9), &request("gamma:x")), None);
         assert_eq!(demux.find(address(9), &[22]), None, "not learned yet");
-        demux.learn(2, address(9));
+        demux.learn(2, address(9), None);
         assert_eq!(demux.find(address(9), &[22]), Some(2));
         demux.remove(2);
         assert_eq!(demux.find(address(9), &[22]), None);
@@ -249,9 +251,9 @@ mod tests {
         let mut demux = Demux::default();
         demux.insert(1, "alpha");
         demux.insert(2, "beta");
-        demux.learn(1, address(9));
+        demux.learn(1, address(9), None);
         assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
-        demux.learn(2, address(9));
+        demux.learn(2, address(9), None);
         demux.remove(1);
         assert_eq!(demux.find(address(9), &[22]), Some(2));
     }
@@ -281,7 +283,7 @@ mod tests {
         let mut demux = Demux::default();
         demux.insert(1, "alpha");
         for n in 1..=100 {
-            demux.learn(1, address(n));
+            demux.learn(1, address(n), None);
         }
         assert_eq!(demux.by_address.len(), MAX_PATHS);
         assert_eq!(demux.find(address(100), &[22]), Some(1));
@@ -290,13 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn the_path_that_a_viewer_uses_is_not_forgotten_for_its_others() {
+        let mut demux = Demux::default();
+        demux.insert(1, "alpha");
+        let used = Path::tcp(address(9).remote, 5);
+        demux.learn(1, used, None);
+        for n in 1..=100 {
+            demux.learn(1, address(n), Some(used));
+        }
+        assert_eq!(demux.owner(5), Some(1));
+        assert_eq!(demux.by_address.len(), MAX_PATHS - 1);
+        demux.learn(1, Path::tcp(address(9).remote, 6), None);
+        assert_eq!(demux.owner(5), None, "it uses another by now");
+    }
+
+    #[test]
     fn a_connection_is_its_viewers_and_has_nothing_to_do_with_the_address_of_datagrams() {
         let mut demux = Demux::default();
         demux.insert(1, "alpha");
         demux.insert(2, "beta");
         let connection = |id| Path::tcp(address(9).remote, id);
-        demux.learn(1, address(9));
-        demux.learn(2, connection(5));
+        demux.learn(1, address(9), None);
+        demux.learn(2, connection(5), None);
         let found = |demux: &Demux, path| demux.find(path, &[22]);
         assert_eq!(found(&demux, address(9)), Some(1));
         assert_eq!(found(&demux, connection(5)), Some(2));
@@ -305,11 +322,13 @@ mod tests {
         demux.hung_up(5);
         assert_eq!((found(&demux, connection(5)), demux.owner(5)), (None, None));
         for n in 10..100 {
-            demux.learn(2, connection(n));
+            demux.learn(2, connection(n), None);
         }
         assert_eq!(demux.by_connection.len(), MAX_PATHS);
+        demux.learn(1, connection(99), None);
         demux.remove(2);
-        assert!(demux.by_connection.is_empty());
+        assert_eq!(demux.by_connection.len(), 1, "it has passed to another");
+        assert_eq!(found(&demux, connection(99)), Some(1));
         assert_eq!(found(&demux, address(9)), Some(1));
     }
 

@@ -10,6 +10,9 @@ const BEGINNING: Duration = Duration::from_secs(2);
 /// Addresses that a sentence names; of more it tells the number.
 const MOST_NAMED: usize = 4;
 
+/// From so much loss on pictures suffer: less is mended by sending the packets again.
+const LOSSY: f64 = 0.05;
+
 /// What is the matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
@@ -33,6 +36,10 @@ fn diagnosis(finding: &'static str, sentence: String, cure: impl Into<String>) -
 /// Tells what is the matter with a session. `host` is the address by which its viewer reaches the HTTP server, if it names
 /// that by an address.
 pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis {
+    let end = facts.end.and_then(|(_, reason)| ended_by_server(reason));
+    if let Some(ended) = end {
+        return ended;
+    }
     if facts.media.is_some() {
         return connected(facts);
     }
@@ -45,6 +52,26 @@ pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis 
         None if facts.checks.is_empty() => unreached(facts, host),
         None => unchosen(facts),
     }
+}
+
+/// What the viewer and the way to it have nothing to do with.
+fn ended_by_server(reason: &'static str) -> Option<Diagnosis> {
+    let (sentence, cure) = match reason {
+        "panic" => (
+            "the server failed at this session and ended it",
+            "reload the page, and report it with the server's log",
+        ),
+        "no_media" => (
+            "the handshake was done, but the server found no keys for media in it",
+            "try another browser, and report it with the server's log",
+        ),
+        "shutdown" => (
+            "the server was stopped",
+            "reload the page when it runs again",
+        ),
+        _ => return None,
+    };
+    Some(diagnosis(reason, sentence.into(), cure))
 }
 
 /// There were keys.
@@ -74,9 +101,13 @@ fn connected(facts: &Facts) -> Diagnosis {
         return diagnosis("unreported", sentence, cure);
     };
     let lost = loss * 100.0;
-    let sentence = format!(
-        "connected{over}: all is well; {packets} packets were sent, of which lately {lost:.1} % were lost"
-    );
+    let sent = format!("{packets} packets were sent, of which lately {lost:.1} % were lost");
+    if loss >= LOSSY {
+        let sentence = format!("connected{over}, but the way to the viewer loses too much: {sent}");
+        let cure = "come closer to the access point or use a cable; if that does not help, set a lower bitrate";
+        return diagnosis("lossy", sentence, cure);
+    }
+    let sentence = format!("connected{over}: all is well; {sent}");
     if is(facts, Transport::Tcp) && !heard_over(facts, Transport::Udp) {
         let udp = offered_over(facts, Transport::Udp);
         if !udp.is_empty() {
@@ -170,7 +201,6 @@ fn reason_in_words(reason: &str) -> &str {
     match reason {
         "lost" => "the viewer was not heard any more",
         "closed" | "deleted" => "the viewer left",
-        "shutdown" => "the server was stopped",
         other => other,
     }
 }
@@ -205,7 +235,7 @@ fn names(endpoints: &[Endpoint]) -> String {
 }
 
 /// `UDP port 8080 and TCP port 8080`, each once.
-fn ports(endpoints: &[Endpoint]) -> String {
+pub fn ports(endpoints: &[Endpoint]) -> String {
     let mut ports: Vec<String> = Vec::new();
     for Endpoint { transport, address } in endpoints {
         let port = format!("{transport} port {}", address.port());
@@ -344,6 +374,18 @@ mod tests {
             "{}",
             well.sentence
         );
+        viewer.set_loss(12);
+        assert_eq!(later(&facts, None).finding, "connected");
+        viewer.set_loss(154);
+        let lossy = later(&facts, None);
+        assert_eq!(lossy.finding, "lossy");
+        assert!(
+            lossy.sentence.contains("loses too much: 7 packets")
+                && lossy.sentence.ends_with("60.2 % were lost"),
+            "{}",
+            lossy.sentence
+        );
+        assert!(!lossy.cure.is_empty());
         facts.end = Some((facts.begun, "lost"));
         let ended = later(&facts, None);
         assert!(
@@ -351,5 +393,23 @@ mod tests {
             "{}",
             ended.sentence
         );
+    }
+
+    #[test]
+    fn what_the_server_ended_is_not_laid_on_the_network() {
+        for (reason, part) in [
+            ("panic", "the server failed"),
+            ("no_media", "no keys for media"),
+            ("shutdown", "the server was stopped"),
+        ] {
+            let mut facts = facts(BOTH);
+            facts.end = Some((facts.begun, reason));
+            let before = later(&facts, None);
+            facts.media = Some(media().stats());
+            let after = later(&facts, None);
+            assert_eq!((before.finding, &before), (reason, &after));
+            assert!(before.sentence.contains(part), "{}", before.sentence);
+            assert!(!before.cure.is_empty());
+        }
     }
 }

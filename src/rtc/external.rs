@@ -179,10 +179,17 @@ impl<S: Fn(Probe)> Inquiry<S> {
     }
 
     /// Asks over IPv4 and IPv6, where there are these. It is enough if one is answered. After a move, what was seen before counts
-    /// no more where there is no answer; else it may well be as it was.
+    /// no more where there is no answer, or nobody to ask; else it may well be as it was.
     async fn ask(&self, targets: &mut Vec<SocketAddr>, has_moved: bool) -> Result<(), Failure> {
         if targets.is_empty() {
-            *targets = self.look_up().await?;
+            let found = self.look_up().await;
+            if has_moved {
+                let found = found.as_deref().unwrap_or_default();
+                let can_ask = |is_v6| found.iter().any(|target| target.is_ipv6() == is_v6);
+                let mut seen = self.external.seen();
+                seen.retain(|(index, is_v6), _| *index != self.index || can_ask(*is_v6));
+            }
+            *targets = found?;
         }
         let [first, second] = [targets.first(), targets.get(1)].map(Option::<&SocketAddr>::copied);
         let both = async |target: Option<SocketAddr>| Some((target?, self.ask_at(target?).await));
@@ -322,5 +329,50 @@ mod tests {
         assert!(ask("0.0.0.0:1", both, v4) && !ask("0.0.0.0:1", both, v6));
         assert!(ask("[2001:db8::5]:1", both, v6) && !ask("[2001:db8::5]:1", both, v4));
         assert!(ask("[::]:1", only_v4, "[::1]:3478"));
+    }
+
+    /// What is known after a machine that had both families has moved to where the socket has only IPv4, and is answered by that server.
+    async fn known_after_a_move(server: &str, has_moved: bool) -> Vec<String> {
+        let server = StunServer {
+            host: server.into(),
+            port: 3478,
+        };
+        let configured = vec![ExternalAddress::Stun(server.clone())];
+        let external = External::new(configured, 8080);
+        for (is_v6, address) in [(false, "198.51.100.1:8080"), (true, "[2001:db8::7]:8080")] {
+            let mut seen = external.seen();
+            seen.insert((0, is_v6), address.parse().unwrap());
+            seen.insert((1, is_v6), address.parse().unwrap());
+        }
+        let inquiry = Inquiry {
+            index: 0,
+            server,
+            external: external.clone(),
+            bound: "127.0.0.1:8080".parse().unwrap(),
+            interfaces: Interfaces::read(),
+            send: |probe: Probe| {
+                let mapped = "203.0.113.7:8080".parse().unwrap();
+                probe.answer.try_send(Answer::Mapped(mapped)).unwrap();
+            },
+        };
+        let _ = inquiry.ask(&mut Vec::new(), has_moved).await;
+        let seen = external.seen();
+        assert_eq!(seen.range((1, false)..).count(), 2, "another server's");
+        let of_server = seen.range(..(1, false));
+        of_server.map(|(_, address)| address.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn after_a_move_what_can_be_asked_of_nobody_is_known_no_more() {
+        const NONE: [&str; 0] = [];
+        let (v4, v6) = ("203.0.113.7:8080", "[2001:db8::7]:8080");
+        assert_eq!(known_after_a_move("127.0.0.1", true).await, [v4]);
+        assert_eq!(known_after_a_move("127.0.0.1", false).await, [v4, v6]);
+        // It has no address that the socket can send to, or none at all.
+        let old = ["198.51.100.1:8080", v6];
+        for server in ["::1", "no\0name"] {
+            assert_eq!(known_after_a_move(server, true).await, NONE);
+            assert_eq!(known_after_a_move(server, false).await, old);
+        }
     }
 }

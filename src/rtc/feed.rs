@@ -18,6 +18,8 @@ pub struct Feed {
     pub cache: Cache,
     /// When viewers that are behind get their next portion.
     pub portion_at: Option<Instant>,
+    /// Since when viewers wait for room in the UDP socket, which those on TCP do without.
+    pub waits_since: Option<Instant>,
     /// Index of the viewer who was first in the last round.
     first: usize,
 }
@@ -31,6 +33,7 @@ impl Feed {
             viewers: Vec::new(),
             cache: Cache::default(),
             portion_at: None,
+            waits_since: None,
             first: 0,
         }
     }

@@ -88,6 +88,9 @@ use viewer::Viewer;
 /// overloaded, and a new viewer is refused then.
 const COMMANDS: usize = 256;
 
+/// A command that the media thread was not given.
+type Undelivered = TrySendError<Command>;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
@@ -125,9 +128,9 @@ pub struct Restarted {
     pub fragment: String,
 }
 
-/// Why a fragment was not taken. The session goes on as it was.
+/// Why a session was not ended, or a fragment not taken. It goes on as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PatchError {
+pub enum SessionError {
     /// There is no session of that name.
     #[error("there is no such session")]
     NoSession,
@@ -143,6 +146,24 @@ pub enum PatchError {
     /// The daemon is ending.
     #[error("the server is stopping")]
     Stopping,
+}
+
+impl From<Undelivered> for AnswerError {
+    fn from(error: Undelivered) -> Self {
+        match error {
+            TrySendError::Full(_) => Self::Overloaded,
+            TrySendError::Disconnected(_) => Self::Stopping,
+        }
+    }
+}
+
+impl From<Undelivered> for SessionError {
+    fn from(error: Undelivered) -> Self {
+        match error {
+            TrySendError::Full(_) => Self::Overloaded,
+            TrySendError::Disconnected(_) => Self::Stopping,
+        }
+    }
 }
 
 /// The handle to the media thread.
@@ -284,7 +305,7 @@ impl Plane {
         self.sessions.lock().insert(session.clone(), entry)?;
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
             self.sessions.lock().end(&session, now, "overloaded");
-            return Err(error);
+            return Err(error.into());
         }
         self.metrics.sessions.inc();
         Ok(Session {
@@ -313,7 +334,7 @@ impl Plane {
     /// viewer has a pair in the new one, so nothing is lost if that never happens.
     ///
     /// # Errors
-    /// See [`PatchError`].
+    /// See [`SessionError`].
     pub fn patch(
         &self,
         stream: &str,
@@ -321,19 +342,19 @@ impl Plane {
         fragment: Fragment,
         is_meant: impl FnOnce(&str) -> bool,
         reached: Option<IpAddr>,
-    ) -> Result<Option<Restarted>, PatchError> {
+    ) -> Result<Option<Restarted>, SessionError> {
         // Held all the while: of two restarts the later is also the one that the media thread hears of later.
         let mut sessions = self.sessions.lock();
         let entry = sessions.get_mut(stream, session);
-        let entry = entry.ok_or(PatchError::NoSession)?;
+        let entry = entry.ok_or(SessionError::NoSession)?;
         if !is_meant(&entry.tag) {
-            return Err(PatchError::OtherIceSession);
+            return Err(SessionError::OtherIceSession);
         }
         let Some(remote) = fragment.ice.filter(|ice| *ice != entry.remote) else {
             return Ok(None);
         };
         if remote.0 == entry.remote.0 || remote.1 == entry.remote.1 {
-            return Err(PatchError::HalfRestart);
+            return Err(SessionError::HalfRestart);
         }
         let local = Credentials::generate();
         let command = Command::Restart {
@@ -341,10 +362,7 @@ impl Plane {
             local: local.clone(),
             remote_ufrag: remote.0.clone(),
         };
-        self.send(command).map_err(|error| match error {
-            AnswerError::Stopping => PatchError::Stopping,
-            _ => PatchError::Overloaded,
-        })?;
+        self.send(command)?;
         entry.remote = remote;
         entry.tag = sessions::tag();
         let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
@@ -353,18 +371,19 @@ impl Plane {
         Ok(Some(Restarted { tag, fragment }))
     }
 
-    /// Ends a session of a stream. `false` if there is none of that id.
-    pub fn end(&self, stream: &str, session: &str) -> bool {
+    /// Ends a session of a stream.
+    ///
+    /// # Errors
+    /// When there is none of that id, or the media thread can't be told: then it goes on, and is to be ended later.
+    pub fn end(&self, stream: &str, session: &str) -> Result<(), SessionError> {
         let mut sessions = self.sessions.lock();
-        let Some(viewer) = sessions.get_mut(stream, session).map(|entry| entry.viewer) else {
-            return false;
-        };
+        let entry = sessions.get_mut(stream, session);
+        let viewer = entry.ok_or(SessionError::NoSession)?.viewer;
+        // Before it is forgotten: who is in no table can't be ended any more.
+        self.send(Command::End(viewer))?;
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
         sessions.end(session, Instant::now(), "deleted");
-        drop(sessions);
-        // An overloaded media thread ends it when the viewer stops checking the connection.
-        let _ = self.send(Command::End(viewer));
-        true
+        Ok(())
     }
 
     /// A place among the viewers of a stream for one who watches without a session; `client` as for [`answer`](Self::answer).
@@ -428,13 +447,8 @@ impl Plane {
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), AnswerError> {
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                TrySendError::Full(_) => AnswerError::Overloaded,
-                TrySendError::Disconnected(_) => AnswerError::Stopping,
-            })?;
+    fn send(&self, command: Command) -> Result<(), Undelivered> {
+        self.commands.try_send(command)?;
         // It fails only without a poller, and then nobody answers anyway.
         let _ = self.waker.wake();
         Ok(())
@@ -456,3 +470,6 @@ fn agree(
         .map_err(|error| OfferError::Malformed(error.to_string()))?;
     Ok((offer, peer))
 }
+
+#[cfg(test)]
+mod plane_tests;

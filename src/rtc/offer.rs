@@ -34,8 +34,8 @@ const NO_FRAGMENTS: &str = "the offer has H.264 only with packetization-mode=0: 
      offer it with packetization-mode=1 as well";
 const NO_PROFILE: &str = "the offer has no H.264 profile that can decode Constrained Baseline: \
      offer profile-level-id=42e01f";
-const NO_PASSED_PROFILE: &str = "the stream is the camera's own H.264, passed through (encode = \"never\"), in a profile that \
-     the offer does not have: offer profile-level-id=4d001f and 640c1f as well, or configure encode = \"auto\"";
+const NO_PASSED_PROFILE: &str = "the stream is the camera's own H.264, passed through (encode = \"never\", or a camera that has nothing else), \
+     in a profile that the offer does not have: offer profile-level-id=4d001f and 640c1f as well, or configure encode = \"auto\"";
 const NO_ICE: &str = "the offer has no ICE credentials (a=ice-ufrag and a=ice-pwd)";
 const NO_DTLS: &str = "the offer has no certificate fingerprint (a=fingerprint): \
      only DTLS-SRTP is served";

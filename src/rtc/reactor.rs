@@ -90,13 +90,7 @@ impl Reactor {
             Arc::new(move || drop(waker.wake()))
         };
         Ok(Self {
-            audience: Audience::new(
-                Instant::now(),
-                socket.local_addr().port(),
-                sessions,
-                metrics.clone(),
-                wake,
-            ),
+            audience: Audience::new(Instant::now(), sessions, metrics.clone(), wake),
             probes: Probes::default(),
             poll,
             waker,
@@ -259,7 +253,7 @@ impl Reactor {
     /// Lets go of connections that are of no use any more.
     fn sweep(&mut self, now: Instant) {
         let audience = &self.audience;
-        let gone = self.network.tcp.sweep(now, |id| audience.owns(id));
+        let gone = self.network.tcp.sweep(now, |id| audience.patience(id));
         if !gone.is_empty() {
             gone.iter().for_each(|id| self.audience.hung_up(*id));
             self.note_connections();

@@ -2,7 +2,7 @@
 
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
-use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
+use super::demux::{Kind, MAX_PATHS, ViewerId, is_nomination, kind, request_ufrag};
 use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
 use super::outbox::{ConnectionId, Outbox, Path};
@@ -15,10 +15,6 @@ use std::time::{Duration, Instant};
 
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Remote addresses and connections that one viewer may have in its session: the oldest that it does not use is forgotten.
-/// While it connects, each costs the core memory, and datagrams from further ones are dropped.
-const MAX_PATHS: usize = 32;
 
 /// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
 /// the connection every few seconds.
@@ -48,7 +44,8 @@ pub struct Viewer {
     /// As long as there is a delivery.
     stats: Option<metrics::Viewer>,
     created: Instant,
-    /// Which of our addresses each of its addresses speaks to, and its connections; the one heard last is the last.
+    /// Which of our addresses each of its addresses speaks to, and its connections, [`MAX_PATHS`] at the most; the one heard
+    /// last is the last.
     paths: Vec<Path>,
     /// Where all but connectivity checks go: the path that the viewer nominated last, or, before that, the one that
     /// the core selected. The core itself never leaves its first one.
@@ -239,6 +236,7 @@ impl Viewer {
         }
         let known = self.paths.iter().position(|known| known.leads_as(&path));
         let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
+        // While it connects, each costs the core memory.
         if is_full && !self.is_connected() || !self.peer.receive(now, path.remote, datagram) {
             return false;
         }
@@ -310,6 +308,11 @@ impl Viewer {
         if let Some(stats) = &self.stats {
             stats.set_transport(path.transport());
         }
+    }
+
+    /// Where its media goes.
+    pub const fn selected(&self) -> Option<Path> {
+        self.selected
     }
 
     /// Whether media may go to it.

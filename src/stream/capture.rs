@@ -3,7 +3,8 @@
 
 use super::flaws::{Flaws, Watch};
 use super::passage::{MAX_WAITING, Passage, Passed};
-use super::policy::Unusable;
+use super::policy::{Keyframes, Unusable};
+use super::stuck::{self, Closed};
 use crate::capture::{CaptureError, ErrorKind, Granted, Opener, Source, Wanted};
 use crate::convert::Converter;
 use crate::latest::{Reader, Writer, latest};
@@ -12,7 +13,7 @@ use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Encoded pictures that wait to be drawn over; further ones are freed. One waits in front of the encoder and one is
 /// encoded, so there are never more.
@@ -45,7 +46,7 @@ impl Captured {
 
 /// Between the encode thread and a source of H.264.
 #[derive(Default)]
-struct Keyframes {
+struct Wish {
     /// The source is to be asked for one.
     wanted: AtomicBool,
     /// The source makes them when it is asked.
@@ -57,9 +58,9 @@ pub struct Capture {
     pictures: Reader<Captured, CaptureError>,
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
-    keyframes: Arc<Keyframes>,
-    /// Disconnected when the thread has dropped the source.
-    closed: Receiver<()>,
+    keyframes: Arc<Wish>,
+    /// Tells when the thread has dropped the source.
+    closed: Closed,
 }
 
 impl Capture {
@@ -76,8 +77,8 @@ impl Capture {
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
         let (spent, to_draw_over) = sync_channel(SPENT);
-        let (open, closed) = sync_channel::<()>(0);
-        let keyframes = Arc::new(Keyframes::default());
+        let (open, closed) = stuck::life(metrics.clone());
+        let keyframes = Arc::new(Wish::default());
         let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
         let span = tracing::Span::current();
@@ -94,6 +95,7 @@ impl Capture {
                     watch: Watch::new(flaws, metrics.clone()),
                     passage: Passage::default(),
                     keyframes: &asked,
+                    losses: losses(),
                     metrics,
                 };
                 match capture(&*opener, wanted, outlet) {
@@ -125,9 +127,9 @@ impl Capture {
         &self.pictures
     }
 
-    /// Tells the thread to close the source and to end, which it does after the frame at hand. What is returned is
-    /// disconnected when the source is closed.
-    pub fn end(self) -> Receiver<()> {
+    /// Tells the thread to close the source and to end, which it does after the frame at hand. What is returned tells when
+    /// the source is closed.
+    pub fn end(self) -> Closed {
         self.closed
     }
 
@@ -148,7 +150,10 @@ struct Outlet<'a> {
     converter: Converter,
     watch: Watch,
     passage: Passage,
-    keyframes: &'a Keyframes,
+    keyframes: &'a Wish,
+    /// When a keyframe is asked for because something of the source's H.264 is missing, which no viewer notices: nothing that refers
+    /// to it is sent.
+    losses: Keyframes,
     metrics: metrics::Stream,
 }
 
@@ -165,7 +170,11 @@ impl Outlet<'_> {
 
     /// Hands H.264 over, with what was not taken yet.
     fn pass(&mut self, granted: &Arc<Granted>, frame: &RawFrame<'_>) -> Result<(), CaptureError> {
-        let units = (self.passage).cut(Instant::now(), &granted.device, frame)?;
+        let now = Instant::now();
+        let units = (self.passage).cut(now, &granted.device, frame)?;
+        if units.iter().any(|passed| passed.unit.keyframe) {
+            self.losses.made(now);
+        }
         let captured = Captured {
             granted: granted.clone(),
             content: Content::Units(units),
@@ -178,13 +187,18 @@ impl Outlet<'_> {
             self.passage.lost();
         }
         let left_out = lost + self.passage.take_left_out();
+        if left_out > 0 {
+            self.losses.request();
+        }
         self.metrics.dropped.inc_by(left_out);
         Ok(())
     }
 
     /// Has the source make a keyframe if one is wanted.
-    fn wish(&self, source: &mut dyn Source) {
-        if self.keyframes.wanted.swap(false, Ordering::Relaxed) {
+    fn wish(&mut self, now: Instant, source: &mut dyn Source) {
+        let is_wanted = self.keyframes.wanted.swap(false, Ordering::Relaxed);
+        if is_wanted || self.losses.is_due(now) {
+            self.losses.made(now);
             let comes = source.ask_for_keyframe();
             self.keyframes.come.store(comes, Ordering::Relaxed);
         }
@@ -233,6 +247,12 @@ impl Outlet<'_> {
     }
 }
 
+/// Asks by itself only first, and after a loss. What comes first is best a keyframe, and thus it is known whether the source can be
+/// asked.
+fn losses() -> Keyframes {
+    Keyframes::new(Duration::MAX)
+}
+
 /// Puts units behind those that wait. Returns how many were dropped because that are too many.
 fn join(waiting: &mut Captured, new: Captured) -> u64 {
     match (&mut waiting.content, new.content) {
@@ -268,11 +288,11 @@ fn capture(
         granted.reason
     );
     let mut unusable = Unusable::default();
-    // What comes first is best a keyframe, and thus it is known whether it can be asked.
     let is_h264 = granted.format == PixelFormat::H264;
-    outlet.keyframes.wanted.store(is_h264, Ordering::Relaxed);
     while !outlet.pictures.is_orphaned() {
-        outlet.wish(&mut *source);
+        if is_h264 {
+            outlet.wish(Instant::now(), &mut *source);
+        }
         let frame = source.next_frame();
         match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
             Ok(Some(())) => unusable.end(),
@@ -281,6 +301,7 @@ fn capture(
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();
                 outlet.passage.lost();
+                outlet.losses.request();
                 tracing::debug!(%error, "frame skipped");
                 if unusable.is_too_long(Instant::now(), granted.rate.interval()) {
                     let detail = format!("no usable frame any more: {error}");
@@ -302,7 +323,6 @@ mod tests {
     use crate::media::{FrameRate, PixelFormat};
     use crate::metrics::Metrics;
     use std::sync::Mutex;
-    use std::time::Duration;
 
     const SIZE: Size = Size::new(320, 240);
 
@@ -421,7 +441,8 @@ mod tests {
                 converter: Converter::new(),
                 watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
                 passage: Passage::default(),
-                keyframes: &Keyframes::default(),
+                keyframes: &Wish::default(),
+                losses: losses(),
                 metrics: Metrics::new().stream("greys"),
             };
             let feeder = std::thread::spawn(move || {

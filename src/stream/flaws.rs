@@ -3,41 +3,38 @@
 use crate::checks::{Checks, Flaw, Look};
 use crate::media::I420;
 use crate::metrics;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What is known of a stream's pictures now.
 #[derive(Debug, Default)]
-pub struct Flaws(AtomicUsize);
+pub struct Flaws(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The number of the watch that tells: the newest. One before may belong to a thread that a driver holds.
+    watch: u64,
+    /// What it found; `None` while nobody looks.
+    found: Option<Option<Flaw>>,
+}
 
 impl Flaws {
-    const UNKNOWN: usize = 0;
-    const NONE: usize = 1;
-
     /// A word for the flaw that they have, "ok" without one; `None` while nobody looks at them.
     pub fn told(&self) -> Option<&'static str> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::UNKNOWN => None,
-            Self::NONE => Some("ok"),
-            told => {
-                let mut all = Flaw::ALL.into_iter();
-                let flaw = all.find(|flaw| Self::NONE + 1 + *flaw as usize == told);
-                flaw.map(Flaw::name)
-            }
-        }
+        let found = self.lock().found?;
+        Some(found.map_or("ok", Flaw::name))
     }
 
-    fn tell(&self, flaw: Option<Flaw>) {
-        let told = flaw.map_or(Self::NONE, |flaw| Self::NONE + 1 + flaw as usize);
-        self.0.store(told, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Every critical section leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Looks at the pictures of one capture. With it ends what it found.
+/// Looks at the pictures of one capture. With it, or with the beginning of the next, ends what it found.
 pub struct Watch {
+    number: u64,
     checks: Checks,
-    told: Option<Flaw>,
     flaws: Arc<Flaws>,
     metrics: metrics::Stream,
 }
@@ -45,12 +42,18 @@ pub struct Watch {
 impl Watch {
     /// Tells `flaws` and the metrics what it finds.
     pub fn new(flaws: Arc<Flaws>, metrics: metrics::Stream) -> Self {
-        Self {
+        let mut known = flaws.lock();
+        known.watch += 1;
+        let number = known.watch;
+        drop(known);
+        let watch = Self {
+            number,
             checks: Checks::default(),
-            told: None,
             flaws,
             metrics,
-        }
+        };
+        watch.tell(None);
+        watch
     }
 
     /// Looks at a picture if it is time for that.
@@ -59,29 +62,33 @@ impl Watch {
             return;
         }
         let found = self.checks.add(&Look::at(picture), now);
-        self.flaws.tell(found);
-        if found == self.told {
-            return;
-        }
+        let before = self.tell(Some(found));
         match found {
+            _ if before == Some(found) => {}
             Some(flaw) => tracing::warn!(flaw = flaw.name(), "{}", flaw.sentence()),
-            None => tracing::info!("the pictures are well again"),
+            None if before.flatten().is_some() => tracing::info!("the pictures are well again"),
+            None => {}
         }
-        self.count(found);
-        self.told = found;
     }
 
-    fn count(&self, found: Option<Flaw>) {
-        for flaw in [self.told, found].into_iter().flatten() {
-            self.metrics.set_flaw(flaw.name(), found == Some(flaw));
+    /// What is known from now on, if this is the newest watch. What was known before.
+    fn tell(&self, found: Option<Option<Flaw>>) -> Option<Option<Flaw>> {
+        let mut known = self.flaws.lock();
+        if known.watch != self.number {
+            return found;
         }
+        let before = std::mem::replace(&mut known.found, found);
+        let now = found.flatten();
+        for flaw in [before.flatten(), now].into_iter().flatten() {
+            self.metrics.set_flaw(flaw.name(), now == Some(flaw));
+        }
+        before
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.count(None);
-        self.flaws.0.store(Flaws::UNKNOWN, Ordering::Relaxed);
+        self.tell(None);
     }
 }
 
@@ -125,7 +132,13 @@ mod tests {
         assert!(gauge(0));
         see(&mut watch, later + 3 * BLANK, &mut black.clone(), true);
         assert_eq!((flaws.told(), gauge(1)), (Some("black"), true));
+        // A driver holds its thread, and another capture has begun.
+        let mut next = Watch::new(flaws.clone(), metrics.stream("garden"));
+        assert_eq!((flaws.told(), gauge(0)), (None, true));
+        see(&mut next, start, &mut black.clone(), true);
         drop(watch);
+        assert_eq!((flaws.told(), gauge(1)), (Some("black"), true));
+        drop(next);
         assert_eq!((flaws.told(), gauge(0)), (None, true));
     }
 }

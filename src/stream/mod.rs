@@ -33,11 +33,11 @@ pub use state::{Failure, State, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct Control {
     demand: usize,
-    /// When the last demand ended, while there is none.
+    /// When the last demand ended, while there is none; of a source that is always open until that was acted on.
     unwanted_since: Option<Instant>,
     stopping: bool,
     /// A device was plugged in since the source was opened last.
@@ -143,12 +143,12 @@ impl Stream {
         self.demand_for(Some(plays))
     }
 
-    /// Whether there ever are frames, of which images can be made.
+    /// Whether there can be frames, of which images can be made. That there are none may turn out only when they are wanted.
     pub fn may_have_frames(&self) -> bool {
         lock(&self.control).passing.may_have_frames()
     }
 
-    /// Wants frames until the guard is dropped, if there [may be](Self::may_have_frames) any.
+    /// Wants frames until the guard is dropped, if there [can be](Self::may_have_frames) any.
     pub fn demand_frames(self: &Arc<Self>) -> Demand {
         self.demand_for(None)
     }
@@ -199,7 +199,10 @@ impl Stream {
 
     /// Tells the stream that a device was plugged in: if it waits for its own, it tries again now.
     pub fn plugged(&self) {
-        lock(&self.control).plugged = true;
+        let mut control = lock(&self.control);
+        control.plugged = true;
+        control.passing.may_be_another();
+        drop(control);
         self.changed.notify_all();
     }
 
@@ -229,6 +232,31 @@ impl Stream {
             && control
                 .unwanted_since
                 .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
+    }
+
+    /// Whether a source that is always open was opened for frames that nobody needs any more, and may have H.264.
+    fn is_to_open_anew(&self, wanted: Wanted) -> bool {
+        let is_auto = encode(&self.config) == config::Encode::Auto;
+        is_auto && wanted == Wanted::Frames && self.is_left_open(&lock(&self.control))
+    }
+
+    /// Whether its source is always open, and the last viewer left as long ago as others linger.
+    fn is_left_open(&self, control: &Control) -> bool {
+        let is_over = |since: Instant| since.elapsed() >= self.config.linger;
+        self.config.always_on && control.demand == 0 && control.unwanted_since.is_some_and(is_over)
+    }
+
+    /// Whether nobody watches any more. Of a source that is always open it is told once.
+    fn is_left(&self) -> bool {
+        let mut control = lock(&self.control);
+        if !self.config.always_on {
+            return control.demand == 0;
+        }
+        let is_left = self.is_left_open(&control);
+        if is_left {
+            control.unwanted_since = None;
+        }
+        is_left
     }
 
     /// Whether the source is to stay open.
@@ -331,6 +359,12 @@ impl Drop for Demand {
             self.stream.changed.notify_all();
         }
     }
+}
+
+/// Time from one keyframe to the next that is asked of a camera that encodes by itself: that of the configuration, but so short that it is not
+/// taken for one that makes none.
+pub fn group_of_camera(config: &config::Stream) -> Duration {
+    config.keyframe_interval.min(passage::LONGEST_ASKED)
 }
 
 /// What a stream that is configured like this asks of its source when it opens it the first time.

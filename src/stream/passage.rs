@@ -14,6 +14,10 @@ pub const MAX_WAITING: usize = 64;
 /// long. Cameras with a keyframe each ten seconds are let through.
 const MAX_GROUP: Duration = Duration::from_secs(12);
 
+/// The most that is asked of a camera: less than that, since it may come late.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(10);
+const _: () = assert!(LONGEST_ASKED.as_secs() + 1 < MAX_GROUP.as_secs());
+
 /// A unit to be handed on.
 pub struct Passed {
     pub unit: AccessUnit,

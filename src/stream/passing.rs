@@ -43,6 +43,8 @@ pub struct Passing {
     known: Known,
     /// What the source sends is no use; frames are asked of it.
     is_given_up: bool,
+    /// The source has nothing but H.264, as it said when frames were asked of it.
+    is_only_h264: bool,
     /// Viewers by what they play.
     viewers: [usize; PROFILES.len()],
     /// Viewers that are made images of the frames.
@@ -60,6 +62,7 @@ impl Passing {
             encode,
             known: Known::Nothing,
             is_given_up: false,
+            is_only_h264: false,
             viewers: [0; PROFILES.len()],
             of_frames: 0,
             frames_since: None,
@@ -73,7 +76,7 @@ impl Passing {
             Known::H264(id) => Profile::of(id),
             Known::Frames => Some(Profile::ConstrainedBaseline),
         };
-        match self.encode {
+        match self.encode() {
             Encode::Always => Profiles::ENCODED,
             Encode::Auto if self.is_given_up => Profiles::ENCODED,
             Encode::Auto => Profiles {
@@ -110,9 +113,17 @@ impl Passing {
         }
     }
 
+    /// What is configured, or what the source leaves of it.
+    const fn encode(&self) -> Encode {
+        match self.encode {
+            Encode::Auto if self.is_only_h264 => Encode::Never,
+            encode => encode,
+        }
+    }
+
     /// Whether there can be frames.
     pub fn may_have_frames(&self) -> bool {
-        self.encode != Encode::Never
+        self.encode() != Encode::Never
     }
 
     /// What is to be asked of the source when it is opened.
@@ -133,12 +144,13 @@ impl Passing {
     /// The source sends frames, though H.264 would have been taken.
     pub const fn sends_frames(&mut self) {
         self.known = Known::Frames;
+        self.is_only_h264 = false;
     }
 
     /// Why those who watch can't do with the source's H.264, if they can't. Where there is nothing else, who was answered before
     /// the profile was known is sent it all the same: most play more than they say.
     pub fn objection(&self, now: Instant) -> Option<Objection> {
-        if self.encode == Encode::Never {
+        if self.encode() == Encode::Never {
             return None;
         }
         let is_patient = |since| now.saturating_duration_since(since) < PATIENCE;
@@ -160,8 +172,22 @@ impl Passing {
 
     /// Frames are asked of the source from now on. `false` if that is not wanted.
     pub fn give_up(&mut self) -> bool {
-        self.is_given_up = self.encode == Encode::Auto;
+        self.is_given_up = self.encode() == Encode::Auto;
         self.is_given_up
+    }
+
+    /// The source has nothing but H.264, which is passed through from now on to those who play it. `false` if that is not
+    /// wanted, or was known.
+    pub fn has_only_h264(&mut self) -> bool {
+        let is_news = self.encode() == Encode::Auto;
+        self.is_only_h264 = true;
+        self.is_given_up = false;
+        is_news
+    }
+
+    /// The source may be another one from now on.
+    pub const fn may_be_another(&mut self) {
+        self.is_only_h264 = false;
     }
 
     /// Nobody watches any more: the next time it is tried again.
@@ -226,6 +252,29 @@ mod tests {
         assert_eq!(range(&passing), (Main, Main));
         assert!(!passing.give_up());
         assert_eq!(passing.wanted(now), Wanted::H264);
+    }
+
+    #[test]
+    fn a_source_without_frames_is_passed_through_to_those_who_play_it_until_it_may_be_another() {
+        let now = Instant::now();
+        let mut passing = Passing::new(Encode::Auto);
+        passing.join(now, Some(ConstrainedBaseline));
+        passing.join(now, None);
+        passing.sends(main());
+        assert!(passing.objection(now).is_some() && passing.give_up());
+        assert_eq!(passing.wanted(now), Wanted::Frames);
+        assert!(passing.has_only_h264());
+        assert!(!passing.may_have_frames());
+        assert_eq!(passing.objection(now + PATIENCE), None);
+        assert_eq!(passing.wanted(now), Wanted::Either);
+        assert_eq!(range(&passing), (Main, Main));
+        assert!(!passing.give_up(), "there is nothing else");
+        assert!(!passing.has_only_h264(), "no news");
+        passing.begin_anew();
+        assert!(!passing.may_have_frames());
+        passing.may_be_another();
+        assert!(passing.may_have_frames());
+        assert!(!Passing::new(Encode::Always).has_only_h264());
     }
 
     #[test]

@@ -101,16 +101,21 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
         backoff: Backoff::default(),
         stuck: Stuck::new(stream.channel.metrics().clone()),
     };
-    while stream.wait_for_demand() {
+    loop {
+        if stream.is_left() {
+            worker.begin_anew();
+        }
+        if !stream.wait_for_demand() {
+            break;
+        }
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
         let attempt = catch_unwind(AssertUnwindSafe(|| worker.attempt()));
         match attempt.unwrap_or(Err(Fault::Panicked)) {
-            Ok(()) => {
-                worker.backoff.reset();
-                worker.show.pause();
-                lock(&stream.control).passing.begin_anew();
-                // Nobody watches, so there is time to close the source before it is said to be.
-                worker.stuck.settle();
+            Ok(()) => {}
+            Err(fault) if passes_all_the_same(stream, &fault) => {
+                tracing::warn!(
+                    "{fault}; there are no JPEG images of it, and who does not play it is refused"
+                );
             }
             Err(fault) if encodes_instead(stream, &fault) => {
                 tracing::warn!("{fault}; its frames are encoded here until nobody watches");
@@ -137,6 +142,12 @@ fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
     is_of_h264 && lock(&stream.control).passing.give_up()
 }
 
+/// Whether the fault is that frames were asked of a camera that has none, and is past if its H.264 is taken after all.
+fn passes_all_the_same(stream: &Stream, fault: &Fault) -> bool {
+    matches!(fault, Fault::Source(error) if error.kind == ErrorKind::OnlyH264)
+        && lock(&stream.control).passing.has_only_h264()
+}
+
 /// What outlives a failure.
 struct Worker<'a> {
     stream: &'a Stream,
@@ -147,6 +158,15 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
+    /// Nobody watches: what those who did were in need of, and what failed for them, is over.
+    fn begin_anew(&mut self) {
+        self.backoff.reset();
+        self.show.pause();
+        lock(&self.stream.control).passing.begin_anew();
+        // There is time to close the source before it is said to be.
+        self.stuck.settle();
+    }
+
     /// Shows the fault everywhere. When the next attempt is made.
     fn failed(&mut self, fault: &Fault) -> Instant {
         let metrics = self.stream.channel.metrics();
@@ -254,7 +274,7 @@ impl Worker<'_> {
                     self.show.slate(now);
                 }
             }
-            if !stream.is_still_wanted() {
+            if !stream.is_still_wanted() || stream.is_to_open_anew(wanted) {
                 return Ok(());
             }
             check_stall(now, started, last_frame)?;

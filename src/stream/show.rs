@@ -6,7 +6,7 @@ use super::passage::Passed;
 use super::passing::Objection;
 use super::policy::{Keyframes, Slates};
 use super::state::Status;
-use super::{Stream, lock};
+use super::{Stream, group_of_camera, lock};
 use crate::encode::{EncodeError, Encoder, Settings};
 use crate::media::{AccessUnit, FrameRate, I420, Size};
 use crate::slate::{self, Message};
@@ -19,7 +19,10 @@ const STEP: Duration = Duration::from_millis(1);
 /// What was shown last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
+    /// Its pictures, encoded here.
     Camera,
+    /// What it encoded.
+    Passed,
     Slate,
 }
 
@@ -118,9 +121,10 @@ impl<'a> Show<'a> {
         let channel = &self.stream.channel;
         let metrics = channel.metrics();
         for Passed { mut unit, profile } in units {
-            if self.shown != Some(Shown::Camera) {
+            if self.shown != Some(Shown::Passed) {
                 self.pause();
-                self.begin(Shown::Camera);
+                self.begin(Shown::Passed);
+                self.keyframes = Keyframes::new(group_of_camera(&self.stream.config));
                 self.slates = Slates::default();
             }
             if unit.keyframe {

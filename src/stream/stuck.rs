@@ -3,7 +3,9 @@
 
 use super::capture::Capture;
 use crate::metrics;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The threads of one stream that were told to end.
@@ -13,9 +15,62 @@ pub struct Stuck {
 }
 
 struct Thread {
-    /// Disconnected when it has dropped the source.
-    closed: Receiver<()>,
+    closed: Closed,
     told_at: Instant,
+}
+
+/// What a capture thread keeps until it has dropped its source.
+pub struct Open {
+    life: Arc<AtomicU8>,
+    metrics: metrics::Stream,
+    /// With it `Closed` is disconnected.
+    _open: SyncSender<()>,
+}
+
+/// How others see that it has.
+pub struct Closed {
+    life: Arc<AtomicU8>,
+    closed: Receiver<()>,
+}
+
+/// The lives of a capture thread.
+const RUNS: u8 = 0;
+/// It is counted as stuck.
+const IS_STUCK: u8 = 1;
+const HAS_ENDED: u8 = 2;
+
+/// For a thread of that stream.
+pub fn life(metrics: metrics::Stream) -> (Open, Closed) {
+    let life = Arc::new(AtomicU8::new(RUNS));
+    let (open, closed) = sync_channel(0);
+    let open = Open {
+        life: life.clone(),
+        metrics,
+        _open: open,
+    };
+    (open, Closed { life, closed })
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Whoever left it behind may look only when the stream is watched again.
+        if self.life.swap(HAS_ENDED, Ordering::Relaxed) == IS_STUCK {
+            self.metrics.stuck.dec();
+        }
+    }
+}
+
+impl Closed {
+    fn is_closed(&self) -> bool {
+        self.closed.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Whether it is stuck from now on, and was not before.
+    fn gets_stuck(&self) -> bool {
+        let (from, to) = (RUNS, IS_STUCK);
+        let change = (self.life).compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        change.is_ok()
+    }
 }
 
 /// Whether there is room for one more.
@@ -49,28 +104,27 @@ impl Stuck {
         self.add(capture.end(), now);
     }
 
-    fn add(&mut self, closed: Receiver<()>, told_at: Instant) {
+    fn add(&mut self, closed: Closed, told_at: Instant) {
         self.threads.push(Thread { closed, told_at });
     }
 
     /// Whether one more capture may be started.
     pub fn room(&mut self, now: Instant) -> Room {
-        self.threads
-            .retain(|thread| thread.closed.try_recv() == Err(TryRecvError::Empty));
+        self.threads.retain(|thread| !thread.closed.is_closed());
         let patience = |thread: &Thread| thread.told_at + Self::PATIENCE;
         let latest = self.threads.iter().map(patience).max();
         let stuck = self.threads.iter().filter(|thread| patience(thread) <= now);
-        let (before, stuck) = (self.metrics.stuck.get(), stuck.count());
-        self.metrics.stuck.set(stuck as i64);
-        if stuck as i64 > before {
+        let stuck: Vec<_> = stuck.collect();
+        for _ in stuck.iter().filter(|thread| thread.closed.gets_stuck()) {
+            self.metrics.stuck.inc();
             tracing::warn!(
-                stuck,
+                stuck = stuck.len(),
                 "the source does not close; its thread is left behind"
             );
         }
         match latest {
             Some(latest) if latest > now => Room::From(latest.min(now + Self::LOOK)),
-            _ if stuck >= Self::MOST => Room::Never,
+            _ if stuck.len() >= Self::MOST => Room::Never,
             _ => Room::Now,
         }
     }
@@ -81,7 +135,7 @@ impl Stuck {
             let until = thread.told_at + Self::PATIENCE;
             let wait = until.saturating_duration_since(Instant::now());
             // Whether it has ended is for `room` to find.
-            let _ = thread.closed.recv_timeout(wait);
+            let _ = thread.closed.closed.recv_timeout(wait);
         }
         self.room(Instant::now());
     }
@@ -91,7 +145,6 @@ impl Stuck {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use std::sync::mpsc::sync_channel;
 
     #[test]
     fn a_thread_that_does_not_end_is_waited_for_a_moment_and_few_are_left() {
@@ -101,7 +154,7 @@ mod tests {
         assert_eq!(stuck.room(now), Room::Now);
         let mut open = Vec::new();
         for n in 1..=Stuck::MOST {
-            let (thread, closed) = sync_channel(0);
+            let (thread, closed) = life(metrics.clone());
             open.push(thread);
             stuck.add(closed, now);
             assert!(matches!(stuck.room(now), Room::From(at) if at > now));
@@ -116,19 +169,23 @@ mod tests {
             assert_eq!(metrics.stuck.get(), n as i64);
         }
         open.pop();
+        // Also in a stream that nobody watches.
+        assert_eq!(metrics.stuck.get(), Stuck::MOST as i64 - 1);
         assert_eq!(stuck.room(now), Room::Now);
         assert_eq!(metrics.stuck.get(), Stuck::MOST as i64 - 1);
     }
 
     #[test]
     fn one_that_ends_in_time_holds_nobody_up() {
-        let mut stuck = Stuck::new(Metrics::new().stream("camera"));
+        let metrics = Metrics::new().stream("camera");
+        let mut stuck = Stuck::new(metrics.clone());
         let now = Instant::now();
-        let (thread, closed) = sync_channel(0);
+        let (thread, closed) = life(metrics.clone());
         stuck.add(closed, now);
         drop(thread);
         assert_eq!(stuck.room(now), Room::Now);
         stuck.settle();
         assert!(stuck.threads.is_empty());
+        assert_eq!(metrics.stuck.get(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capture::pattern::{Pattern, read_counter};
-use crate::capture::{CaptureError, ErrorKind, Request, Source};
+use crate::capture::{CaptureError, ErrorKind, Granted, Request, Source};
 use crate::config::Source as Configured;
 use crate::hub::Subscription;
 use crate::media::{AccessUnit, FrameRate, I420, RawFrame, Size, TestPicture};
@@ -11,8 +11,9 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
 
+/// Of 320 x 180 pixels, in Main profile.
+const MAIN: &[u8] = include_bytes!("../h264/fixtures/main.h264");
 const SIZE: Size = Size::new(640, 360);
 /// However slow the machine is, by then it must have happened.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -71,6 +72,10 @@ type Seen = Option<u32>;
 
 impl Viewer {
     fn join(stream: &Arc<Stream>) -> Self {
+        Self::join_playing(stream, Profile::ConstrainedBaseline)
+    }
+
+    fn join_playing(stream: &Arc<Stream>, plays: Profile) -> Self {
         let (sender, published) = sync_channel(1024);
         let notify = move || {
             let _ = sender.try_send(());
@@ -80,7 +85,7 @@ impl Viewer {
             published,
             decoder: Decoder::new().unwrap(),
             last: None,
-            _demand: stream.demand(Profile::ConstrainedBaseline),
+            _demand: stream.demand(plays),
         }
     }
 
@@ -97,6 +102,9 @@ impl Viewer {
             assert!(self.last < Some(unit.captured_at), "time stands still");
             self.last = Some(unit.captured_at);
             if let Some(picture) = self.decoder.decode(&unit.data).unwrap() {
+                if picture.dimensions() == (320, 180) {
+                    return (unit, None);
+                }
                 let mut copy = I420::new(SIZE);
                 assert_eq!(picture.dimensions(), (640, 360));
                 for (row, line) in copy.y.chunks_exact_mut(640).enumerate() {
@@ -144,6 +152,102 @@ fn stream(always_on: bool, slate: bool) -> (Arc<Stream>, Arc<AtomicBool>, Metric
     let metrics = Metrics::new();
     let stream = Stream::start(config, Arc::new(camera), metrics.stream("camera")).unwrap();
     (stream, is_there, metrics)
+}
+
+/// A camera that encodes, and notes what is asked of it.
+struct Encoding {
+    asked: Arc<Mutex<Vec<Wanted>>>,
+    camera: Camera,
+    /// Its H.264, over and over; `None` if it can't be passed through.
+    clip: Option<&'static [u8]>,
+}
+
+struct OpenEncoding {
+    clip: &'static [u8],
+    frames: Box<dyn Source>,
+    granted: Granted,
+}
+
+impl Source for OpenEncoding {
+    fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+        // At the pace of the frames.
+        Ok(self.frames.next_frame()?.map(|frame| RawFrame {
+            data: self.clip,
+            format: PixelFormat::H264,
+            ..frame
+        }))
+    }
+}
+
+impl Opener for Encoding {
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+        self.camera.open()
+    }
+
+    fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+        lock(&self.asked).push(wanted);
+        if wanted == Wanted::Frames {
+            return self.open();
+        }
+        let no_use = || CaptureError::new(ErrorKind::NotPassable, "B-frames");
+        let clip = self.clip.ok_or_else(no_use)?;
+        let frames = self.open()?;
+        Ok(Box::new(OpenEncoding {
+            clip,
+            granted: Granted {
+                format: PixelFormat::H264,
+                ..frames.granted().clone()
+            },
+            frames,
+        }))
+    }
+
+    fn describe(&self) -> String {
+        "camera".to_owned()
+    }
+}
+
+/// Its stream, and what is asked of it.
+fn encoding(
+    always_on: bool,
+    is_there: &Arc<AtomicBool>,
+    clip: Option<&'static [u8]>,
+) -> (Arc<Stream>, Arc<Mutex<Vec<Wanted>>>) {
+    let request = Request {
+        size: SIZE,
+        rate: FrameRate::whole(30),
+        format: None,
+    };
+    let asked = Arc::default();
+    let camera = Encoding {
+        asked: Arc::clone(&asked),
+        camera: Camera {
+            is_there: is_there.clone(),
+            pattern: Pattern::new("camera", TestPicture::Bars, request),
+        },
+        clip,
+    };
+    let config = config::Stream {
+        linger: Duration::ZERO,
+        always_on,
+        ..config::Stream::new("camera", Configured::Device("/dev/video0".into()))
+    };
+    let metrics = Metrics::new().stream("camera");
+    let stream = Stream::start(config, Arc::new(camera), metrics).unwrap();
+    (stream, asked)
+}
+
+/// Waits until it is so.
+fn until(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
 }
 
 fn end(stream: &Stream) {
@@ -241,5 +345,94 @@ fn an_idle_stream_has_nothing_to_say_of_its_camera() {
     }
     assert!(stream.status().failure.is_none());
     assert!(stream.reset_source().unwrap_err().contains("camera"));
+    end(&stream);
+}
+
+#[test]
+fn a_camera_that_is_down_when_the_last_viewer_leaves_is_asked_for_its_h264_again_for_the_next() {
+    let (stream, asked) = encoding(false, &Arc::new(AtomicBool::new(false)), None);
+    for _ in 0..2 {
+        let demand = stream.demand(Profile::High);
+        until(|| stream.status().state == State::Down);
+        drop(demand);
+        until(|| stream.status().state == State::Idle);
+        let asked = std::mem::take(&mut *lock(&asked));
+        assert_eq!(asked[..2], [Wanted::Either, Wanted::Frames]);
+    }
+    end(&stream);
+}
+
+#[test]
+fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_watches() {
+    let (stream, asked) = encoding(true, &Arc::new(AtomicBool::new(true)), None);
+    let delivers = || {
+        let before = stream.deliveries();
+        until(|| stream.deliveries() > before + 10);
+    };
+    delivers();
+    let once = [Wanted::Either, Wanted::Frames];
+    assert_eq!(*lock(&asked), once);
+    drop(stream.demand(Profile::High));
+    until(|| lock(&asked).len() == 4);
+    delivers();
+    assert_eq!(*lock(&asked), [once, once].concat());
+    end(&stream);
+}
+
+#[test]
+fn a_camera_is_asked_for_groups_that_are_not_taken_for_none() {
+    let config = |seconds| config::Stream {
+        keyframe_interval: Duration::from_secs(seconds),
+        ..config::Stream::new("camera", Configured::Device("/dev/video0".into()))
+    };
+    let group = |seconds| group_of_camera(&config(seconds)).as_secs();
+    assert_eq!((group(4), group(60)), (4, 10));
+}
+
+#[test]
+fn what_answers_say_of_the_profile_follows_when_it_is_encoded_after_all() {
+    let (stream, asked) = encoding(false, &Arc::new(AtomicBool::new(true)), Some(MAIN));
+    let encoded = stream.profile_level_id();
+    let _first = stream.demand(Profile::High);
+    until(|| stream.deliveries() > 0);
+    assert_eq!(Profile::of(stream.profile_level_id()), Some(Profile::Main));
+    let _second = stream.demand(Profile::ConstrainedBaseline);
+    until(|| stream.channel().metrics().encoded.get() > 0);
+    assert_eq!(*lock(&asked), [Wanted::Either, Wanted::Frames]);
+    assert_ne!(Profile::of(stream.profile_level_id()), Some(Profile::Main));
+    assert_eq!(Profile::of(stream.profile_level_id()), Profile::of(encoded));
+    end(&stream);
+}
+
+#[test]
+fn a_cameras_own_video_a_slate_and_its_own_again_are_one_video() {
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (stream, asked) = encoding(false, &is_there, Some(MAIN));
+    // It decodes all with one decoder, and no time stands still.
+    let mut viewer = Viewer::join_playing(&stream, Profile::High);
+    let mut begins_with = |profile: u8| {
+        let mut others = 0;
+        loop {
+            let (unit, _) = viewer.next();
+            let mut parameters = unit.data.windows(5);
+            match parameters.find(|at| at.starts_with(&[0, 0, 1, 0x67])) {
+                Some(sps) if sps[4] == profile => return assert!(unit.keyframe),
+                _ => others += 1,
+            }
+            assert!(others < 10_000);
+        }
+    };
+    for _ in 0..3 {
+        begins_with(77);
+        assert!(!stream.channel().makes_keyframes());
+        is_there.store(false, Ordering::Relaxed);
+        begins_with(66);
+        assert!(stream.channel().makes_keyframes());
+        is_there.store(true, Ordering::Relaxed);
+        stream.plugged();
+    }
+    begins_with(77);
+    assert!(lock(&asked).iter().all(|wanted| *wanted == Wanted::Either));
+    assert_eq!(stream.channel().metrics().encoded.get(), 0);
     end(&stream);
 }

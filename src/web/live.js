@@ -16,6 +16,7 @@ const FIRST_PICTURE_MS = 1000; // without a picture for this long after connecti
 const NEXT_PICTURE_MS = 2000; // and for this long after the last one
 const SLATES = 2; // the most frames between two looks that a slate makes; more are a camera's
 const PATIENCE_MS = 4000; // a running camera and no picture for this long: the session is dead
+const GROUP_MS = 13_000; // the same where the camera makes keyframes when it likes, which is each 12 s at the least
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
@@ -277,7 +278,8 @@ export class Live {
       // A failed camera does not end the session: its pictures resume in it. A path that is gone as well does.
       const held = !disconnected && (stream.error || stream.state === 'starting') && stream.state !== 'live';
       runningSince = held ? null : (runningSince ?? now);
-      if (runningSince && now - runningSince >= PATIENCE_MS) {
+      const patience = stream.makes_keyframes ? PATIENCE_MS : GROUP_MS;
+      if (runningSince && now - runningSince >= patience) {
         const error = new WhepError(disconnected ? 'lost' : 'frozen', 'No picture arrives.');
         throw Object.assign(error, { session: client.session, pairs: pairs(await client.stats()) });
       }

@@ -9,10 +9,15 @@ use std::time::Instant;
 const HALF: &[u8] = b"POST /whep HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/sdp\r\n\
     content-length: 10000\r\n\r\nv=0\r\n";
 
-/// So many connections from each of so many addresses.
-fn connect(target: &Target, addresses: u8, each: usize) -> Vec<TcpStream> {
+/// So many connections from each of so many addresses, each of which begins with that at once.
+fn connect(target: &Target, addresses: u8, each: usize, beginning: &[u8]) -> Vec<TcpStream> {
     let addresses = 0..usize::from(addresses) * each;
-    let connect = |n| connect_from([127, 0, 1, (n / each) as u8 + 1], target.address());
+    let connect = |n| {
+        let mut stream = connect_from([127, 0, 1, (n / each) as u8 + 1], target.address());
+        // It may be closed already.
+        let _ = stream.write_all(beginning);
+        stream
+    };
     addresses.map(connect).collect()
 }
 
@@ -28,14 +33,15 @@ fn rest(mut stream: TcpStream) -> String {
 fn a_thousand_half_open_posts_from_one_address_are_cut_to_its_share() {
     // Longer than it takes to make them.
     let target = Target::with("header_time = \"30s\"\n");
-    let mut held = connect(&target, 1, 1000);
+    let (first, rest) = HALF.split_at(1);
+    let mut held = connect(&target, 1, 1000, first);
     // There is room for everybody else, whose turn comes after theirs: now all have been taken in, or refused.
     target.answers();
     let refused = target.metric("fanlight_refused_total{limit=\"connections_per_address\"}");
     assert_eq!(refused, 750.0);
     for stream in &mut held {
         // Most are closed by now, and of the others most are told that they ask too often.
-        let _ = stream.write_all(HALF);
+        let _ = stream.write_all(rest);
     }
     target.answers();
     target.check("1000 half-open POSTs from one address", 16);
@@ -44,10 +50,7 @@ fn a_thousand_half_open_posts_from_one_address_are_cut_to_its_share() {
 #[test]
 fn a_thousand_half_open_posts_from_many_addresses_end_in_their_time() {
     let target = Target::start();
-    let mut held = connect(&target, 10, 100);
-    for stream in &mut held {
-        let _ = stream.write_all(HALF);
-    }
+    let held = connect(&target, 10, 100, HALF);
     // All places are taken: others wait until the first is free.
     target.answers();
     let told = held.into_iter().map(rest);
@@ -60,7 +63,7 @@ fn a_thousand_half_open_posts_from_many_addresses_end_in_their_time() {
 #[test]
 fn a_thousand_frames_that_never_come_end_in_their_time() {
     let target = Target::start();
-    let mut held = connect(&target, 10, 100);
+    let mut held = connect(&target, 10, 100, &[]);
     for (n, stream) in held.iter_mut().enumerate() {
         // Nothing more, half a frame, or a whole one that is no check.
         let begun = [&[0, 100][..], &[0; 100]].concat();
@@ -77,7 +80,7 @@ fn heads_that_come_byte_by_byte_are_cut_off() {
     let target = Target::start();
     let head = b"GET / HTTP/1.1\r\nhost: localhost\r\n";
     let filler = b"x-filler: never ends\r\n";
-    let mut held = connect(&target, 5, 200);
+    let mut held = connect(&target, 5, 200, &[]);
     let start = Instant::now();
     let mut sent = 0;
     while !held.is_empty() {
@@ -94,7 +97,7 @@ fn heads_that_come_byte_by_byte_are_cut_off() {
 #[test]
 fn heads_that_never_end_are_refused_before_they_are_large() {
     let target = Target::start();
-    let mut held = connect(&target, 5, 200);
+    let mut held = connect(&target, 5, 200, &[]);
     for stream in &mut held {
         let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-filler: ");
     }

@@ -94,8 +94,11 @@ async fn connections_of_one_address_are_limited() {
         ..counted()
     });
     let from = [127, 0, 0, 9];
-    let first = connect_from(from, daemon.address).await;
-    let _second = connect_from(from, daemon.address).await;
+    let mut first = connect_from(from, daemon.address).await;
+    let mut second = connect_from(from, daemon.address).await;
+    for stream in [&mut first, &mut second] {
+        stream.write_all(b"G").await.unwrap();
+    }
     let mut third = connect_from(from, daemon.address).await;
     assert_eq!(rest(&mut third).await, "");
     let limit = "fanlight_refused_total{limit=\"connections_per_address\"}";

@@ -1,6 +1,6 @@
 //! What a STUN server says is offered, if it is the one that was asked who says it; and nobody waits for it.
 
-use crate::daemon::{Running, start_with};
+use crate::daemon::{Running, start_with, until};
 use crate::offered;
 use crate::server::{StunServer, success};
 use crate::viewer::Viewer;
@@ -64,7 +64,12 @@ async fn the_address_that_the_server_sees_is_offered_with_its_port_and_with_ours
 async fn nobody_else_can_say_where_we_are() {
     let forged: SocketAddr = "198.51.100.66:6666".parse().unwrap();
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut is_first = true;
     let server = StunServer::start("127.0.0.1:0", move |socket, from, transaction| {
+        // On a slow machine the request is repeated before its answer was read.
+        if !std::mem::take(&mut is_first) {
+            return;
+        }
         // Who has seen the request, but is not the server; and who is where the server is, but has not seen it.
         other.send_to(&success(transaction, forged), from).unwrap();
         let mut guess = transaction;
@@ -77,13 +82,13 @@ async fn nobody_else_can_say_where_we_are() {
     });
     let daemon = daemon(&server);
     external(&daemon, "203.0.113.7:40000").await;
+    until("the three others were read", async || {
+        daemon.metric("fanlight_datagrams_unmatched_total").await >= 3.0
+    })
+    .await;
     let to = daemon.at("127.0.0.1".parse().unwrap());
     let answer = Viewer::connect(to, "/whep").await.answer;
     assert!(!answer.contains("198.51.100.66"), "{answer}");
-    assert_eq!(
-        daemon.metric("fanlight_datagrams_unmatched_total").await,
-        3.0
-    );
     daemon.stop().await.unwrap();
 }
 

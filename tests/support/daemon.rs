@@ -91,11 +91,6 @@ impl Daemon {
         http::get(self.address, &format!("/api/streams/{name}")).json()
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.process.child.id()
-    }
-
     /// Where it keeps its state.
     pub fn state_dir(&self) -> PathBuf {
         state_dir(&self.scratch)

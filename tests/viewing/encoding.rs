@@ -20,6 +20,8 @@ struct Inner {
     group: u32,
     /// `profile_idc`, whatever the pictures are.
     profile: u8,
+    /// Frames are not to be had of it.
+    is_only_h264: bool,
     /// Makes keyframes when it is asked for one.
     can_be_asked: bool,
     /// Is sent again and again in place of the pattern.
@@ -38,6 +40,7 @@ impl Default for Inner {
         Self {
             group: 30,
             profile: 66,
+            is_only_h264: false,
             can_be_asked: false,
             clip: None,
             damaged: AtomicU32::new(0),
@@ -65,6 +68,15 @@ impl Camera {
         }))
     }
 
+    /// The same, with nothing but H.264.
+    pub fn without_frames() -> Self {
+        Self(Arc::new(Inner {
+            profile: 77,
+            is_only_h264: true,
+            ..Inner::default()
+        }))
+    }
+
     /// With a keyframe each ten seconds, and whenever it is asked for one.
     pub fn that_can_be_asked() -> Self {
         Self(Arc::new(Inner {
@@ -80,6 +92,11 @@ impl Camera {
             clip: Some(clip),
             ..Inner::default()
         }))
+    }
+
+    /// Makes the next picture a keyframe.
+    pub fn make_keyframe(&self) {
+        self.0.asked.store(true, Ordering::Relaxed);
     }
 
     /// Damages the next buffers.
@@ -107,6 +124,9 @@ impl Opener for Camera {
 
     fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
         self.0.opened.lock().unwrap().push(wanted);
+        if wanted == Wanted::Frames && self.0.is_only_h264 {
+            return Err(CaptureError::new(ErrorKind::OnlyH264, "nothing but H.264"));
+        }
         let request = Request {
             size: SIZE,
             rate: RATE,
@@ -205,7 +225,7 @@ impl Source for Encoding {
 
     fn ask_for_keyframe(&mut self) -> bool {
         let can = self.camera.can_be_asked;
-        self.camera.asked.store(can, Ordering::Relaxed);
+        self.camera.asked.fetch_or(can, Ordering::Relaxed);
         can
     }
 }

@@ -354,7 +354,10 @@ async fn connections_with_media_are_limited_in_all_and_by_address() {
         let mut further = Link::tcp(daemon.address);
         watching(|| send_raw(&mut further, &frame(&check("further"))));
         assert!(watching(|| further.is_closed()));
-        assert_eq!(daemon.metric(&refused).await, 1.0);
+        until("it is counted", async || {
+            daemon.metric(&refused).await == 1.0
+        })
+        .await;
         // HTTP has its own, and the place of one that ends is free.
         viewers.pop().unwrap().close();
         until("a place is free", async || {

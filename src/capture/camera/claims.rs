@@ -7,6 +7,7 @@ use crate::config::{self, Config, Device};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by all cameras of a process.
@@ -14,15 +15,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Claims {
     /// What the streams name; `auto` is not for these.
     named: Vec<Device>,
-    /// The nodes that are open, and how often.
-    open: Mutex<BTreeMap<PathBuf, usize>>,
+    /// The nodes that are open, each with the slots that have it, which may be one several times: after a source that did not close.
+    open: Mutex<BTreeMap<PathBuf, Vec<Owner>>>,
+    slots: AtomicUsize,
 }
+
+/// A slot's number.
+type Owner = usize;
 
 /// The camera of one stream: what names it, and the node that it has while it is open.
 #[derive(Debug)]
 pub struct Slot {
     device: Device,
     claims: Arc<Claims>,
+    number: Owner,
     /// As it was last opened.
     node: Mutex<Option<PathBuf>>,
 }
@@ -36,6 +42,7 @@ impl Claims {
                 .filter(|device| *device != Device::Auto)
                 .collect(),
             open: Mutex::default(),
+            slots: AtomicUsize::new(0),
         })
     }
 
@@ -44,6 +51,7 @@ impl Claims {
         Arc::new(Slot {
             device,
             claims: self.clone(),
+            number: self.slots.fetch_add(1, Ordering::Relaxed),
             node: Mutex::default(),
         })
     }
@@ -63,8 +71,13 @@ impl Claims {
             .collect()
     }
 
-    /// The node that `device` means now. It is claimed until the claim is dropped.
-    fn claim(self: &Arc<Self>, device: &Device, places: &Places) -> Result<Claim, CaptureError> {
+    /// The node that `device` means now to that slot. It is claimed until the claim is dropped.
+    fn claim(
+        self: &Arc<Self>,
+        owner: Owner,
+        device: &Device,
+        places: &Places,
+    ) -> Result<Claim, CaptureError> {
         let named = match device {
             Device::Auto => self.nodes_named(places),
             _ => Vec::new(),
@@ -72,19 +85,20 @@ impl Claims {
         loop {
             let is_taken = |node: &Path| {
                 let target = target(node);
-                named.contains(&target) || lock(&self.open).contains_key(&target)
+                named.contains(&target) || has_another(&lock(&self.open), &target, owner)
             };
             let node = resolve(device, places, probe, is_taken)?;
             let target = target(&node);
             let mut open = lock(&self.open);
-            if *device == Device::Auto && open.contains_key(&target) {
+            if *device == Device::Auto && has_another(&open, &target, owner) {
                 // Another stream was faster.
                 continue;
             }
-            *open.entry(target.clone()).or_default() += 1;
+            open.entry(target.clone()).or_default().push(owner);
             drop(open);
             return Ok(Claim {
                 claims: self.clone(),
+                owner,
                 node,
                 target,
             });
@@ -115,20 +129,38 @@ impl Slot {
     /// # Errors
     /// `NotFound`, or `Busy` if other streams have every camera that comes into question.
     pub fn node(&self) -> Result<PathBuf, CaptureError> {
+        self.node_at(&Places::default())
+    }
+
+    fn node_at(&self, places: &Places) -> Result<PathBuf, CaptureError> {
         let opened = lock(&self.node).clone();
-        let is_open = |node: &PathBuf| lock(&self.claims.open).contains_key(&target(node));
+        let is_open = |node: &PathBuf| {
+            let open = lock(&self.claims.open);
+            let owners = open.get(&target(node));
+            owners.is_some_and(|owners| owners.contains(&self.number))
+        };
         match opened.filter(is_open) {
             Some(node) => Ok(node),
-            None => Ok(self.claim()?.node.clone()),
+            None => Ok(self.claim_at(places)?.node.clone()),
         }
     }
 
     /// Claims the camera until the claim is dropped.
     pub(super) fn claim(&self) -> Result<Claim, CaptureError> {
-        let claim = self.claims.claim(&self.device, &Places::default())?;
+        self.claim_at(&Places::default())
+    }
+
+    fn claim_at(&self, places: &Places) -> Result<Claim, CaptureError> {
+        let claim = self.claims.claim(self.number, &self.device, places)?;
         *lock(&self.node) = Some(claim.node.clone());
         Ok(claim)
     }
+}
+
+/// Whether a slot other than that has the node.
+fn has_another(open: &BTreeMap<PathBuf, Vec<Owner>>, target: &Path, owner: Owner) -> bool {
+    let owners = open.get(target).into_iter().flatten();
+    owners.into_iter().any(|other| *other != owner)
 }
 
 /// Every critical section leaves its data whole.
@@ -153,6 +185,7 @@ fn probe(node: &Path) -> Probed {
 #[derive(Debug)]
 pub(super) struct Claim {
     claims: Arc<Claims>,
+    owner: Owner,
     /// As it was named, perhaps a link.
     pub node: PathBuf,
     target: PathBuf,
@@ -161,9 +194,10 @@ pub(super) struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut open = lock(&self.claims.open);
-        if let Some(count) = open.get_mut(&self.target) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(owners) = open.get_mut(&self.target) {
+            let at = owners.iter().position(|owner| *owner == self.owner);
+            at.map(|at| owners.swap_remove(at));
+            if owners.is_empty() {
                 open.remove(&self.target);
             }
         }
@@ -175,40 +209,85 @@ mod tests {
     use super::*;
     use crate::capture::ErrorKind;
 
-    #[test]
-    fn auto_takes_neither_what_is_open_nor_what_is_named() {
-        let root = std::env::temp_dir().join(format!("fanlight-claims-{}", std::process::id()));
+    /// So many video devices. None can be opened, so all count as cameras that may not be opened: the first that is
+    /// nobody's is taken.
+    fn places(name: &str, devices: u32) -> Places {
+        let root = std::env::temp_dir().join(format!("fanlight-{name}-{}", std::process::id()));
         let places = Places {
             class: root.join("class"),
             dev: root.join("dev"),
         };
-        for number in 0..4 {
-            fs::create_dir_all(places.class.join(format!("video{number}"))).unwrap();
+        for number in 0..devices {
+            let folder = places.class.join(format!("video{number}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("name"), "Twin").unwrap();
         }
+        places
+    }
+
+    fn remove(places: &Places) {
+        fs::remove_dir_all(places.class.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn auto_takes_neither_what_is_open_nor_what_is_named() {
+        let places = places("claims", 4);
         let node = |number| places.dev.join(format!("video{number}"));
-        // Nothing can be opened here, so all count as cameras that may not be opened: the first that is nobody's is taken.
         let claims = Claims::new([Device::Path(node(0)), Device::Auto]);
-        let claim = |claims: &Arc<Claims>, device: &Device| claims.claim(device, &places).unwrap();
-        let named = claim(&claims, &Device::Path(node(0)));
+        let slot = claims.slot(Device::Path(node(0)));
+        let named = slot.claim_at(&places).unwrap();
         assert_eq!(named.node, node(0));
         assert_eq!(lock(&claims.open).len(), 1);
         // The same once more, as after a source that did not close.
-        let again = claim(&claims, &Device::Path(node(0)));
+        let again = slot.claim_at(&places).unwrap();
         drop(named);
         assert!(lock(&claims.open).contains_key(&node(0)));
         drop(again);
         assert!(lock(&claims.open).is_empty());
 
         let auto = |number| {
-            let claim = claim(&claims, &Device::Auto);
+            let claim = claims.slot(Device::Auto).claim_at(&places).unwrap();
             assert_eq!(claim.node, node(number));
             claim
         };
         let (_first, second, _third) = (auto(1), auto(2), auto(3));
-        let error = claims.claim(&Device::Auto, &places).unwrap_err();
+        let error = claims.slot(Device::Auto).claim_at(&places).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Busy);
         drop(second);
         auto(2);
-        fs::remove_dir_all(root).unwrap();
+        remove(&places);
+    }
+
+    #[test]
+    fn what_only_the_own_slot_has_is_not_taken() {
+        let places = places("own-claims", 2);
+        let node = |number| places.dev.join(format!("video{number}"));
+        for device in [Device::Auto, Device::Name("Twin".into())] {
+            let claims = Claims::new([device.clone()]);
+            let (first, second) = (claims.slot(device.clone()), claims.slot(device));
+            let stuck = first.claim_at(&places).unwrap();
+            let other = second.claim_at(&places).unwrap();
+            assert_eq!((&stuck.node, &other.node), (&node(0), &node(1)));
+            // Its thread does not end, and it is opened again.
+            assert_eq!(first.claim_at(&places).unwrap().node, node(0));
+            drop(other);
+            assert_eq!(first.claim_at(&places).unwrap().node, node(0));
+        }
+        remove(&places);
+    }
+
+    #[test]
+    fn a_slots_node_is_its_own_and_never_what_another_has_now() {
+        let places = places("nodes", 2);
+        let node = |number| places.dev.join(format!("video{number}"));
+        let claims = Claims::new([]);
+        let (first, second) = (claims.slot(Device::Auto), claims.slot(Device::Auto));
+        drop(first.claim_at(&places).unwrap());
+        let taken = second.claim_at(&places).unwrap();
+        assert_eq!(taken.node, node(0));
+        assert_eq!(first.node_at(&places), Ok(node(1)));
+        assert_eq!(second.node_at(&places), Ok(node(0)));
+        drop(taken);
+        remove(&places);
     }
 }

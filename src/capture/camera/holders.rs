@@ -48,6 +48,9 @@ fn holder_in(proc: &Path, node: &Path, own: u32) -> String {
     }
 }
 
+/// What a group is to a process that can't see it: one in a user namespace without it, as in the service (`overflowgid`).
+const UNSEEN: u32 = 65_534;
+
 /// Why the node may not be opened, as the end of a sentence about it; empty if that can't be told.
 pub(super) fn who_may(node: &Path) -> String {
     let Ok(data) = fs::metadata(node) else {
@@ -80,6 +83,8 @@ fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> String {
             "; its mode is {:04o}, which lets no group in",
             mode & 0o7777
         )
+    } else if gid == UNSEEN {
+        "; which group it is for can't be seen within this sandbox or container, `ls -l` outside tells".to_owned()
     } else if is_member {
         format!(
             "; this process is in its group `{name}`, so a sandbox or a container is in the way"
@@ -131,6 +136,10 @@ mod tests {
         );
         assert!(who(44, 0o020_660).contains("in its group `video`, so a sandbox"));
         assert!(who(998, 0o020_660).contains("in its group `998`"));
+        // Within the service's sandbox, where it is in groups that can't be seen either.
+        let status = "Gid:\t998\t998\t998\t998\nGroups:\t65534 998 \n";
+        let told = who_may_by(65_534, 0o020_660, "nogroup:x:65534:\n", status);
+        assert!(told.contains("`ls -l` outside tells") && !told.contains("nogroup"));
         assert!(who(0, 0o020_600).contains("its mode is 0600"));
     }
 }

@@ -38,13 +38,14 @@ struct Mapped {
     sequence: Option<u32>,
     /// Keyframes can be asked for.
     makes_keyframes: bool,
+    clock: Clock,
 }
 
 /// Starts the capture on a node that is set up. Returns with the first frame in hand: only then the driver has found room
 /// on the USB bus.
 ///
 /// # Errors
-/// Those of starting; `Lost` if no frame comes in eight seconds.
+/// Those of starting; `Stalled` if no frame comes in eight seconds.
 pub(super) fn start(
     node: Node,
     granted: Granted,
@@ -57,7 +58,7 @@ pub(super) fn start(
         io::ErrorKind::TimedOut => {
             let (path, limit) = (node.path.display(), FIRST_FRAME.as_secs());
             CaptureError::new(
-                ErrorKind::Lost,
+                ErrorKind::Stalled,
                 format!("{path}: no first frame for {limit} s"),
             )
         }
@@ -81,6 +82,7 @@ pub(super) fn start(
         first_data: None,
         sequence: None,
         makes_keyframes,
+        clock: Clock::now(),
         node,
     };
     let (data, about) = first?;
@@ -103,6 +105,7 @@ impl Source for Mapped {
             first,
             first_data,
             sequence,
+            clock,
             ..
         } = self;
         let (data, about) = if let Some(about) = first_data.take() {
@@ -130,7 +133,7 @@ impl Source for Mapped {
             format: granted.format,
             size: granted.size,
             stride: *stride,
-            captured_at: captured_at(&about),
+            captured_at: clock.captured_at(&about, Instant::now()),
             lost,
             is_late: !node.stalls(Duration::ZERO)?,
         }))
@@ -181,19 +184,34 @@ fn lost_before(about: &Metadata, previous: Option<u32>) -> u32 {
     }
 }
 
-/// By the driver's clock, if it is the one that [`Instant`] reads too.
-fn captured_at(about: &Metadata) -> Instant {
-    let now = Instant::now();
-    if !about.flags.contains(Flags::TIMESTAMP_MONOTONIC) {
-        return now;
+/// The driver's clock and [`Instant`]'s, read at one moment. Both go on alike; reading them anew for each frame would make
+/// its time as uneven as the scheduler is.
+struct Clock {
+    at: Instant,
+    monotonic: Duration,
+}
+
+impl Clock {
+    fn now() -> Self {
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        Self {
+            at: Instant::now(),
+            monotonic: monotonic.unwrap_or_default(),
+        }
     }
-    let seconds = u64::try_from(about.timestamp.sec).unwrap_or_default();
-    let micros = u64::try_from(about.timestamp.usec).unwrap_or_default();
-    let stamp = Duration::from_secs(seconds).checked_add(Duration::from_micros(micros));
-    let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
-    let age = age(clock.unwrap_or_default(), stamp);
-    // Never before the machine's start, for the frame can't be older.
-    now.checked_sub(age).unwrap_or(now)
+
+    /// When a frame was captured that is there now: by the driver's stamp, if it is of this clock.
+    fn captured_at(&self, about: &Metadata, now: Instant) -> Instant {
+        if !about.flags.contains(Flags::TIMESTAMP_MONOTONIC) {
+            return now;
+        }
+        let seconds = u64::try_from(about.timestamp.sec).unwrap_or_default();
+        let micros = u64::try_from(about.timestamp.usec).unwrap_or_default();
+        let stamp = Duration::from_secs(seconds).checked_add(Duration::from_micros(micros));
+        let monotonic = self.monotonic + now.saturating_duration_since(self.at);
+        // Never before the machine's start, for the frame can't be older.
+        now.checked_sub(age(monotonic, stamp)).unwrap_or(now)
+    }
 }
 
 #[cfg(test)]
@@ -233,18 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn a_monotonic_stamp_is_the_time_of_capture() {
-        let before = Instant::now();
-        let clock: Duration = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap().into();
-        let stamp = clock - Duration::from_millis(100);
+    fn a_monotonic_stamp_is_the_time_of_capture_whenever_it_is_looked_at() {
+        let clock = Clock {
+            at: Instant::now(),
+            monotonic: Duration::from_secs(1000),
+        };
         let mut about = about(0, Flags::TIMESTAMP_MONOTONIC, 0);
-        about.timestamp = Timestamp::new(stamp.as_secs() as i64, stamp.subsec_micros().into());
-        let at = captured_at(&about);
-        // The clocks are read one after the other, all of it within this time; microseconds are cut.
-        let span = before.elapsed() + Duration::from_micros(2);
-        let expected = before - Duration::from_millis(100);
-        assert!(at + span >= expected && at <= expected + span);
+        about.timestamp = Timestamp::new(1003, 250_000);
+        let expected = clock.at + Duration::from_millis(3250);
+        for looked in [3250, 3260, 3900].map(Duration::from_millis) {
+            assert_eq!(clock.captured_at(&about, clock.at + looked), expected);
+        }
+        let now = clock.at + Duration::from_secs(3);
+        assert_eq!(clock.captured_at(&about, now), now, "from the future");
         about.flags = Flags::TIMESTAMP_COPY;
-        assert!(captured_at(&about) >= before);
+        let now = clock.at + Duration::from_secs(4);
+        assert_eq!(clock.captured_at(&about, now), now, "of another clock");
     }
 }

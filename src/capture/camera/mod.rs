@@ -112,9 +112,17 @@ impl Camera {
                 wanted.takes(format) && !(is_portable && format == PixelFormat::H264)
             };
             offers.retain(|offer| offer.format.is_none_or(is_taken));
-            if offers.is_empty() {
+            if offers.is_empty() && is_portable {
                 return Err(unsupported(
-                    "the camera has nothing but H.264, which can only be passed through",
+                    "the camera has nothing but H.264, which is captured by `backend = \"v4l\"` only",
+                ));
+            }
+            if offers.is_empty() {
+                let path = path.display();
+                let what = "the camera has nothing but H.264, which can only be passed through";
+                return Err(CaptureError::new(
+                    ErrorKind::OnlyH264,
+                    format!("{path}: {what}"),
                 ));
             }
         }

@@ -1,6 +1,7 @@
 //! From what names a camera to its device node: looked up in sysfs at each opening, since a camera that was plugged in again
 //! may have another node.
 
+use crate::capture::usb::{Identity, above, read};
 use crate::capture::{CaptureError, ErrorKind};
 use crate::config::Device;
 use std::fs;
@@ -24,9 +25,6 @@ impl Default for Places {
     }
 }
 
-/// Vendor, product and serial number.
-type Usb = (u16, u16, Option<String>);
-
 /// A video device that sysfs lists: a camera, or its metadata, or something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -34,8 +32,8 @@ pub struct Listed {
     pub node: PathBuf,
     /// The device's own name; empty if it is unknown.
     pub name: String,
-    /// Vendor, product and serial number, of a USB device.
-    pub usb: Option<Usb>,
+    /// Of a USB device.
+    pub usb: Option<Identity>,
     /// The folder of the device that it is a part of; a USB device may have several cameras, such as one for infrared.
     pub device: PathBuf,
 }
@@ -51,20 +49,22 @@ impl Listed {
                 product,
                 serial,
             } => self.usb.as_ref().is_some_and(|usb| {
-                (usb.0, usb.1) == (*vendor, *product) && (serial.is_none() || usb.2 == *serial)
+                (usb.vendor, usb.product) == (*vendor, *product)
+                    && (serial.is_none() || usb.serial == *serial)
             }),
         }
     }
 
     /// What names the camera for good, the surest first.
     fn names(&self) -> impl Iterator<Item = Device> {
-        let usb = self.usb.iter().flat_map(|(vendor, product, serial)| {
+        let usb = self.usb.iter().flat_map(|identity| {
             let usb = |serial| Device::Usb {
-                vendor: *vendor,
-                product: *product,
+                vendor: identity.vendor,
+                product: identity.product,
                 serial,
             };
-            serial
+            identity
+                .serial
                 .clone()
                 .map(|serial| usb(Some(serial)))
                 .into_iter()
@@ -106,7 +106,7 @@ pub fn list(places: &Places) -> Vec<Listed> {
             let file = folder.file_name()?.to_str()?;
             let number: u32 = file.strip_prefix("video")?.parse().ok()?;
             let part = fs::canonicalize(folder.join("device")).unwrap_or(folder.clone());
-            let (usb, device) = usb_device(&part).unzip();
+            let (usb, device) = above(&part).unzip();
             let listed = Listed {
                 node: places.dev.join(file),
                 name: read(&folder.join("name")).unwrap_or_default(),
@@ -118,25 +118,6 @@ pub fn list(places: &Places) -> Vec<Listed> {
         .collect();
     devices.sort_by_key(|(number, _)| *number);
     devices.into_iter().map(|(_, listed)| listed).collect()
-}
-
-/// The USB device that a folder of sysfs belongs to, itself or the nearest above, and its folder.
-fn usb_device(folder: &Path) -> Option<(Usb, PathBuf)> {
-    folder.ancestors().find_map(|at| {
-        let number = |name| u16::from_str_radix(&read(&at.join(name))?, 16).ok();
-        let serial = read(&at.join("serial"));
-        let usb = (number("idVendor")?, number("idProduct")?, serial);
-        Some((usb, at.to_owned()))
-    })
-}
-
-/// The text of a file without what could not be written into a configuration; `None` if nothing is left.
-fn read(path: &Path) -> Option<String> {
-    let text = fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// The node that `device` means now. `probe` asks a node what it is; `is_taken` tells whether another stream has it.

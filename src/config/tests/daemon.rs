@@ -272,5 +272,5 @@ fn ice_servers_are_whole_or_refused() {
         assert!(complaint.contains("whep.ice_servers["), "{complaint}");
     }
     let complaint = complaint("[whep]\ncamera_down = \"slate\"");
-    assert!(complaint.contains("is not \"wait\" or \"refuse\""));
+    assert!(complaint.contains("is not one of wait, refuse"));
 }

@@ -108,6 +108,11 @@ fn what_is_never_encoded_has_to_come_encoded() {
     assert!(told("encode = \"maybe\"").ends_with("is not one of always, auto, never"));
     assert!(told("encode = true").contains("expected one of always, auto, never"));
     assert!(told("encode = \"never\"\nrotate = 90").contains("rotate and flip need them encoded"));
+    assert_eq!(
+        told("format = \"h264\"\nflip = \"vertical\""),
+        "line 5: stream[0].flip: format = \"h264\" is passed through as it is; turned pictures need another format, or \"auto\""
+    );
+    assert!(told("rotate = 180\nformat = \"h264\"").starts_with("line 4: stream[0].rotate: "));
     let pattern = "[[stream]]\nname = \"a\"\npattern = true\nencode = \"never\"";
     assert!(complaint(pattern).contains("the test pattern has to be encoded"));
 }

@@ -2,7 +2,7 @@
 //! connection with its own bounded queue. Nothing waits, and what one connection can't take costs no other anything.
 //!
 //! A connection is only taken over with a check in it that its viewer answers, and it is let go when it is silent, when
-//! its viewer is gone, or when it sends what no viewer sends.
+//! its viewer is gone or goes another way, or when it sends what no viewer sends.
 
 mod connection;
 mod framing;
@@ -22,7 +22,11 @@ const FIRST_TOKEN: usize = 16;
 
 /// A connection without a whole frame for so long is let go: its viewer goes another way, or not at all. Consent to send
 /// there has then expired (RFC 7675, 5.1).
-const IDLE: Duration = Duration::from_secs(30);
+pub const IDLE: Duration = Duration::from_secs(30);
+
+/// The same for one whose viewer has chosen another path. Browsers connect to every candidate, check each once, and then keep
+/// the one they chose: the others are nothing but places that are taken.
+pub const SPARE: Duration = Duration::from_secs(5);
 
 /// How often connections are looked over while there are some.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -157,18 +161,18 @@ impl Connections {
         self.sweep_at
     }
 
-    /// Lets go of those that are over, silent, or no viewer's, if it is time to look. Returns them.
+    /// Lets go of those that are over, or silent for longer than each may be, if it is time to look. Returns them.
     pub fn sweep(
         &mut self,
         now: Instant,
-        is_owned: impl Fn(ConnectionId) -> bool,
+        patience: impl Fn(ConnectionId) -> Duration,
     ) -> Vec<ConnectionId> {
         if self.sweep_at.is_none_or(|at| now < at) {
             return Vec::new();
         }
         let is_done = |(id, connection): (&ConnectionId, &Connection)| {
-            let is_idle = now.saturating_duration_since(connection.heard) >= IDLE;
-            (connection.is_over || is_idle || !is_owned(*id)).then_some(*id)
+            let silence = now.saturating_duration_since(connection.heard);
+            (connection.is_over || silence >= patience(*id)).then_some(*id)
         };
         let done: Vec<_> = self.table.iter().filter_map(is_done).collect();
         done.iter().for_each(|id| self.close(*id));
@@ -358,7 +362,8 @@ mod tests {
         let start = setup.now;
         let [silent, heard, nobodys, ended] = [(); 4].map(|()| setup.connect());
         assert_eq!(Arc::strong_count(&setup.counted), 5);
-        let owned = move |id| id != nobodys.0;
+        let nobody = nobodys.0;
+        let owned = move |id| if id == nobody { Duration::ZERO } else { IDLE };
         assert_eq!(setup.connections.deadline(), Some(start + SWEEP));
         assert!(setup.connections.sweep(start, owned).is_empty(), "not yet");
         drop(ended.1);
@@ -396,7 +401,7 @@ mod tests {
         assert!(!setup.connections.has_room(id));
         let _ = client.write_all(&[0, 1, 9]);
         let after = setup.now + SWEEP;
-        assert_eq!(setup.connections.sweep(after, |_| true), [id]);
+        assert_eq!(setup.connections.sweep(after, |_| IDLE), [id]);
         assert!(matches!(client.read(&mut [0; 9]), Ok(0) | Err(_)));
     }
 }
