@@ -24,7 +24,8 @@ use crate::state::State;
 use crate::stream::{self, Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
 use crate::upkeep::{self, notify};
-use ports::{bind_media, bind_redirect, has_media, without_ipv6};
+pub use ports::without_ipv6;
+use ports::{bind_media, bind_redirect, has_media};
 use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -66,6 +67,9 @@ pub enum Fault {
     /// A part of the daemon ended by itself.
     #[error("{0} ended unexpectedly; the log tells more")]
     Ended(String),
+    /// The daemon does not do what it is for, as the sentence says; another process may.
+    #[error("{0}; fanlight ends, to be started anew")]
+    GaveUp(String),
     /// The drain took too long.
     #[error("not everything could be closed within {DRAIN_TIMEOUT:?}")]
     Drain,
@@ -324,7 +328,7 @@ impl Daemon {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            why = upkeep::tend(&streams, &plane) => Err(Fault::Ended(why)),
+            why = upkeep::tend(&streams, &plane) => Err(Fault::GaveUp(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };

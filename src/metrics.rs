@@ -217,6 +217,8 @@ impl Auth {
 #[derive(Clone)]
 pub struct Http {
     refused: Family<LimitLabel, Counter>,
+    /// Panics while a connection was served.
+    pub panics: Counter,
 }
 
 impl Http {
@@ -321,6 +323,11 @@ impl Metrics {
                     &mut registry,
                     "refused",
                     "Requests and connections refused, by the limit that was reached",
+                ),
+                panics: family(
+                    &mut registry,
+                    "connection_panics",
+                    "Panics while a connection was served, each the end of one",
                 ),
             },
             registry,

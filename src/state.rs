@@ -8,11 +8,17 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Added to the name of a file that is no use, and is kept all the same.
 const ASIDE: &str = ".bad";
 /// Locked by a command that is at work in the directory.
 const VISIT: &str = ".visit";
+/// How long a directory that another process has is tried: one that only looks at it has it for a moment, a daemon for longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// From one attempt to the next.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where systemd keeps the state of the service.
 pub const OF_THE_SERVICE: &str = "/var/lib/fanlight";
@@ -90,11 +96,24 @@ pub struct State {
 }
 
 impl State {
-    /// Takes the directory, and makes it with mode 0700 if it is not there.
+    /// Takes the directory, and makes it with mode 0700 if it is not there. May block for a second.
     ///
     /// # Errors
-    /// When it can't be made or opened, or another process has it.
+    /// When it can't be made or opened, or another process has it and keeps it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        let deadline = Instant::now() + PATIENCE;
+        Self::open_while(path, || {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the kernel tells of a lock that is free to who blocks without a limit only"
+            )]
+            thread::sleep(TRY_AGAIN);
+            Instant::now() < deadline
+        })
+    }
+
+    /// The same; `may_wait` is asked after each attempt that another process is in the way of.
+    fn open_while(path: &Path, mut may_wait: impl FnMut() -> bool) -> Result<Self, StateError> {
         let failed = |attempt| {
             move |error| StateError::System {
                 attempt,
@@ -106,15 +125,17 @@ impl State {
         builder.recursive(true).mode(0o700);
         builder.create(path).map_err(failed("make"))?;
         let directory = File::open(path).map_err(failed("open"))?;
-        match directory.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
-            // A file system without locks, some of a network's for one, is no reason to keep nothing.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self {
-                path: path.to_owned(),
-                directory,
-                _visit: None,
-            }),
+        // A file system without locks, some of a network's for one, is no reason to keep nothing.
+        while let Err(TryLockError::WouldBlock) = directory.try_lock() {
+            if !may_wait() {
+                return Err(StateError::InUse(path.to_owned()));
+            }
         }
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _visit: None,
+        })
     }
 
     /// The directory of a daemon that may be running, for a command beside it. Commands wait for each other here; which
@@ -151,7 +172,8 @@ impl State {
     /// Whether a daemon has that directory now.
     pub fn is_in_use(path: &Path) -> bool {
         let directory = File::open(path);
-        directory.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        // Shared, so that those who ask don't take each other for a daemon.
+        directory.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Where a file is, for messages.
@@ -306,6 +328,28 @@ mod tests {
         assert!(error.contains("in use by another fanlight"), "{error}");
         drop(first);
         State::open(&scratch.0).unwrap();
+    }
+
+    #[test]
+    fn a_daemon_waits_for_who_only_looks() {
+        let scratch = Scratch::new("look");
+        let mut held = State::open(&scratch.0).ok();
+        let mut waited = 0;
+        let opened = State::open_while(&scratch.0, || {
+            waited += 1;
+            held = held.take().filter(|_| waited < 3);
+            true
+        });
+        assert!(opened.is_ok() && waited == 3);
+    }
+
+    #[test]
+    fn who_asks_whether_there_is_a_daemon_is_none() {
+        let scratch = Scratch::new("ask");
+        fs::create_dir(&scratch.0).unwrap();
+        let asking = File::open(&scratch.0).unwrap();
+        asking.lock_shared().unwrap();
+        assert!(!State::is_in_use(&scratch.0));
     }
 
     #[test]

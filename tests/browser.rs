@@ -123,6 +123,32 @@ async fn a_page_says_that_the_daemon_is_gone_and_plays_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn pictures_go_on_while_nobody_answers_over_http() {
+    let browser = Browser::start().await;
+    // So few of them that the page asks whether they are a slate's.
+    let config = "[[stream]]\nname = \"camera\"\npattern = true\nsize = \"320x180\"\nfps = 3\n";
+    let daemon = Daemon::configured(config);
+    browser.open(&daemon.url("/camera")).await;
+    browser.until_state("main", "playing").await;
+    note_states(&browser).await;
+    let deafen = "
+        window.asked = 0;
+        window.fetch = async () => {
+          window.asked += 1;
+          throw new TypeError('nobody answers');
+        };";
+    browser.run(deafen, &[]).await;
+    eventually("the page to ask again and again", async || {
+        let asked = browser.run("return window.asked", &[]).await;
+        (asked.as_u64() >= Some(3))
+            .then_some(())
+            .ok_or(asked.to_string())
+    })
+    .await;
+    assert_eq!(states(&browser).await, ["playing"]);
+}
+
+#[tokio::test]
 async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     let browser = Browser::start().await;
     let daemon = Daemon::configured(THREE_STREAMS);

@@ -215,11 +215,52 @@ async fn a_session_takes_the_servers_named_to_it_and_goes_on_after_an_ice_restar
     let told = browser.run(doctor, &[]).await;
     assert_eq!(told["ended"], Value::Null, "{told}");
 
+    // A reply that gets lost does not keep later ones from coming.
+    let lost = "
+        const real = window.fetch;
+        window.fetch = async (...request) => {
+          window.fetch = real;
+          await real(...request);
+          throw new TypeError('the reply is lost');
+        };
+        return [await client.restart(), await client.restart()]";
+    assert_eq!(browser.run(lost, &[]).await, json!([false, true]));
+    watch(&browser, 20).await;
+
     // A session that is gone is not restarted, and that is not kept from whoever watches.
     let gone = "
         await fetch(client.session, { method: 'DELETE' });
         return [await client.restart(), client.state]";
     assert_eq!(browser.run(gone, &[]).await, json!([false, "failed"]));
+}
+
+/// A page of its own that watches, with a browser that decodes nothing as far as it tells; what is found out about that.
+const FROZEN: &str = "
+    history.replaceState(null, '', '/camera');
+    const { Live } = await import('/assets/live.js');
+    RTCPeerConnection.prototype.getStats = async () => new Map();
+    document.body.innerHTML = '<video muted autoplay></video><canvas hidden></canvas>';
+    const [video, still] = document.body.children;
+    return new Promise((resolve) => {
+      const onstatus = async ({ title }) => {
+        if (title !== 'No picture arrives') return;
+        resolve(await live.examine());
+        live.stop();
+      };
+      const live = new Live({ name: 'camera', video, still, pause: null, onstatus, onway() {} });
+    });";
+
+#[tokio::test]
+async fn where_no_picture_arrives_in_a_session_that_is_connected_the_server_is_asked_before_it_ends()
+ {
+    let browser = Browser::start().await;
+    // Nothing is to be shown in place of the reason.
+    let daemon = Daemon::configured(&format!("[http]\nmjpeg_fps = 0\n{}", streams(&["camera"])));
+    browser.open(&daemon.url("/assets/trust.html")).await;
+    let found = browser.run(FROZEN, &[]).await;
+    let told = &found["told"];
+    assert_eq!(told["handshake"]["done"], true, "{found}");
+    assert_eq!(told["ended"], Value::Null, "{found}");
 }
 
 #[tokio::test]

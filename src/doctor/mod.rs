@@ -15,6 +15,7 @@ mod state;
 
 use crate::cli::DoctorArguments;
 use crate::config::Config;
+use crate::daemon::without_ipv6;
 use crate::links::Serving;
 use crate::state::State;
 use serde::Serialize;
@@ -169,9 +170,10 @@ impl Running {
 pub async fn examine(arguments: &DoctorArguments) -> Report {
     let mut findings = Vec::new();
     let config = configuration::check(&arguments.run, &mut findings);
-    let Some(config) = config else {
+    let Some(mut config) = config else {
         return Report { findings };
     };
+    without_ipv6(&mut config);
     let daemon = state::check(&config, &mut findings);
     let patient = Patient { config, daemon };
     findings.extend(clock::check().await);

@@ -52,8 +52,8 @@ struct ErrorView {
 }
 
 impl<'a> StreamView<'a> {
-    /// What it is doing now.
-    pub fn new(stream: &'a Stream, now: Instant) -> Self {
+    /// What it is doing now, for one who [`has_controls`] or not.
+    pub fn new(stream: &'a Stream, controls: bool, now: Instant) -> Self {
         let Status {
             state,
             since,
@@ -76,7 +76,7 @@ impl<'a> StreamView<'a> {
             makes_keyframes: stream.channel().makes_keyframes(),
             bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
-            controls: false,
+            controls,
             picture: stream.channel().flaws().told(),
             error: failure.map(|failure| ErrorView {
                 kind: failure.kind,
@@ -93,14 +93,10 @@ impl<'a> StreamView<'a> {
     }
 }
 
-impl StreamView<'_> {
-    fn with_controls(self, context: &Context, grant: &Grant) -> Self {
-        let is_admin = grant.allows(Scope::Admin, Target::Stream(self.name));
-        Self {
-            controls: is_admin && context.controls.of(self.name).is_some(),
-            ..self
-        }
-    }
+/// Whether whoever asks may see and set the controls of the stream's camera.
+pub fn has_controls(context: &Context, grant: &Grant, stream: &Stream) -> bool {
+    let is_admin = grant.allows(Scope::Admin, Target::Stream(stream.name()));
+    is_admin && context.controls.of(stream.name()).is_some()
 }
 
 #[derive(Serialize)]
@@ -160,25 +156,26 @@ pub fn viewers(context: &Context) -> Reply {
 }
 
 /// All streams that whoever asks may watch.
-pub fn streams(context: &Context, grant: &Grant) -> Reply {
+pub fn streams<'a>(context: &'a Context, grant: &Grant) -> Reply {
     let now = Instant::now();
     let may_watch =
         |stream: &&Arc<Stream>| grant.allows(Scope::View, Target::Stream(stream.name()));
     let streams = context.streams.iter().filter(may_watch);
+    let view = |stream: &'a Arc<Stream>| {
+        StreamView::new(stream, has_controls(context, grant, stream), now)
+    };
     respond::json(&StreamList {
         version: env!("CARGO_PKG_VERSION"),
-        streams: streams
-            .map(|stream| StreamView::new(stream, now).with_controls(context, grant))
-            .collect(),
+        streams: streams.map(view).collect(),
     })
 }
 
 /// One stream.
 pub fn stream(context: &Context, name: &str, grant: &Grant) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(name))?;
-    Ok(respond::json(
-        &StreamView::new(stream, Instant::now()).with_controls(context, grant),
-    ))
+    let controls = has_controls(context, grant, stream);
+    let view = StreamView::new(stream, controls, Instant::now());
+    Ok(respond::json(&view))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::respond::{self, Error, Reply};
 use super::{Context, api};
+use crate::auth::Grant;
 use crate::rtc::{Checks, Endpoint, Facts, diagnose};
 use hyper::{Request, header};
 use serde::Serialize;
@@ -72,7 +73,12 @@ struct MediaView {
 }
 
 /// Every session that there is, and those that failed a short time ago.
-pub fn doctor<B>(context: &Context, session: &str, request: &Request<B>) -> Result<Reply, Error> {
+pub fn doctor<B>(
+    context: &Context,
+    session: &str,
+    request: &Request<B>,
+    grant: &Grant,
+) -> Result<Reply, Error> {
     let now = Instant::now();
     let found = context.plane.facts(session, now);
     let missing = || Error::NotFound("there is no such session, nor was one lately".into());
@@ -103,7 +109,10 @@ pub fn doctor<B>(context: &Context, session: &str, request: &Request<B>) -> Resu
             round_trip_seconds: media.round_trip().map(|time| time.as_secs_f64()),
         }),
         ended: facts.end.map(|(_, reason)| reason),
-        stream: stream.map(|stream| api::StreamView::new(stream, now)),
+        stream: stream.map(|stream| {
+            let controls = api::has_controls(context, grant, stream);
+            api::StreamView::new(stream, controls, now)
+        }),
     }))
 }
 

@@ -5,21 +5,13 @@
 
 use super::body::body;
 use super::respond::{self, Error, JSON, Reply};
-use super::{Context, whep};
+use super::{Context, endless, whep};
 use crate::rtc::Plane;
 use crate::stream::{State, Stream};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Incoming};
 use hyper::{Request, Response, StatusCode, header};
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Poller, Poll, ready};
-use std::time::Duration;
-use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// The events there are, as the `Link` header announces them.
 pub const NAMES: &str = "active,inactive,viewercount";
@@ -28,10 +20,6 @@ pub const NAMES: &str = "active,inactive,viewercount";
 const MAX_STREAMS: usize = 2;
 /// Event streams remembered before those of ended sessions are looked for and forgotten.
 const FIRST_SWEEP: usize = 64;
-/// How often a reader is told what has changed.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// After so many intervals without a change a comment is sent, which shows proxies that somebody is there.
-const QUIET_INTERVALS: u32 = 15;
 
 /// Which events an event stream is to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,9 +171,7 @@ pub fn read(context: &Context, stream: &str, session: &str, id: &str) -> Result<
     let Some((reader, was_active)) = begun.flatten() else {
         return Err(no_events());
     };
-    let mut tick = interval(INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let events = Events {
+    let mut events = Events {
         stream: stream.clone(),
         session: session.to_owned(),
         id: id.to_owned(),
@@ -194,16 +180,11 @@ pub fn read(context: &Context, stream: &str, session: &str, id: &str) -> Result<
             active: was_active,
             ..Told::default()
         },
-        quiet: 0,
-        tick,
         plane: context.plane.clone(),
         streams: context.events.clone(),
-        end: Box::pin(context.shutdown.clone().cancelled_owned()),
     };
-    let mut reply = Response::new(events.boxed_unsync());
-    respond::set(&mut reply, header::CONTENT_TYPE, "text/event-stream");
-    respond::set(&mut reply, header::CACHE_CONTROL, "no-store");
-    Ok(reply)
+    let over = context.shutdown.clone().cancelled_owned();
+    Ok(endless::events(over, move || events.next()))
 }
 
 /// `DELETE`: nothing more is told.
@@ -250,22 +231,19 @@ impl Told {
     }
 }
 
-/// The body of an event stream.
+/// What an event stream tells.
 struct Events {
     stream: Arc<Stream>,
     session: String,
     id: String,
     reader: u64,
     told: Told,
-    quiet: u32,
-    tick: Interval,
     plane: Arc<Plane>,
     streams: Arc<EventStreams>,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Events {
-    /// What to send now; `None` at the end.
+    /// What there is to tell now; `None` at the end.
     fn next(&mut self) -> Option<String> {
         let is_active = self.stream.status().state == State::Live;
         if !self.plane.has(self.stream.name(), &self.session) {
@@ -281,37 +259,7 @@ impl Events {
         });
         let wanted = wanted.flatten()?;
         let viewers = self.stream.channel().metrics().viewers.get();
-        let mut news = self.told.news(wanted, is_active, viewers);
-        self.quiet += 1;
-        if news.is_empty() && self.quiet >= QUIET_INTERVALS {
-            news = ":\n\n".to_owned();
-        }
-        if !news.is_empty() {
-            self.quiet = 0;
-        }
-        Some(news)
-    }
-}
-
-impl Body for Events {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Poller<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        loop {
-            if self.end.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            ready!(self.tick.poll_tick(cx));
-            match self.next() {
-                Some(text) if text.is_empty() => {}
-                Some(text) => return Poll::Ready(Some(Ok(Frame::data(text.into())))),
-                None => return Poll::Ready(None),
-            }
-        }
+        Some(self.told.news(wanted, is_active, viewers))
     }
 }
 

@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// For the media thread to end those that it was told of, when it can't be told of more.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Sessions that are remembered: more than there can be. Those that are over are forgotten soon; when there are more, the oldest ends.
-const MOST: usize = 131_072;
+/// Sessions and replies that are remembered: more than there can be with as many viewers and connections as the configuration takes,
+/// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
+const MOST: usize = 262_144;
 
 /// What ends with the permission for it.
 enum Held {

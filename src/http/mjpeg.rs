@@ -3,23 +3,17 @@
 //! Whoever asks counts as a viewer: the camera is open for it, and the limits on viewers hold.
 
 use super::respond::{self, Error, Reply};
-use super::{Connection, Context, whep};
+use super::{Connection, Context, endless, whep};
 use crate::auth::Grant;
-use crate::rtc::Seat;
-use crate::shutdown::Shutdown;
+use crate::rtc::{Limit, Seat};
 use crate::stream::{Demand, Jpeg, Making, State, Stream, Watcher};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
-use hyper::{Method, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::{Method, Request};
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use tokio_util::sync::{ReusableBoxFuture, WaitForCancellationFutureOwned};
 
 /// Each part begins after this line (RFC 2046, 5.1.1). It follows an image at once: browsers show the image when they
 /// see it.
@@ -47,9 +41,8 @@ impl Viewing {
         (stream, making): (&Arc<Stream>, Making),
         from: Connection,
     ) -> Result<Self, Error> {
-        let demand = stream.demand_frames().ok_or_else(no_frames)?;
         let client = context.clients.of(from.peer);
-        let seat = context.plane.seat(stream.name(), client)?;
+        let (demand, seat) = admit(stream, || context.plane.seat(stream.name(), client))?;
         let metrics = stream.channel().metrics();
         metrics.viewers.inc();
         metrics.mjpeg_viewers.inc();
@@ -72,6 +65,18 @@ impl Viewing {
         }
         None
     }
+}
+
+/// Wants frames for one who has a seat: whoever is refused opens no camera.
+fn admit<S>(
+    stream: &Arc<Stream>,
+    seat: impl FnOnce() -> Result<S, Limit>,
+) -> Result<(Demand, S), Error> {
+    if !stream.may_have_frames() {
+        return Err(no_frames());
+    }
+    let seat = seat()?;
+    Ok((stream.demand_frames(), seat))
 }
 
 fn no_frames() -> Error {
@@ -145,66 +150,67 @@ pub fn images(
     let body = if *request.method() == Method::HEAD {
         respond::empty()
     } else {
-        let viewing = Viewing::new(context, found, from)?;
-        let end = Arc::new(context.shutdown.child_token());
-        context
-            .leases
-            .add_reply(&end, grant.clone(), &context.plane);
-        Images {
-            next: ReusableBoxFuture::new(next(viewing)),
+        let images = Images {
+            viewing: Viewing::new(context, found, from)?,
             frames: VecDeque::from([Bytes::from_static(BOUNDARY.as_bytes())]),
-            over: Box::pin((*end).clone().cancelled_owned()),
-            _end: end,
-        }
-        .boxed_unsync()
+        };
+        endless::body(endless::end_of(context, grant), images, Images::next)
     };
-    let mut reply = Response::new(body);
-    respond::set(&mut reply, header::CONTENT_TYPE, CONTENT_TYPE);
-    respond::set(&mut reply, header::CACHE_CONTROL, "no-store");
-    // A proxy that collects a reply before it passes it on would never pass this one on (nginx).
-    let name = header::HeaderName::from_static("x-accel-buffering");
-    respond::set(&mut reply, name, "no");
-    Ok(reply)
+    Ok(respond::endless(CONTENT_TYPE, body))
 }
 
-/// The body, which ends if there are no images. It is asked for more only when there is room in the connection, and takes the newest image then: a slow
-/// reader misses images, and gets none late.
+/// What the body goes on with, until there are no images: the newest, whenever it is asked for more. So a slow reader misses
+/// images, and gets none late.
 struct Images {
-    next: ReusableBoxFuture<'static, Option<(Viewing, Jpeg)>>,
+    viewing: Viewing,
     /// What is left of the last image.
     frames: VecDeque<Bytes>,
-    over: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Held by this alone, so that its end is seen.
-    _end: Arc<Shutdown>,
 }
 
-async fn next(mut viewing: Viewing) -> Option<(Viewing, Jpeg)> {
-    let image = viewing.next().await?;
-    Some((viewing, image))
-}
-
-impl Body for Images {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Poller<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.over.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
-        }
+impl Images {
+    async fn next(mut self) -> Option<(Self, Bytes)> {
         if self.frames.is_empty() {
-            let Some((viewing, image)) = ready!(self.next.poll(cx)) else {
-                return Poll::Ready(None);
-            };
-            self.next.set(next(viewing));
+            let image = self.viewing.next().await?;
             let len = image.data.len();
             let head = format!("content-type: image/jpeg\r\ncontent-length: {len}\r\n\r\n");
             let boundary = Bytes::from_static(BOUNDARY.as_bytes());
             self.frames.extend([head.into(), image.data, boundary]);
         }
-        let frame = self.frames.pop_front().unwrap_or_default();
-        Poll::Ready(Some(Ok(Frame::data(frame))))
+        let frame = self.frames.pop_front()?;
+        Some((self, frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Request;
+    use crate::capture::pattern::Pattern;
+    use crate::config::{self, Source};
+    use crate::media::TestPicture;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn who_is_refused_a_seat_wants_no_picture() {
+        let config = config::Stream::new("camera", Source::Pattern(TestPicture::Bars));
+        let request = Request {
+            size: config.size,
+            rate: config.fps,
+            format: None,
+        };
+        let pattern = Pattern::new("camera", TestPicture::Bars, request);
+        let metrics = Metrics::new().stream("camera");
+        let stream = Stream::start(config, Arc::new(pattern), metrics).unwrap();
+        let refused = admit(&stream, || {
+            assert!(!stream.is_wanted());
+            Err::<(), _>(Limit::Stream)
+        });
+        assert!(matches!(refused, Err(Error::Full(Limit::Stream))));
+        let admitted = admit(&stream, || Ok(()));
+        assert!(admitted.is_ok() && stream.is_wanted());
+        drop(admitted);
+        assert!(!stream.is_wanted());
+        stream.signal();
+        stream.join();
     }
 }

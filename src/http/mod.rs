@@ -10,6 +10,7 @@ mod clients;
 mod controls;
 mod cors;
 mod doctor;
+mod endless;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -19,6 +20,7 @@ mod links;
 mod mjpeg;
 mod opening;
 mod pace;
+mod panics;
 mod plain;
 mod respond;
 mod route;
@@ -49,6 +51,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use opening::{Opening, Passed};
 use pace::{Pace, Paced, Watched};
+use panics::counted;
 use respond::Reply;
 use route::Resource;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -243,7 +246,8 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
     let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
     let pace = Pace::new(&context.limits, now);
     let (context, watcher) = (context.clone(), graceful.watcher());
-    tokio::spawn(async move {
+    let panics = context.metrics.http().panics;
+    tokio::spawn(counted(panics, async move {
         // The handshake of TLS is part of the first request's head: it has no time of its own.
         let came = (peer, listener);
         let conversation = converse(stream, from, came, context, pace.clone(), watcher);
@@ -253,7 +257,7 @@ fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShu
             None => tracing::debug!(%peer, "connection: too slow"),
         }
         drop((place, of_client));
-    });
+    }));
 }
 
 /// What a client of ours may do wrong.
@@ -441,7 +445,7 @@ async fn serve_resource(
         )),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Changes => Ok(changes::read(context, grant)),
-        Resource::Doctor(session) => doctor::doctor(context, session, &request),
+        Resource::Doctor(session) => doctor::doctor(context, session, &request, grant),
         Resource::Stream(name) => api::stream(context, name, grant),
         Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,
         Resource::Controls(name) => controls::put(context, name, request).await,

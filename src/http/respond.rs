@@ -237,6 +237,17 @@ pub fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     reply
 }
 
+/// A reply without an end. It is of use while it comes, so nobody is to keep it, nor to collect it on its way.
+pub fn endless(content_type: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Reply {
+    let mut reply = Response::new(body);
+    set(&mut reply, header::CONTENT_TYPE, content_type);
+    set(&mut reply, header::CACHE_CONTROL, "no-store");
+    // A proxy that collects a reply before it passes it on would never pass this one on (nginx).
+    let name = HeaderName::from_static("x-accel-buffering");
+    set(&mut reply, name, "no");
+    reply
+}
+
 /// No body.
 pub fn empty() -> UnsyncBoxBody<Bytes, Infallible> {
     UnsyncBoxBody::default()

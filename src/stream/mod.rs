@@ -143,14 +143,14 @@ impl Stream {
         self.demand_for(Some(plays))
     }
 
-    /// Wants frames, of which images can be made, until the guard is dropped; `None` if it is known that there are none.
-    pub fn demand_frames(self: &Arc<Self>) -> Option<Demand> {
-        self.may_have_frames().then(|| self.demand_for(None))
-    }
-
-    /// Whether there can be frames. That there are none may turn out only when they are wanted.
+    /// Whether there can be frames, of which images can be made. That there are none may turn out only when they are wanted.
     pub fn may_have_frames(&self) -> bool {
         lock(&self.control).passing.may_have_frames()
+    }
+
+    /// Wants frames until the guard is dropped, if there [can be](Self::may_have_frames) any.
+    pub fn demand_frames(self: &Arc<Self>) -> Demand {
+        self.demand_for(None)
     }
 
     fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {

@@ -137,7 +137,6 @@ export class Live {
         await this.#session();
       } catch (error) {
         if (this.#stopped) return;
-        if (FALLING.has(error.kind)) await this.#fall(error);
         const longest = this.#fallback ? LAST_BACKGROUND_RETRY_MS : LAST_RETRY_MS;
         const wait = Math.max(
           UNHURRIED.has(error.kind) ? LAST_RETRY_MS : backOff(this.#failures, longest),
@@ -161,6 +160,10 @@ export class Live {
       this.#attach(media);
       this.#listen(client);
       await this.#watch(client);
+    } catch (error) {
+      // Before the client is closed: what was connected once, the server forgets when it is deleted.
+      if (FALLING.has(error.kind)) await this.#fall(error);
+      throw error;
     } finally {
       clearTimeout(late);
       this.#keepPicture();
@@ -251,14 +254,15 @@ export class Live {
         this.#way = wayOf(report);
         this.#rise();
         if (!isSlow) down = null;
-        else if (now - askedAt >= ASK_MS) {
-          askedAt = now;
-          const stream = await getStream(this.#name);
-          if (stream.state === 'live') down = null;
-          else if (stream.error) down = { ...cameraDown(stream), slate: true };
-          else down = { ...STARTING, slate: true };
-        }
         this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+        if (isSlow && now - askedAt >= ASK_MS) {
+          askedAt = now;
+          // Pictures come, whether HTTP does or not.
+          const stream = await getStream(this.#name).catch(() => null);
+          if (stream?.state === 'live') down = null;
+          else if (stream) down = { ...(stream.error ? cameraDown(stream) : STARTING), slate: true };
+          this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+        }
         continue;
       }
       if (this.#video.paused) {

@@ -72,7 +72,6 @@ export class WhepClient {
   #options;
   #pc = null;
   #session = null;
-  #tag = '*';
   #events = null;
   #restart = null;
   #state = 'new';
@@ -195,11 +194,10 @@ export class WhepClient {
         headers: {
           ...this.#options.headers,
           'content-type': 'application/trickle-ice-sdpfrag',
-          'if-match': this.#tag,
+          'if-match': '*',
         },
         body: fragment(offer.sdp),
       });
-      this.#tag = response.headers.get('etag') ?? '*';
       const sdp = renewed(pc.currentRemoteDescription.sdp, await response.text());
       await pc.setRemoteDescription({ type: 'answer', sdp });
       return true;
@@ -234,7 +232,6 @@ export class WhepClient {
     });
     const location = response.headers.get('location');
     this.#session = location && new URL(location, response.url).href;
-    this.#tag = response.headers.get('etag') ?? '*';
     this.#followLinks(response);
     // `close()` had no session to end as long as this answer was under way.
     if (this.#state === 'closed') this.#delete();

@@ -3,6 +3,7 @@
 use crate::support::daemon::Daemon;
 use crate::support::http;
 use crate::viewer::Viewer;
+use std::cell::Cell;
 use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -32,6 +33,7 @@ pub struct Target {
     dropped: f64,
     before: u64,
     started: Instant,
+    slowest: Cell<Duration>,
     _one: MutexGuard<'static, ()>,
 }
 
@@ -75,6 +77,7 @@ impl Target {
             dropped: 0.0,
             before,
             started: Instant::now(),
+            slowest: Cell::default(),
             _one: one,
         };
         target.dropped = target.metric("fanlight_frames_dropped_total{stream=\"camera\"}");
@@ -93,19 +96,18 @@ impl Target {
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
-    /// How long it takes to answer somebody who did nothing wrong.
-    pub fn answers(&self) -> Duration {
+    /// Somebody who did nothing wrong is answered. The slowest answer is among the figures.
+    pub fn answers(&self) {
         let start = Instant::now();
         assert_eq!(http::get(self.address(), "/healthz").status, 200);
-        start.elapsed()
+        self.slowest.set(self.slowest.get().max(start.elapsed()));
     }
 
     /// Looks at what the attack did: the daemon answers and needed no more than so many megabytes for it, and the viewer
     /// saw every picture that was encoded.
     pub fn check(self, attack: &str, most: u64) {
         let seconds = self.started.elapsed().as_secs_f64();
-        let answered = self.answers();
-        assert!(answered < Duration::from_secs(5), "{answered:?}");
+        self.answers();
         let peak = memory(&self.daemon, "VmHWM");
         let after = memory(&self.daemon, "VmRSS");
         let dropped = self.metric("fanlight_frames_dropped_total{stream=\"camera\"}");
@@ -115,16 +117,20 @@ impl Target {
         assert!(counters.is_sorted_by(|a, b| a < b), "{counters:?}");
         let (first, last) = (counters[0], counters[counters.len() - 1]);
         let missing = last - first + 1 - counters.len() as u32;
+        let of_the_encoder = (dropped - self.dropped) as u32;
         // Past the capture of the test's output: these are figures to keep.
         let _ = writeln!(
             std::io::stderr(),
-            "{attack}: {seconds:.1} s; RSS {} MB before, {} at its peak, {} after; {} pictures, {missing} missing",
+            "{attack}: {seconds:.1} s, the slowest answer after {:.1?}; RSS {} MB before, {} at its peak, {} after; \
+             {} pictures, {missing} missing, {of_the_encoder} dropped before they were encoded",
+            self.slowest.get(),
             self.before / 1024,
             peak / 1024,
             after / 1024,
             counters.len(),
         );
-        let of_the_encoder = (dropped - self.dropped) as u32;
+        // An attack that takes the processor costs the encoder frames, which is no fault; of what is encoded, it must not cost the
+        // viewer any.
         assert!(missing <= of_the_encoder, "{missing} of {counters:?}");
         assert_eq!(skipped, 0.0);
         let grown = peak.saturating_sub(self.before) / 1024;

@@ -43,6 +43,7 @@ impl Images {
         let kind = reply.headers()["content-type"].to_str().unwrap();
         assert_eq!(kind, "multipart/x-mixed-replace; boundary=fanlight");
         assert_eq!(reply.headers()["cache-control"], "no-store");
+        assert_eq!(reply.headers()["x-accel-buffering"], "no");
         Self {
             body: reply.into_body(),
             buffer: BytesMut::new(),
@@ -118,8 +119,8 @@ async fn images_come_at_their_rate_and_are_made_once_for_all_while_somebody_watc
         assert!(next > last, "{next} after {last}");
         last = next;
     }
-    // Five a second out of thirty.
-    assert!((25..=40).contains(&(last - begin)), "{}", last - begin);
+    // Each sixth of the pictures at the most: five a second out of thirty. On average, since the one after a late one is not late.
+    assert!(last - begin > 5 * 6 - 6, "{}", last - begin);
     while second.counter().await < last {}
     let stream = daemon.stream("camera").await;
     assert_eq!(
@@ -130,7 +131,10 @@ async fn images_come_at_their_rate_and_are_made_once_for_all_while_somebody_watc
     assert_eq!(daemon.metric(gauge).await, 2.0);
     let made = "fanlight_jpeg_seconds_count{stream=\"camera\"}";
     let made = daemon.metric(made).await;
-    assert!((6.0..=12.0).contains(&made), "{made} for two viewers");
+    // Out of so many pictures since the camera was opened; one may not be there yet.
+    let reply = ask(&daemon, Method::GET, "/jpeg").await;
+    let most = f64::from(counter(reply.body()) / 6 + 2);
+    assert!((6.0..=most).contains(&made), "{made} for two viewers");
 
     drop((first, second));
     until("the camera is closed", async || {

@@ -1,9 +1,11 @@
 //! The interfaces whose addresses are offered: those that lead to viewers, as they are at the moment.
 
 use crate::support::namespace::{self, Host, ip};
+use crate::support::scratch::Scratch;
 use crate::viewer::Viewer;
 use crate::{PATTERN, block_on, daemon_at, offered, until_offered, up};
 use std::net::SocketAddr;
+use std::process::Command;
 
 /// A box with one interface `eth0` that has that address and is joined to ours, which has the other.
 fn boxed(theirs: &str, ours: &str) -> Host {
@@ -31,6 +33,36 @@ fn a_machine_with_nothing_but_ipv6_is_watched_from_another_one() {
                 counters.windows(2).all(|pair| pair[1] > pair[0]),
                 "{counters:?}"
             );
+        },
+    );
+}
+
+#[test]
+fn a_machine_without_ipv6_is_examined_as_it_is_served() {
+    let test = "interfaces::a_machine_without_ipv6_is_examined_as_it_is_served";
+    namespace::inside(
+        test,
+        || (),
+        || {
+            std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+            let mut doctor = Command::new(env!("CARGO_BIN_EXE_fanlight"));
+            let state = Scratch::new();
+            doctor.args([
+                "doctor",
+                "--test-pattern",
+                "--listen",
+                "[::]:8080",
+                "--state-dir",
+            ]);
+            let output = doctor.arg(state.path()).output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            for protocol in ["TCP", "UDP"] {
+                let line = format!("ok    port: {protocol} 0.0.0.0:8080 is free");
+                assert!(
+                    text.lines().any(|found| found == line),
+                    "{line} is not in {text}"
+                );
+            }
         },
     );
 }

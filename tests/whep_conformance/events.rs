@@ -54,6 +54,7 @@ impl Reader {
         assert_eq!(reply.status(), 200);
         assert_eq!(reply.headers()["content-type"], "text/event-stream");
         assert_eq!(reply.headers()["cache-control"], "no-store");
+        assert_eq!(reply.headers()["x-accel-buffering"], "no");
         Self {
             body: reply.into_body(),
             text: String::new(),
@@ -191,6 +192,13 @@ async fn whoever_asks_is_told_how_the_streams_are_and_what_changes() {
             .text
             .contains("event: stream\ndata: {\"name\":\"camera\",\"state\":\"idle\"")
     );
+    // As `/api/streams` says it: a pattern has no controls.
+    for (name, controls) in [("camera", false), ("missing", true)] {
+        let mut events = reader.text.lines();
+        let of_it = format!("data: {{\"name\":\"{name}\"");
+        let view = events.find(|line| line.starts_with(&of_it)).unwrap();
+        assert!(view.contains(&format!("\"controls\":{controls}")), "{view}");
+    }
     let viewers = [
         Viewer::connect(daemon.address, "/camera/whep").await,
         Viewer::connect(daemon.address, "/missing/whep").await,
