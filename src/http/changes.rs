@@ -34,8 +34,8 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
     })
 }
 
-/// What a reader is told of a stream, as far as it is compared.
-type Told = (State, Option<(&'static str, String)>);
+/// What a reader is told of a stream, as far as it is compared: its state, its failure, and what is wrong with its pictures.
+type Told = (State, Option<(&'static str, String)>, Option<&'static str>);
 
 /// What a reader knows of a stream.
 struct Known {
@@ -49,7 +49,8 @@ impl Known {
     fn news(&mut self, now: Instant) -> Option<String> {
         let status = self.stream.status();
         let failure = status.failure.map(|failure| (failure.kind, failure.detail));
-        let told = Some((status.state, failure));
+        let flaw = self.stream.channel().flaws().told();
+        let told = Some((status.state, failure, flaw));
         if self.told == told {
             return None;
         }

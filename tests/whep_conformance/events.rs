@@ -1,18 +1,22 @@
 //! Server-sent events of a session (draft-ietf-wish-whep-02, 4.9.1).
 
-use crate::daemon::{Running, pattern, resolve, start, until};
+use crate::daemon::{Running, pattern, resolve, run, start, until};
 use crate::exchange::detail;
 use crate::exchange::{ask, header, post, send, session, text};
 use crate::offer::plain;
 use crate::viewer::Viewer;
 use bytes::Bytes;
+use fanlight::capture::{CaptureError, Granted, Opener, Source as CaptureSource};
 use fanlight::config::{Source, Stream};
+use fanlight::media::{FrameRate, PixelFormat, RawFrame, Size};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -175,6 +179,71 @@ async fn events_end_with_the_daemon() {
     .await;
     daemon.signal();
     reader.end().await;
+    daemon.stop().await.unwrap();
+}
+
+/// A camera with its lens closed.
+struct Dark {
+    granted: Granted,
+    /// Never sent to: what is waited for between two frames.
+    next: Receiver<()>,
+}
+
+const DARK: [u8; 320 * 180] = [0; 320 * 180];
+
+impl CaptureSource for Dark {
+    fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
+        let _ = self.next.recv_timeout(Duration::from_millis(66));
+        Ok(Some(RawFrame {
+            data: &DARK,
+            format: self.granted.format,
+            size: self.granted.size,
+            stride: 0,
+            captured_at: Instant::now(),
+            lost: 0,
+            is_late: false,
+        }))
+    }
+}
+
+/// Opens one, and keeps its sender.
+struct Closed(Mutex<Vec<Sender<()>>>);
+
+impl Opener for Closed {
+    fn open(&self) -> Result<Box<dyn CaptureSource>, CaptureError> {
+        let (sender, next) = channel();
+        self.0.lock().unwrap().push(sender);
+        let granted = Granted {
+            device: "dark".to_owned(),
+            size: Size::new(320, 180),
+            rate: FrameRate::whole(15),
+            format: PixelFormat::Grey,
+            reason: String::new(),
+        };
+        Ok(Box::new(Dark { granted, next }))
+    }
+
+    fn describe(&self) -> String {
+        "dark".to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_told_what_is_wrong_with_the_pictures() {
+    let daemon = run(
+        "127.0.0.1",
+        |config| config.streams = vec![pattern("camera")],
+        |daemon| daemon.with_sources(|_| Arc::new(Closed(Mutex::default()))),
+    );
+    let mut reader = Reader::open(&daemon, "/api/events").await;
+    let viewer = Viewer::connect(daemon.address, "/camera/whep").await;
+    reader.until("\"state\":\"live\"").await;
+    reader.until("\"picture\":\"black\"").await;
+    drop(viewer);
     daemon.stop().await.unwrap();
 }
 
