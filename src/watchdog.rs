@@ -58,8 +58,10 @@ pub struct Watchdog {
 #[derive(Debug, Default, Clone)]
 struct Stream {
     deliveries: u64,
-    /// Since when it has delivered nothing that it should.
-    silent_since: Option<Instant>,
+    /// For how long it has delivered nothing that it should.
+    silence: Duration,
+    /// When it was last seen to be silent, with its camera there.
+    silent_at: Option<Instant>,
     /// The device was reset in this silence.
     was_reset: bool,
 }
@@ -108,14 +110,22 @@ impl Watchdog {
 impl Stream {
     /// For how long it has delivered nothing that it should.
     fn look(&mut self, now: Instant, sight: Sight) -> Duration {
-        let delivers = sight.deliveries != self.deliveries;
-        self.deliveries = sight.deliveries;
-        if delivers || !sight.is_wanted || !sight.has_camera {
-            self.silent_since = None;
-            self.was_reset = false;
+        // A reset takes the camera away for a moment, which ends no silence. If it stays away, the silence does not grow.
+        let has_camera = sight.has_camera || self.was_reset;
+        if sight.deliveries != self.deliveries || !sight.is_wanted || !has_camera {
+            *self = Self {
+                deliveries: sight.deliveries,
+                ..Self::default()
+            };
             return Duration::ZERO;
         }
-        now.saturating_duration_since(*self.silent_since.get_or_insert(now))
+        if !sight.has_camera {
+            self.silent_at = None;
+            return Duration::ZERO;
+        }
+        let last = self.silent_at.replace(now).unwrap_or(now);
+        self.silence += now.saturating_duration_since(last);
+        self.silence
     }
 }
 
@@ -185,6 +195,29 @@ mod tests {
             ..falls_silent(at)
         };
         assert_eq!(watch(600, stubborn, |_| None), (None, fault));
+    }
+
+    #[test]
+    fn a_reset_that_takes_the_camera_away_for_a_moment_does_not_begin_the_silence_anew() {
+        let away_until = |back| {
+            move |at: u64| Sight {
+                deliveries: at.min(100),
+                has_camera: !(130..back).contains(&at),
+                ..SIGHT
+            }
+        };
+        // Once, says `watch`. What is gone gives no reason, nor does it give one as soon as it is back.
+        for (back, at) in [(140, 180), (1000, 1040)] {
+            let (reset, fault) = watch(1200, away_until(back), |_| None);
+            assert_eq!(reset, Some(105 + 20));
+            assert_eq!(fault, Some((at, Fault::Stream(1))));
+        }
+        assert_eq!(watch(3600, away_until(3600), |_| None).1, None);
+        let mends = |at: u64| Sight {
+            deliveries: if at < 1000 { at.min(100) } else { at },
+            ..away_until(1000)(at)
+        };
+        assert_eq!(watch(1200, mends, |_| None), (Some(125), None));
     }
 
     #[test]
