@@ -43,6 +43,10 @@ enum Fault {
     Stalled(&'static str, Duration),
     #[error("{} threads wait for the camera in vain", Stuck::MOST)]
     Stuck,
+    #[error(
+        "a thread of fanlight's own still has the camera open: its driver does not let go of it"
+    )]
+    Held,
     #[error("the camera's H.264 can't be passed through: {0}")]
     NotPlayed(#[from] Objection),
     #[error(transparent)]
@@ -58,7 +62,7 @@ impl Fault {
     const fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Source(error) => (error.kind.name(), error.kind.title(), error.kind.cure()),
-            Self::Stalled(..) | Self::Stuck => {
+            Self::Stalled(..) | Self::Stuck | Self::Held => {
                 let kind = ErrorKind::Stalled;
                 (kind.name(), kind.title(), kind.cure())
             }
@@ -221,9 +225,16 @@ impl Worker<'_> {
             stream.channel.flaws().clone(),
             stream.channel.metrics().clone(),
         )?;
+        let is_held = self.stuck.is_any();
         let outcome = self.capture(&capture, wanted);
         self.stuck.end(capture, Instant::now());
-        outcome
+        match outcome {
+            // By no other program, but by a thread of ours that was left: there is a camera, and it hangs.
+            Err(Fault::Source(error)) if is_held && error.kind == ErrorKind::Busy => {
+                Err(Fault::Held)
+            }
+            outcome => outcome,
+        }
     }
 
     fn capture(&mut self, capture: &Capture, wanted: Wanted) -> Result<(), Fault> {

@@ -129,6 +129,11 @@ impl Stuck {
         }
     }
 
+    /// Whether one of them, as far as [`room`](Self::room) knows, still has the source.
+    pub const fn is_any(&self) -> bool {
+        !self.threads.is_empty()
+    }
+
     /// Waits for those that were told to end lately.
     pub fn settle(&mut self) {
         for thread in &self.threads {

@@ -348,6 +348,49 @@ fn an_idle_stream_has_nothing_to_say_of_its_camera() {
     end(&stream);
 }
 
+/// A camera whose driver lets nobody go as long as the sender lives, and lets nobody else in.
+struct Holding(Mutex<Option<Receiver<()>>>);
+
+impl Opener for Holding {
+    fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
+        let busy = || CaptureError::new(ErrorKind::Busy, "another program is using it");
+        let held = lock(&self.0).take().ok_or_else(busy)?;
+        let _ = held.recv();
+        Err(CaptureError::new(ErrorKind::Lost, "gone"))
+    }
+
+    fn describe(&self) -> String {
+        "camera".to_owned()
+    }
+}
+
+#[test]
+fn a_camera_that_its_driver_holds_for_us_hangs_and_is_in_no_other_programs_hands() {
+    let (driver, held) = sync_channel(0);
+    let camera = Arc::new(Holding(Mutex::new(Some(held))));
+    let config = config::Stream {
+        linger: Duration::ZERO,
+        ..config::Stream::new("camera", Configured::Device("/dev/video0".into()))
+    };
+    let metrics = Metrics::new().stream("camera");
+    let stream = Stream::start(config, camera.clone(), metrics.clone()).unwrap();
+    let demand = stream.demand(Profile::High);
+    until(|| lock(&camera.0).is_none());
+    drop(demand);
+    until(|| metrics.stuck.get() == 1);
+    let _demand = stream.demand(Profile::High);
+    until(|| stream.status().failure.is_some());
+    let status = stream.status();
+    let failure = status.failure.unwrap();
+    assert_eq!((status.state, failure.kind), (State::Stalled, "stalled"));
+    assert!(failure.has_camera, "{}", failure.detail);
+    // Now it is another one's.
+    drop(driver);
+    let kind = || stream.status().failure.unwrap().kind;
+    until(|| metrics.stuck.get() == 0 && kind() == "busy");
+    end(&stream);
+}
+
 #[test]
 fn a_camera_that_is_down_when_the_last_viewer_leaves_is_asked_for_its_h264_again_for_the_next() {
     let (stream, asked) = encoding(false, &Arc::new(AtomicBool::new(false)), None);
