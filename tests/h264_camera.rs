@@ -79,7 +79,8 @@ fn pass(source: &mut dyn Source, count: usize) {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", taken.len());
         if let Some(frame) = source.next_frame().unwrap() {
             lost += frame.lost;
-            units.cut(frame.data, |unit| taken.push(unit)).unwrap();
+            let now = std::time::Instant::now();
+            units.cut(now, frame.data, |unit| taken.push(unit)).unwrap();
         }
     }
     println!(

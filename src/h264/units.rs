@@ -3,9 +3,13 @@
 use super::nal;
 use super::parameters::{ParameterSets, Sequence, Slice, Unusable, begins_unit};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::time::{Duration, Instant};
 
 /// Keyframes in a row between which something was missing, after which the stream is given up.
 const MAX_DAMAGED: u32 = 5;
+
+/// From one that counts to the next, at the least: after a loss keyframes are asked for, and come much sooner than by themselves.
+const DAMAGED_GAP: Duration = Duration::from_secs(3);
 
 /// One picture and what belongs to it.
 #[derive(Debug, Clone)]
@@ -31,15 +35,22 @@ pub struct Units {
     /// Something was lost since the last keyframe.
     is_damaged: bool,
     damaged_in_a_row: u32,
+    /// When the last of those came.
+    damaged_at: Option<Instant>,
     left_out: u64,
 }
 
 impl Units {
-    /// Cuts a buffer, which is copied once, and hands each unit to `take`.
+    /// Cuts a buffer that came at `now`, which is copied once, and hands each unit to `take`.
     ///
     /// # Errors
     /// When the stream can't be passed through; what follows won't be any better.
-    pub fn cut(&mut self, buffer: &[u8], mut take: impl FnMut(Unit)) -> Result<(), Unusable> {
+    pub fn cut(
+        &mut self,
+        now: Instant,
+        buffer: &[u8],
+        mut take: impl FnMut(Unit),
+    ) -> Result<(), Unusable> {
         let mut group = Vec::new();
         let mut picture: Option<Slice> = None;
         for unit in nal::units(buffer) {
@@ -61,13 +72,13 @@ impl Units {
                 None => begins_unit(kind),
             };
             if begins && picture.is_some() {
-                self.finish(&group, picture.take(), &mut take)?;
+                self.finish(now, &group, picture.take(), &mut take)?;
                 group.clear();
             }
             picture = picture.or(slice);
             group.push(unit);
         }
-        self.finish(&group, picture, &mut take)
+        self.finish(now, &group, picture, &mut take)
     }
 
     /// A buffer was lost or damaged: nothing up to the next keyframe can be decoded.
@@ -83,6 +94,7 @@ impl Units {
 
     fn finish(
         &mut self,
+        now: Instant,
         group: &[&[u8]],
         picture: Option<Slice>,
         take: &mut impl FnMut(Unit),
@@ -99,7 +111,7 @@ impl Units {
             return Ok(());
         };
         if keyframe {
-            self.count_damage()?;
+            self.count_damage(now)?;
         } else {
             let known = self.reference;
             if !known.is_some_and(|known| slice.sequence.follows(slice.number, known)) {
@@ -121,13 +133,18 @@ impl Units {
         Ok(())
     }
 
-    fn count_damage(&mut self) -> Result<(), Unusable> {
-        let is_damaged = std::mem::take(&mut self.is_damaged);
-        self.damaged_in_a_row = if is_damaged {
-            self.damaged_in_a_row + 1
-        } else {
-            0
-        };
+    fn count_damage(&mut self, now: Instant) -> Result<(), Unusable> {
+        if !std::mem::take(&mut self.is_damaged) {
+            self.damaged_in_a_row = 0;
+            self.damaged_at = None;
+            return Ok(());
+        }
+        let is_soon = |at| now.saturating_duration_since(at) < DAMAGED_GAP;
+        if self.damaged_at.is_some_and(is_soon) {
+            return Ok(());
+        }
+        self.damaged_at = Some(now);
+        self.damaged_in_a_row += 1;
         if self.damaged_in_a_row >= MAX_DAMAGED {
             return Err(Unusable::Damaged);
         }

@@ -65,7 +65,8 @@ impl Passage {
                 },
             });
         };
-        self.units.cut(frame.data, take).map_err(not_passable)?;
+        let cut = self.units.cut(now, frame.data, take);
+        cut.map_err(not_passable)?;
         let since = *self.keyframe.get_or_insert(now);
         if passed.iter().any(|passed| passed.unit.keyframe) {
             self.keyframe = Some(now);

@@ -14,7 +14,7 @@ const HIGH_422: &[u8] = include_bytes!("../fixtures/high422.h264");
 
 fn cut(units: &mut Units, buffer: &[u8]) -> Result<Vec<Unit>, Unusable> {
     let mut taken = Vec::new();
-    units.cut(buffer, |unit| taken.push(unit))?;
+    units.cut(Instant::now(), buffer, |unit| taken.push(unit))?;
     Ok(taken)
 }
 
@@ -118,21 +118,37 @@ fn after_a_loss_nothing_is_handed_on_that_refers_to_it() {
     assert_eq!(cut(&mut units, &buffers[3]).unwrap().len(), 1);
 }
 
+/// When a stream is given up, in milliseconds, that has a keyframe each `gap` of them, and a loss before each but one of `well`.
+fn given_up(gap: u32, well: u32) -> Option<u32> {
+    let buffers = buffers(MAIN);
+    let start = Instant::now();
+    let mut units = Units::default();
+    (0..60_000).step_by(gap as usize).find(|&ms| {
+        let now = start + Duration::from_millis(ms.into());
+        let keyframe = units.cut(now, &buffers[0], drop);
+        if !(ms / gap).is_multiple_of(well) {
+            // The second picture is missing.
+            units.cut(now, &buffers[2], drop).unwrap();
+        }
+        keyframe == Err(Unusable::Damaged)
+    })
+}
+
 #[test]
 fn a_stream_that_is_damaged_again_and_again_is_given_up_and_a_loss_now_and_then_is_not() {
-    let buffers = buffers(MAIN);
-    for (damaged, is_given_up) in [(2, true), (1, false)] {
-        let mut units = Units::default();
-        let mut result = Ok(());
-        for group in 0..4 * MAX_DAMAGED {
-            let (head, rest) = buffers[..3].split_first().unwrap();
-            result = result.and(cut(&mut units, head).map(|_| ()));
-            if group % 2 < damaged {
-                result = result.and(cut(&mut units, &rest[1]).map(|_| ()));
-            }
-        }
-        assert_eq!(result == Err(Unusable::Damaged), is_given_up);
+    let always = u32::MAX;
+    // The first keyframe is well, and so is the one after the first group.
+    assert_eq!(given_up(4000, always), Some(8000 + 4 * 4000));
+    for well in [1, 2] {
+        assert_eq!(given_up(4000, well), None);
     }
+}
+
+#[test]
+fn keyframes_that_are_asked_for_after_each_loss_do_not_have_it_given_up_sooner() {
+    let always = u32::MAX;
+    assert_eq!(given_up(500, always), Some(1000 + 4 * 3000));
+    assert_eq!(given_up(500, 10), None);
 }
 
 #[test]
