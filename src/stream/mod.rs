@@ -201,9 +201,20 @@ impl Stream {
     pub fn plugged(&self) {
         let mut control = lock(&self.control);
         control.plugged = true;
-        control.passing.may_be_another();
+        // A camera that delivers has not become another one.
+        if control.status.state != State::Live {
+            control.passing.may_be_another();
+        }
         drop(control);
         self.changed.notify_all();
+    }
+
+    /// The source is closed: what was plugged in while it was open may be in its place.
+    fn closed(&self) {
+        let mut control = lock(&self.control);
+        if control.plugged {
+            control.passing.may_be_another();
+        }
     }
 
     /// Tells the stream to end.

@@ -114,6 +114,7 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
         }
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
         let attempt = catch_unwind(AssertUnwindSafe(|| worker.attempt()));
+        stream.closed();
         match attempt.unwrap_or(Err(Fault::Panicked)) {
             Ok(()) => {}
             Err(fault) if passes_all_the_same(stream, &fault) => {

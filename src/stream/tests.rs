@@ -160,6 +160,7 @@ struct Encoding {
     camera: Camera,
     /// Its H.264, over and over; `None` if it can't be passed through.
     clip: Option<&'static [u8]>,
+    has_frames: bool,
 }
 
 struct OpenEncoding {
@@ -191,7 +192,9 @@ impl Opener for Encoding {
     fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
         lock(&self.asked).push(wanted);
         if wanted == Wanted::Frames {
-            return self.open();
+            let frames = self.open()?;
+            let none = || CaptureError::new(ErrorKind::OnlyH264, "nothing but H.264");
+            return self.has_frames.then_some(frames).ok_or_else(none);
         }
         let no_use = || CaptureError::new(ErrorKind::NotPassable, "B-frames");
         let clip = self.clip.ok_or_else(no_use)?;
@@ -217,6 +220,16 @@ fn encoding(
     is_there: &Arc<AtomicBool>,
     clip: Option<&'static [u8]>,
 ) -> (Arc<Stream>, Arc<Mutex<Vec<Wanted>>>) {
+    encoding_or_not(always_on, is_there, clip, true)
+}
+
+/// The same of a camera that may have nothing but H.264.
+fn encoding_or_not(
+    always_on: bool,
+    is_there: &Arc<AtomicBool>,
+    clip: Option<&'static [u8]>,
+    has_frames: bool,
+) -> (Arc<Stream>, Arc<Mutex<Vec<Wanted>>>) {
     let request = Request {
         size: SIZE,
         rate: FrameRate::whole(30),
@@ -230,6 +243,7 @@ fn encoding(
             pattern: Pattern::new("camera", TestPicture::Bars, request),
         },
         clip,
+        has_frames,
     };
     let config = config::Stream {
         linger: Duration::ZERO,
@@ -419,6 +433,27 @@ fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_wat
     until(|| lock(&asked).len() == 4);
     delivers();
     assert_eq!(*lock(&asked), [once, once].concat());
+    end(&stream);
+}
+
+#[test]
+fn a_device_that_is_plugged_in_is_not_taken_for_a_camera_that_delivers() {
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (stream, asked) = encoding_or_not(false, &is_there, Some(MAIN), false);
+    let _plays = stream.demand(Profile::High);
+    let _does_not = stream.demand(Profile::ConstrainedBaseline);
+    until(|| !stream.may_have_frames());
+    for _ in 0..3 {
+        let before = stream.deliveries();
+        until(|| stream.deliveries() > before + 3);
+        stream.plugged();
+    }
+    assert!(!stream.may_have_frames());
+    let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
+    assert_eq!(*lock(&asked), once);
+    // Once it is gone it may have been that.
+    is_there.store(false, Ordering::Relaxed);
+    until(|| stream.may_have_frames());
     end(&stream);
 }
 
