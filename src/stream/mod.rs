@@ -245,10 +245,10 @@ impl Stream {
                 .is_none_or(|since| now.saturating_duration_since(since) >= self.config.linger)
     }
 
-    /// Whether a source that is always open was opened for frames that nobody needs any more, and may have H.264.
+    /// Whether a source that is always open was opened for frames that nobody needs any more, and may have H.264 that will do.
     fn is_to_open_anew(&self, wanted: Wanted) -> bool {
-        let is_auto = encode(&self.config) == config::Encode::Auto;
-        is_auto && wanted == Wanted::Frames && self.is_left_open(&lock(&self.control))
+        let control = lock(&self.control);
+        wanted == Wanted::Frames && control.passing.may_do() && self.is_left_open(&control)
     }
 
     /// Whether its source is always open, and the last viewer left as long ago as others linger.

@@ -25,6 +25,15 @@ enum Known {
     Frames,
 }
 
+/// What makes frames be asked of a source that has H.264.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its H.264 can't be passed through, whoever watches.
+    Source,
+    /// An [`Objection`].
+    Viewer,
+}
+
 /// Why those who watch can't do with a source's H.264.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
@@ -42,7 +51,7 @@ pub struct Passing {
     encode: Encode,
     known: Known,
     /// What the source sends is no use; frames are asked of it.
-    is_given_up: bool,
+    given_up: Option<Cause>,
     /// The source has nothing but H.264, as it said when frames were asked of it.
     is_only_h264: bool,
     /// Viewers by what they play.
@@ -61,7 +70,7 @@ impl Passing {
         Self {
             encode,
             known: Known::Nothing,
-            is_given_up: false,
+            given_up: None,
             is_only_h264: false,
             viewers: [0; PROFILES.len()],
             of_frames: 0,
@@ -78,7 +87,7 @@ impl Passing {
         };
         match self.encode() {
             Encode::Always => Profiles::ENCODED,
-            Encode::Auto if self.is_given_up => Profiles::ENCODED,
+            Encode::Auto if self.given_up.is_some() => Profiles::ENCODED,
             Encode::Auto => Profiles {
                 least: Profile::ConstrainedBaseline,
                 most: known.unwrap_or(Profile::High),
@@ -131,7 +140,9 @@ impl Passing {
         match self.encode {
             Encode::Always => Wanted::Frames,
             Encode::Never => Wanted::H264,
-            Encode::Auto if self.is_given_up || self.objection(now).is_some() => Wanted::Frames,
+            Encode::Auto if self.given_up.is_some() || self.objection(now).is_some() => {
+                Wanted::Frames
+            }
             Encode::Auto => Wanted::Either,
         }
     }
@@ -171,9 +182,16 @@ impl Passing {
     }
 
     /// Frames are asked of the source from now on. `false` if that is not wanted.
-    pub fn give_up(&mut self) -> bool {
-        self.is_given_up = self.encode() == Encode::Auto;
-        self.is_given_up
+    pub fn give_up(&mut self, cause: Cause) -> bool {
+        self.given_up = (self.encode() == Encode::Auto).then_some(cause);
+        self.given_up.is_some()
+    }
+
+    /// Whether its H.264 may do for those who come next, though it is asked for frames now.
+    pub fn may_do(&self) -> bool {
+        self.encode() == Encode::Auto
+            && self.given_up != Some(Cause::Source)
+            && self.known != Known::Frames
     }
 
     /// The source has nothing but H.264, which is passed through from now on to those who play it. `false` if that is not
@@ -181,18 +199,24 @@ impl Passing {
     pub fn has_only_h264(&mut self) -> bool {
         let is_news = self.encode() == Encode::Auto;
         self.is_only_h264 = true;
-        self.is_given_up = false;
+        self.given_up = None;
         is_news
     }
 
     /// The source may be another one from now on.
     pub const fn may_be_another(&mut self) {
         self.is_only_h264 = false;
+        if matches!(self.known, Known::Frames) {
+            self.known = Known::Nothing;
+        }
+        if matches!(self.given_up, Some(Cause::Source)) {
+            self.given_up = None;
+        }
     }
 
     /// Nobody watches any more: the next time it is tried again.
     pub const fn begin_anew(&mut self) {
-        self.is_given_up = false;
+        self.given_up = None;
     }
 }
 
@@ -231,7 +255,8 @@ mod tests {
         assert_eq!(passing.objection(now), None);
         passing.join(now, Some(ConstrainedBaseline));
         assert_eq!(passing.objection(now), Some(Objection::Profile(Main)));
-        assert!(passing.give_up());
+        assert!(passing.give_up(Cause::Viewer));
+        assert!(passing.may_do());
         passing.leave(Some(ConstrainedBaseline));
         assert_eq!(passing.wanted(now), Wanted::Frames);
         assert_eq!(passing.profiles(), Profiles::ENCODED);
@@ -250,7 +275,7 @@ mod tests {
         assert_eq!(range(&passing), (ConstrainedBaseline, High));
         passing.sends(main());
         assert_eq!(range(&passing), (Main, Main));
-        assert!(!passing.give_up());
+        assert!(!passing.give_up(Cause::Source));
         assert_eq!(passing.wanted(now), Wanted::H264);
     }
 
@@ -261,20 +286,39 @@ mod tests {
         passing.join(now, Some(ConstrainedBaseline));
         passing.join(now, None);
         passing.sends(main());
-        assert!(passing.objection(now).is_some() && passing.give_up());
+        assert!(passing.objection(now).is_some() && passing.give_up(Cause::Viewer));
         assert_eq!(passing.wanted(now), Wanted::Frames);
         assert!(passing.has_only_h264());
         assert!(!passing.may_have_frames());
         assert_eq!(passing.objection(now + PATIENCE), None);
         assert_eq!(passing.wanted(now), Wanted::Either);
         assert_eq!(range(&passing), (Main, Main));
-        assert!(!passing.give_up(), "there is nothing else");
+        assert!(!passing.give_up(Cause::Source), "there is nothing else");
         assert!(!passing.has_only_h264(), "no news");
         passing.begin_anew();
         assert!(!passing.may_have_frames());
         passing.may_be_another();
         assert!(passing.may_have_frames());
         assert!(!Passing::new(Encode::Always).has_only_h264());
+    }
+
+    #[test]
+    fn what_can_do_for_nobody_is_asked_for_again_when_the_source_may_be_another() {
+        let now = Instant::now();
+        let mut passing = Passing::new(Encode::Auto);
+        assert!(passing.give_up(Cause::Source));
+        assert!(!passing.may_do());
+        passing.may_be_another();
+        assert_eq!(passing.wanted(now), Wanted::Either);
+        passing.sends_frames();
+        assert!(!passing.may_do());
+        passing.may_be_another();
+        assert!(passing.may_do());
+        assert!(!Passing::new(Encode::Always).may_do());
+        // What a viewer can't play, another camera's is no better for.
+        assert!(passing.give_up(Cause::Viewer));
+        passing.may_be_another();
+        assert_eq!(passing.wanted(now), Wanted::Frames);
     }
 
     #[test]
@@ -301,7 +345,7 @@ mod tests {
         let now = Instant::now();
         let mut passing = Passing::new(Encode::Always);
         assert_eq!(passing.wanted(now), Wanted::Frames);
-        assert!(!passing.give_up());
+        assert!(!passing.give_up(Cause::Source));
         assert_eq!(passing.profiles(), Profiles::ENCODED);
     }
 }

@@ -2,7 +2,7 @@
 //! the slate meanwhile.
 
 use super::capture::{Capture, Captured, Content};
-use super::passing::Objection;
+use super::passing::{Cause, Objection};
 use super::policy::Backoff;
 use super::show::Show;
 use super::stuck::{Room, Stuck};
@@ -123,7 +123,7 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
                 );
             }
             Err(fault) if encodes_instead(stream, &fault) => {
-                tracing::warn!("{fault}; its frames are encoded here until nobody watches");
+                tracing::warn!("{fault}; its frames are encoded here");
             }
             Err(fault) => {
                 let until = worker.failed(&fault);
@@ -139,12 +139,12 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
 
 /// Whether the fault is one of the camera's H.264, and is past if frames are asked for in its place.
 fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
-    let is_of_h264 = match fault {
-        Fault::Source(error) => error.kind == ErrorKind::NotPassable,
-        Fault::NotPlayed(_) => true,
-        _ => false,
+    let cause = match fault {
+        Fault::Source(error) if error.kind == ErrorKind::NotPassable => Cause::Source,
+        Fault::NotPlayed(_) => Cause::Viewer,
+        _ => return false,
     };
-    is_of_h264 && lock(&stream.control).passing.give_up()
+    lock(&stream.control).passing.give_up(cause)
 }
 
 /// Whether the fault is that frames were asked of a camera that has none, and is past if its H.264 is taken after all.

@@ -419,20 +419,36 @@ fn a_camera_that_is_down_when_the_last_viewer_leaves_is_asked_for_its_h264_again
     end(&stream);
 }
 
+/// Waits for some of its pictures from now on.
+fn delivers(stream: &Stream) {
+    let before = stream.deliveries();
+    until(|| stream.deliveries() > before + 10);
+}
+
 #[test]
 fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_watches() {
-    let (stream, asked) = encoding(true, &Arc::new(AtomicBool::new(true)), None);
-    let delivers = || {
-        let before = stream.deliveries();
-        until(|| stream.deliveries() > before + 10);
-    };
-    delivers();
-    let once = [Wanted::Either, Wanted::Frames];
+    let (stream, asked) = encoding(true, &Arc::new(AtomicBool::new(true)), Some(MAIN));
+    delivers(&stream);
+    let does_not_play = stream.demand(Profile::ConstrainedBaseline);
+    until(|| lock(&asked).len() == 2);
+    delivers(&stream);
+    drop(does_not_play);
+    until(|| lock(&asked).len() == 3);
+    delivers(&stream);
+    let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
     assert_eq!(*lock(&asked), once);
-    drop(stream.demand(Profile::High));
-    until(|| lock(&asked).len() == 4);
-    delivers();
-    assert_eq!(*lock(&asked), [once, once].concat());
+    end(&stream);
+}
+
+#[test]
+fn a_camera_that_is_always_open_stays_open_if_its_h264_will_do_for_nobody() {
+    let (stream, asked) = encoding(true, &Arc::new(AtomicBool::new(true)), None);
+    for _ in 0..2 {
+        delivers(&stream);
+        drop(stream.demand(Profile::High));
+    }
+    delivers(&stream);
+    assert_eq!(*lock(&asked), [Wanted::Either, Wanted::Frames]);
     end(&stream);
 }
 
@@ -444,8 +460,7 @@ fn a_device_that_is_plugged_in_is_not_taken_for_a_camera_that_delivers() {
     let _does_not = stream.demand(Profile::ConstrainedBaseline);
     until(|| !stream.may_have_frames());
     for _ in 0..3 {
-        let before = stream.deliveries();
-        until(|| stream.deliveries() > before + 3);
+        delivers(&stream);
         stream.plugged();
     }
     assert!(!stream.may_have_frames());
