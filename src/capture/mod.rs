@@ -181,6 +181,9 @@ impl ErrorKind {
         }
     }
 
+    /// The cure of [`NotPassable`](Self::NotPassable) where the device has nothing else, and would be encoded if it had.
+    pub const CURE_OF_H264: &str = "set the camera to a keyframe every two seconds, no B-frames and profile Baseline, Main or High";
+
     /// What the user can do about it.
     pub const fn cure(self) -> &'static str {
         match self {

@@ -6,8 +6,9 @@ use super::passing::{Cause, Objection};
 use super::policy::Backoff;
 use super::show::Show;
 use super::stuck::{Room, Stuck};
-use super::{Failure, Rested, Status, Stream, lock};
+use super::{Failure, Rested, Status, Stream, encode, lock};
 use crate::capture::{CaptureError, ErrorKind, Opener, Wanted};
+use crate::config::Encode;
 use crate::encode::EncodeError;
 use crate::latest::Taken;
 use crate::media::PixelFormat;
@@ -176,7 +177,11 @@ impl Worker<'_> {
     fn failed(&mut self, fault: &Fault) -> Instant {
         let metrics = self.stream.channel.metrics();
         let wait = self.backoff.next(rand::random());
-        let failure = fault.failure(Instant::now(), wait);
+        let mut failure = fault.failure(Instant::now(), wait);
+        let is_auto = encode(&self.stream.config) == Encode::Auto;
+        if is_auto && failure.kind == ErrorKind::NotPassable.name() {
+            failure.cure = ErrorKind::CURE_OF_H264;
+        }
         let (kind, until) = (failure.kind, failure.retry_at);
         metrics.failed(kind);
         let is_stalled = kind == ErrorKind::Stalled.name();

@@ -453,6 +453,21 @@ fn a_camera_that_is_always_open_stays_open_if_its_h264_will_do_for_nobody() {
 }
 
 #[test]
+fn a_camera_without_frames_is_not_to_be_encoded_as_it_is_configured_already() {
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (stream, asked) = encoding_or_not(false, &is_there, None, false);
+    let _demand = stream.demand(Profile::High);
+    until(|| stream.status().failure.is_some());
+    let failure = stream.status().failure.unwrap();
+    assert_eq!(failure.kind, "not_passable");
+    assert!(failure.cure.starts_with("set the camera"));
+    assert!(ErrorKind::NotPassable.cure().ends_with(failure.cure));
+    let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
+    assert_eq!(lock(&asked)[..3], once);
+    end(&stream);
+}
+
+#[test]
 fn a_device_that_is_plugged_in_is_not_taken_for_a_camera_that_delivers() {
     let is_there = Arc::new(AtomicBool::new(true));
     let (stream, asked) = encoding_or_not(false, &is_there, Some(MAIN), false);
