@@ -151,11 +151,25 @@ async fn pictures_go_on_while_nobody_answers_over_http() {
 #[tokio::test]
 async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     let browser = Browser::start().await;
-    let daemon = Daemon::configured(THREE_STREAMS);
+    let room = |n| {
+        format!("[[stream]]\nname = \"room-{n}\"\npattern = true\nsize = \"320x180\"\nfps = 15\n")
+    };
+    let rooms: String = (1..=6).map(room).collect();
+    let daemon = Daemon::configured(&[THREE_STREAMS, &rooms].concat());
     browser.open(&daemon.url("/")).await;
     browser.until_state("main", "ready").await;
-    browser.until_state("a[href=porch]", "playing").await;
-    browser.until_state("a[href=garden]", "playing").await;
+    // A tile plays while it can be seen.
+    let rooms = (1..=6).map(|n| format!("room-{n}"));
+    for name in ["porch".to_owned(), "garden".to_owned()]
+        .into_iter()
+        .chain(rooms)
+    {
+        let tile = format!("a[href={name}]");
+        let script = "document.querySelector(arguments[0]).scrollIntoView()";
+        browser.run(script, &[json!(tile)]).await;
+        browser.until_state(&tile, "playing").await;
+    }
+    browser.run("scrollTo(0, 0)", &[]).await;
     browser.until_state("a[href=attic]", "camera-down").await;
     browser.screenshot("grid").await;
 
@@ -178,7 +192,7 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     browser.open(&daemon.url("/nowhere")).await;
     browser.until_state("main", "unknown").await;
     let said = browser.text(".notice").await;
-    let sentence = "There is no stream \"nowhere\"; there is: porch, garden, attic.";
+    let sentence = "There is no stream \"nowhere\"; there is: porch, garden, attic, room-1,";
     assert!(said.contains(sentence), "{said}");
 }
 

@@ -2,7 +2,7 @@
 
 #[expect(
     dead_code,
-    reason = "a webcam that hangs is for the test of what is done then"
+    reason = "webcams that hang are for the test of what is done then"
 )]
 mod vm;
 

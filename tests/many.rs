@@ -38,8 +38,10 @@ fn eight_streams_and_one_that_fails_go_their_own_ways_and_rest_when_nobody_watch
     assert_eq!(gone["error"]["title"], "The camera is not there");
     let threads = threads(&daemon);
     let count = |kind: &str| {
-        let names = threads.iter().filter(|(name, _)| name.starts_with(kind));
-        names.count()
+        let of_kind = threads
+            .iter()
+            .filter(|thread| thread.name.starts_with(kind));
+        of_kind.count()
     };
     assert_eq!(count("enc-"), STREAMS + 1, "{threads:?}");
     assert_eq!(count("cap-p"), STREAMS, "{threads:?}");
@@ -51,20 +53,23 @@ fn eight_streams_and_one_that_fails_go_their_own_ways_and_rest_when_nobody_watch
     wait_for("no capture thread is left", || {
         !self::threads(&daemon)
             .iter()
-            .any(|(name, _)| name.starts_with("cap-"))
+            .any(|thread| thread.name.starts_with("cap-"))
     });
     // In six seconds there is one look at the state for systemd, or two. Of nine streams none may wake even once.
-    let before = switches(&daemon);
+    let before = threads_at_rest(&daemon);
     pass(Duration::from_secs(6));
-    let of_streams = |(name, _): &&(String, u64)| name.starts_with("enc-") || name == "media";
     let after = self::threads(&daemon);
-    let streams = |threads: &[(String, u64)]| -> u64 {
-        threads.iter().filter(of_streams).map(|(_, n)| n).sum()
+    // A thread that ended meanwhile, or began, is none of a stream's.
+    let switches = |thread: &Thread| {
+        let former = before.iter().find(|former| former.id == thread.id)?;
+        Some(thread.switches - former.switches)
     };
-    assert_eq!(streams(&before), streams(&after));
-    let all = |threads: &[(String, u64)]| threads.iter().map(|(_, n)| n).sum::<u64>();
-    // A thread that ended meanwhile takes its count with it.
-    let spent = all(&after).saturating_sub(all(&before));
+    for thread in &after {
+        if thread.name.starts_with("enc-") || thread.name == "media" {
+            assert_eq!(switches(thread), Some(0), "{thread:?}");
+        }
+    }
+    let spent: u64 = after.iter().filter_map(switches).sum();
     println!("{spent} context switches of {} threads in 6 s", after.len());
     assert!(
         spent <= 40,
@@ -104,15 +109,27 @@ fn is_idle(stream: &Value) -> bool {
     stream["state"] == "idle"
 }
 
-/// Its threads: their names, and how often each was switched to.
-fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
+/// A thread of the daemon.
+#[derive(Debug)]
+struct Thread {
+    id: u32,
+    name: String,
+    /// How often it was switched to, or left.
+    switches: u64,
+}
+
+fn threads(daemon: &Daemon) -> Vec<Thread> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let thread = |path: std::path::PathBuf| {
         let name = fs::read_to_string(path.join("comm")).ok()?;
         let status = fs::read_to_string(path.join("status")).ok()?;
         let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
         let counts = lines.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok());
-        Some((name.trim().to_owned(), counts.sum()))
+        Some(Thread {
+            id: path.file_name()?.to_str()?.parse().ok()?,
+            name: name.trim().to_owned(),
+            switches: counts.sum(),
+        })
     };
     tasks
         .filter_map(|task| thread(task.unwrap().path()))
@@ -120,7 +137,7 @@ fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
 }
 
 /// The same, once the last request is over and done with.
-fn switches(daemon: &Daemon) -> Vec<(String, u64)> {
+fn threads_at_rest(daemon: &Daemon) -> Vec<Thread> {
     pass(Duration::from_secs(1));
     threads(daemon)
 }

@@ -62,33 +62,54 @@ fn vivid_is_unplugged_and_plugged_in_again_under_a_viewer() {
 #[test]
 fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
     let test = "a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer";
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("recovery");
+    with_a_webcam(test, |webcam| {
+        cycle(webcam, PixelFormat::Mjpeg, Backend::V4l, CYCLES);
+        // Passed through, with slates that are encoded in between.
+        cycle(webcam, PixelFormat::H264, Backend::V4l, 10);
+    });
+}
+
+#[test]
+fn a_usb_webcam_is_unplugged_and_plugged_in_again_with_nokhwa() {
+    let test = "a_usb_webcam_is_unplugged_and_plugged_in_again_with_nokhwa";
+    with_a_webcam(test, |webcam| {
+        cycle(webcam, PixelFormat::Mjpeg, Backend::Nokhwa, CYCLES);
+    });
+}
+
+#[test]
+fn a_webcam_that_hangs_is_reset_under_a_viewer() {
+    let test = "a_webcam_that_hangs_is_reset_under_a_viewer";
+    with_a_webcam(test, |webcam| {
+        let mut taken = stream(DEVICE, PixelFormat::Mjpeg, Backend::V4l);
+        taken.usb_reset = true;
+        let mut watch = Watch::start(&taken);
+        // Opening it again and again doesn't help.
+        watch.until_live_after(|| webcam.hang());
+        assert_eq!(watch.count(RESETS), 1.0);
+        watch.end();
+    });
+}
+
+fn with_a_webcam(test: &str, act: impl FnOnce(&mut Webcam)) {
+    // Clips of its own, for another test may run beside this one.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     if !vm::is_inside() {
         fs::create_dir_all(&folder).unwrap();
     }
     let clips = Clips::in_folder(&folder, SIZE);
-    vm::inside(test, &vm::USB, || {
-        let webcam = RefCell::new(Webcam::plug_in(&clips, DEVICE));
-        let unplug = || webcam.borrow_mut().unplug();
-        let plug_in = || webcam.borrow_mut().plug_in_again(DEVICE);
-        let mjpeg = BACKENDS.map(|backend| (PixelFormat::Mjpeg, backend, CYCLES));
-        // Passed through, with slates that are encoded in between.
-        let h264 = [(PixelFormat::H264, Backend::V4l, 10)];
-        for (format, backend, cycles) in mjpeg.into_iter().chain(h264) {
-            let mut watch = Watch::start(&stream(DEVICE, format, backend));
-            watch.cycle(cycles, unplug, plug_in);
-            watch.end();
-            plug_in();
-        }
+    vm::inside(test, &vm::USB, || act(&mut Webcam::plug_in(&clips, DEVICE)));
+}
 
-        // What opening it again and again doesn't help against, a reset of its device does.
-        let mut taken = stream(DEVICE, PixelFormat::Mjpeg, Backend::V4l);
-        taken.usb_reset = true;
-        let mut watch = Watch::start(&taken);
-        watch.until_live_after(|| webcam.borrow_mut().hang());
-        assert_eq!(watch.count(RESETS), 1.0);
-        watch.end();
-    });
+/// Begins and ends with the webcam plugged in.
+fn cycle(webcam: &mut Webcam, format: PixelFormat, backend: Backend, cycles: usize) {
+    let webcam = RefCell::new(webcam);
+    let unplug = || webcam.borrow_mut().unplug();
+    let plug_in = || webcam.borrow_mut().plug_in_again(DEVICE);
+    let mut watch = Watch::start(&stream(DEVICE, format, backend));
+    watch.cycle(cycles, unplug, plug_in);
+    watch.end();
+    plug_in();
 }
 
 #[test]

@@ -56,6 +56,12 @@ export function judge(error, pairs, told, hostname = location.hostname) {
       hint: sentence(told.cure),
     };
   }
+  if (error.kind === 'frozen' && (finding === 'connected' || finding === 'udp_blocked')) {
+    return {
+      detail: 'Packets arrive, and this browser decodes no picture of them.',
+      hint: 'Reload the page. If that does not help, try another browser, or this one without hardware acceleration.',
+    };
+  }
   return { detail: sentence(told.sentence), hint: sentence(told.cure) };
 }
 

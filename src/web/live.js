@@ -161,7 +161,7 @@ export class Live {
       this.#listen(client);
       await this.#watch(client);
     } catch (error) {
-      // Before the client is closed: what was connected once, the server forgets when it is deleted.
+      // Before the client is closed, if it is not: the server forgets a session that was connected when it is deleted.
       if (FALLING.has(error.kind)) await this.#fall(error);
       throw error;
     } finally {
@@ -232,10 +232,28 @@ export class Live {
 
   async #watch(client) {
     let frames = 0;
+    let lookedAt = Date.now();
     let movedAt = Date.now();
     let askedAt = 0;
+    let isAsking = false;
+    let isKnown = false; // whether what the video shows is the camera's
     let down = null; // what the video shows is a slate, and this is what it says
     let runningSince = null; // since when the daemon says that all is well, though no picture moves
+
+    const tell = () => {
+      if (isKnown) this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+    };
+    // Pictures come, whether HTTP does or not: nothing waits for the answer.
+    const ask = async () => {
+      isAsking = true;
+      const stream = await getStream(this.#name).catch(() => null);
+      isAsking = false;
+      if (this.#stopped || this.#client !== client || client.state === 'closed') return;
+      isKnown = true;
+      if (stream?.state === 'live') down = null;
+      else if (stream) down = { ...(stream.error ? cameraDown(stream) : STARTING), slate: true };
+      tell();
+    };
 
     for (;;) {
       await this.#rest(LOOK_MS);
@@ -243,25 +261,23 @@ export class Live {
       if (client.state === 'failed') throw new WhepError('lost', 'The session has ended.');
 
       const now = Date.now();
+      const looks = Math.max(1, (now - lookedAt) / LOOK_MS);
+      lookedAt = now;
       const report = sample(await client.stats());
       const decoded = report?.video.framesDecoded ?? 0;
       if (decoded > frames) {
-        const isSlow = decoded - frames <= SLATES;
+        const isSlow = decoded - frames <= SLATES * looks;
         frames = decoded;
         movedAt = now;
         runningSince = null;
         this.#failures = 0;
         this.#way = wayOf(report);
         this.#rise();
-        if (!isSlow) down = null;
-        this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
-        if (isSlow && now - askedAt >= ASK_MS) {
+        if (!isSlow) [isKnown, down] = [true, null];
+        tell();
+        if (isSlow && !isAsking && now - askedAt >= ASK_MS) {
           askedAt = now;
-          // Pictures come, whether HTTP does or not.
-          const stream = await getStream(this.#name).catch(() => null);
-          if (stream?.state === 'live') down = null;
-          else if (stream) down = { ...(stream.error ? cameraDown(stream) : STARTING), slate: true };
-          this.#show(this.#video.paused ? PAUSED : (down ?? PLAYING));
+          ask();
         }
         continue;
       }
@@ -278,7 +294,7 @@ export class Live {
       // A failed camera does not end the session: its pictures resume in it. A path that is gone as well does.
       const held = !disconnected && (stream.error || stream.state === 'starting') && stream.state !== 'live';
       runningSince = held ? null : (runningSince ?? now);
-      const patience = stream.makes_keyframes ? PATIENCE_MS : GROUP_MS;
+      const patience = disconnected || stream.makes_keyframes ? PATIENCE_MS : GROUP_MS;
       if (runningSince && now - runningSince >= patience) {
         const error = new WhepError(disconnected ? 'lost' : 'frozen', 'No picture arrives.');
         throw Object.assign(error, { session: client.session, pairs: pairs(await client.stats()) });

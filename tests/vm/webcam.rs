@@ -141,6 +141,11 @@ impl Webcam {
         self.tell("hang");
     }
 
+    /// The same, until it is unplugged.
+    pub fn hang_for_good(&mut self) {
+        self.tell("hang for good");
+    }
+
     fn tell(&mut self, what: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
         self.hear();

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -189,7 +189,7 @@ struct Dark {
     next: Receiver<()>,
 }
 
-const DARK: [u8; 320 * 180] = [0; 320 * 180];
+static DARK: [u8; 320 * 180] = [0; 320 * 180];
 
 impl CaptureSource for Dark {
     fn granted(&self) -> &Granted {
@@ -211,11 +211,11 @@ impl CaptureSource for Dark {
 }
 
 /// Opens one, and keeps its sender.
-struct Closed(Mutex<Vec<Sender<()>>>);
+struct Closed(Mutex<Vec<SyncSender<()>>>);
 
 impl Opener for Closed {
     fn open(&self) -> Result<Box<dyn CaptureSource>, CaptureError> {
-        let (sender, next) = channel();
+        let (sender, next) = sync_channel(0);
         self.0.lock().unwrap().push(sender);
         let granted = Granted {
             device: "dark".to_owned(),
