@@ -41,8 +41,6 @@ const SESSIONS: &str = "fanlight_sessions_total";
 const RESETS: &str = "fanlight_usb_resets_total{stream=\"camera\"}";
 /// However slow the machine is, by then it must have happened.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Cycles before memory, threads and descriptors are what they stay.
-const WARM_UP: usize = 5;
 
 const BACKENDS: [Backend; 2] = [Backend::V4l, Backend::Nokhwa];
 
@@ -312,10 +310,11 @@ impl Watch {
     fn cycle(&mut self, cycles: usize, unplug: impl Fn(), plug_in: impl Fn()) {
         let mut times = Vec::new();
         let mut before = None;
-        for cycle in 0..WARM_UP + cycles {
+        for cycle in 0..cycles {
             unplug();
             self.until_slate("not_found");
-            if cycle == WARM_UP {
+            // By then memory, threads and descriptors are what they stay.
+            if cycle == cycles * 2 / 5 {
                 before = Some(Held::now());
             }
             plug_in();
@@ -335,7 +334,6 @@ impl Watch {
             now.threads <= before.threads && now.files <= before.files
         });
         let after = Held::now();
-        let times = &mut times[WARM_UP..];
         times.sort_by(f64::total_cmp);
         let (p50, max) = (times[times.len() / 2], times[times.len() - 1]);
         println!("from plugging in to the first picture seen: p50 {p50:.2} s, max {max:.2} s");
