@@ -92,7 +92,7 @@ pub fn get_ready() {
     );
 }
 
-/// Waits until something is so, for a minute: the machine is slow.
+/// Waits until something is so, for two minutes: the machine is slow, and the last rung of the ladder takes one.
 #[expect(
     clippy::disallowed_methods,
     reason = "device nodes come and go without a word to this process"
@@ -102,8 +102,8 @@ pub fn wait_for(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "waited for a minute, in vain"
+            start.elapsed() < Duration::from_secs(120),
+            "waited for two minutes, in vain"
         );
         thread::sleep(Duration::from_millis(50));
     }
