@@ -26,7 +26,8 @@ if [ "$1" = quick ]; then
     tests --lib --bins
     exit
 fi
-RUSTDOCFLAGS='-D warnings' step cargo doc --locked --no-deps --document-private-items
+# With the examples the libraries have the same features as for clippy, and need not be checked once more.
+RUSTDOCFLAGS='-D warnings' step cargo doc --locked --no-deps --document-private-items --lib --examples
 step scripts/deny.sh
 step cargo test --locked --doc
 # A test runs the example viewer.

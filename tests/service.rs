@@ -51,8 +51,10 @@ fn the_service_starts_shows_its_camera_and_stops_as_systemd_says() {
         let status = systemd.run(&["systemctl", "show", "fanlight", "-p", "StatusText"]);
         assert!(status.contains("camera"), "{status}");
 
-        // Plugged in after the start, when the sandbox has long been made.
+        // Plugged in after the start, when the sandbox has long been made, and at first nobody's but root's.
         plug_in();
+        wait_for(|| streams().contains("\"kind\":\"no_permission\""));
+        give_to_group_video("/dev/video0");
         wait_for(|| streams().contains("\"state\":\"live\""));
         fs::write(format!("{VIVID}/unbind"), "vivid.0").unwrap();
         wait_for(|| streams().contains("\"state\":\"down\""));
@@ -244,7 +246,6 @@ fn plug_in() {
     let status = Command::new("modprobe").args(vm::VIVID.split(' ')).status();
     assert!(status.unwrap().success());
     wait_for(|| fs::exists("/dev/video0").unwrap());
-    give_to_group_video("/dev/video0");
 }
 
 /// What udev does on a machine that has it.
