@@ -252,7 +252,8 @@ export class Live {
       isKnown = true;
       if (stream?.state === 'live') down = null;
       else if (stream) down = { ...(stream.error ? cameraDown(stream) : STARTING), slate: true };
-      tell();
+      // Pictures that stopped meanwhile are said to have.
+      if (Date.now() - movedAt < NEXT_PICTURE_MS) tell();
     };
 
     for (;;) {
