@@ -22,6 +22,7 @@ pub mod http;
 pub mod hub;
 pub mod latest;
 pub mod links;
+pub mod log_limit;
 pub mod logging;
 pub mod media;
 pub mod metrics;

@@ -51,6 +51,7 @@ const LAYERS: [&[&str]; 11] = [
         "shutdown",
         "latest",
         "hotplug",
+        "log_limit",
         "metrics",
         "state",
         "watchdog",
