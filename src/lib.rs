@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod process;
 pub mod rtc;
 pub mod shutdown;
+pub mod signals;
 pub mod slate;
 pub mod state;
 pub mod stream;

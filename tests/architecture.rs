@@ -65,7 +65,7 @@ const LAYERS: [&[&str]; 11] = [
     &["rtc"],
     &["http"],
     &["upkeep"],
-    &["daemon", "cli", "cameras"],
+    &["daemon", "cli", "cameras", "signals"],
     &["doctor"],
     &["commands", "logging", "process"],
 ];
