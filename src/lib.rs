@@ -17,6 +17,7 @@ pub mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod h264;
+pub mod heartbeat;
 pub mod hotplug;
 pub mod http;
 pub mod hub;

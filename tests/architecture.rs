@@ -50,6 +50,7 @@ const LAYERS: [&[&str]; 11] = [
         "h264",
         "shutdown",
         "latest",
+        "heartbeat",
         "hotplug",
         "log_limit",
         "metrics",
