@@ -7,6 +7,7 @@ use crate::auth::{
     ShareKey, Target, Token,
 };
 use crate::config::{Auth, AuthMode};
+use crate::log_limit::LogLimit;
 use crate::metrics;
 use crate::state::{State, StateError};
 use crate::watched::Watched;
@@ -23,6 +24,9 @@ const SHARES: &str = "shares.json";
 
 /// How long a change of a file may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Strangers who guess. Metrics count them all.
+static REFUSED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 
 /// Why there are no secrets.
 #[derive(Debug, thiserror::Error)]
@@ -228,8 +232,10 @@ impl Access {
         self.metrics.failed(flaw.name());
         let peer = peer?;
         let noted = lock(&self.failures).note(client(peer), now);
-        if noted.is_ok() {
-            tracing::warn!(%peer, reason = flaw.name(), "a token or link was refused");
+        if noted.is_ok()
+            && let Some(left_out) = REFUSED.admit(now)
+        {
+            tracing::warn!(%peer, reason = flaw.name(), left_out, "a token or link was refused");
         }
         noted.err()
     }

@@ -15,7 +15,11 @@ use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
+use crate::heartbeat::Heartbeat;
+use crate::http::{
+    self, Answers, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Patches,
+    Places,
+};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -23,7 +27,7 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{self, Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
-use crate::upkeep::{self, notify};
+use crate::upkeep::{self, Upkeep, notify};
 pub use ports::without_ipv6;
 use ports::{bind_media, bind_redirect, has_media};
 use sd_notify::NotifyState;
@@ -291,7 +295,7 @@ impl Daemon {
             metrics.rtc(),
             state.as_deref(),
         )?);
-        let shutdown = Shutdown::new();
+        let (shutdown, heartbeat) = (Shutdown::new(), Arc::new(Heartbeat::default()));
         let context = Arc::new(Context {
             streams: streams.clone(),
             controls,
@@ -302,9 +306,13 @@ impl Daemon {
             port: self.http.port(),
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
+            answers: Answers::default(),
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
-            clients: Arc::new(Clients::new(self.config.limits.clone())),
+            clients: Clients::new(self.config.limits.clone()),
+            patches: Patches::default(),
+            places: Arc::new(Places::new(self.config.limits.clone())),
+            heartbeat: heartbeat.clone(),
             media: MediaDoor::new(&self.config.limits),
             has_media,
             limits: self.config.limits,
@@ -324,14 +332,16 @@ impl Daemon {
             NotifyState::Ready,
             NotifyState::Status(&upkeep::status(&streams, &plane)),
         ]);
+        let mut upkeep = Upkeep::start(streams.clone(), plane.clone(), heartbeat)?;
         let outcome = tokio::select! {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            why = upkeep::tend(&streams, &plane) => Err(Fault::GaveUp(why)),
+            why = upkeep.given_up() => Err(Fault::GaveUp(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };
+        drop(upkeep);
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
         shutdown.cancel();

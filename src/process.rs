@@ -4,8 +4,8 @@ use crate::addresses::urls;
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::shutdown::Shutdown;
+use crate::signals::Signals;
 use std::io::{self, Write};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serves until a signal ends it. A second signal ends the process at once.
 ///
@@ -23,14 +23,12 @@ pub fn serve(config: Config) -> Result<(), Fault> {
 }
 
 async fn run(config: Config) -> Result<(), Fault> {
+    // Before anything else, so that no signal ends the process without a goodbye.
+    let signals = Signals::listen()?;
     let daemon = Daemon::bind(config)?;
-    let signals = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
     let end = Shutdown::new();
     // Of its own, so that it listens during the drain too, and after a fault.
-    tokio::spawn(listen(signals, end.clone()));
+    tokio::spawn(obey(signals, end.clone()));
     let mut out = io::stdout().lock();
     let urls = urls(daemon.http_addr(), daemon.is_secure(), &daemon.addresses());
     let is_for_others = !daemon.http_addr().ip().is_loopback();
@@ -56,9 +54,9 @@ async fn run(config: Config) -> Result<(), Fault> {
     daemon.run(async move { end.cancelled().await }).await
 }
 
-async fn listen((mut terminate, mut interrupt): (Signal, Signal), end: Shutdown) {
+async fn obey(mut signals: Signals, end: Shutdown) {
     loop {
-        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+        signals.end().await;
         if end.is_cancelled() {
             end_at_once();
         }

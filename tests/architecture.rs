@@ -50,7 +50,9 @@ const LAYERS: [&[&str]; 11] = [
         "h264",
         "shutdown",
         "latest",
+        "heartbeat",
         "hotplug",
+        "log_limit",
         "metrics",
         "state",
         "watchdog",
@@ -64,7 +66,7 @@ const LAYERS: [&[&str]; 11] = [
     &["rtc"],
     &["http"],
     &["upkeep"],
-    &["daemon", "cli", "cameras"],
+    &["daemon", "cli", "cameras", "signals"],
     &["doctor"],
     &["commands", "logging", "process"],
 ];

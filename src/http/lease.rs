@@ -4,11 +4,12 @@
 use super::whep::Made;
 use crate::access::Access;
 use crate::auth::{Grant, Now};
+use crate::log_limit::LogLimit;
 use crate::rtc::{Plane, SessionError};
 use crate::shutdown::Shutdown;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
@@ -18,6 +19,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Sessions and replies that are remembered: more than there can be with as many viewers and connections as the configuration takes,
 /// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
 const MOST: usize = 262_144;
+
+/// One link may have hundreds of sessions, which all end with it.
+static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 
 /// What ends with the permission for it.
 enum Held {
@@ -120,7 +124,7 @@ impl Leases {
             }
             let is_over = held.end(plane);
             if is_over {
-                tracing::info!("a session ends with its permission");
+                log_end(Instant::now());
             }
             is_done &= is_over;
             !is_over
@@ -131,6 +135,12 @@ impl Leases {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Lease>> {
         // Every critical section leaves the list whole.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_end(now: Instant) {
+    if let Some(left_out) = ENDED.admit(now) {
+        tracing::info!(left_out, "a session ends with its permission");
     }
 }
 

@@ -13,6 +13,7 @@ use super::offer::Offer;
 use super::outbox::Path;
 use super::peer::Peer;
 use super::restart::{Outcome, Restarts};
+use super::sdp::Description;
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
@@ -21,13 +22,11 @@ use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::crypto::providers::RingProvider;
-use rtc::sdp::SessionDescription;
 use rtc::srtp::context::Context;
 use rtc::srtp::protection_profile::ProtectionProfile;
 use rtc::stun::integrity::MessageIntegrity;
 use rtc::stun::message::{Message, Setter};
 use std::cell::RefCell;
-use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,14 +48,43 @@ fn identity() -> &'static Identity {
     IDENTITY.get_or_init(|| Identity::load(None, SystemTime::now()).expect("a certificate"))
 }
 
+/// Processor time that an offer may take: 30 ms, and 1 µs for each byte. That is some twenty times of what a debug build
+/// needs for its length.
+fn time_for(len: usize) -> Duration {
+    Duration::from_millis(30) + len as u32 * Duration::from_micros(1)
+}
+
+/// The time that this thread has had a processor for: no other load of the machine adds to it.
+fn processor_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock)
+        .expect("a clock that Linux has")
+        .into()
+}
+
 /// An offer: read, given to the core, answered. An answer has the offer's sections, and nothing that the offer smuggled in.
+/// All that takes time in proportion to the offer's length.
 pub fn offer(data: &[u8]) {
-    let Some(offer) = std::str::from_utf8(data)
-        .ok()
-        .and_then(|text| Offer::parse(text, Profiles::ENCODED).ok())
-    else {
+    let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
+    let _ = identity();
+    let start = processor_time();
+    answer_offer(text);
+    let took = processor_time().saturating_sub(start);
+    assert!(
+        took <= time_for(data.len()),
+        "{took:?} for {} bytes",
+        data.len()
+    );
+}
+
+fn answer_offer(text: &str) {
+    let Ok(offer) = Offer::parse(text, Profiles::ENCODED) else {
+        return;
+    };
+    // RFC 8839, 5.4: a session keeps them.
+    assert!(offer.video.ice.0.len() <= 256 && offer.video.ice.1.len() <= 256);
     let (credentials, sources) = (Credentials::generate(), Sources::generate());
     let (now, terms) = (Instant::now(), Terms::default());
     if Peer::new(now, identity(), &credentials, &offer, sources, terms).is_err() {
@@ -74,12 +102,8 @@ pub fn offer(data: &[u8]) {
     };
     let text = answer(&offer, &local);
     check_lines(&text);
-    let read = SessionDescription::unmarshal(&mut Cursor::new(&text)).expect("an answer is SDP");
-    assert_eq!(
-        read.media_descriptions.len(),
-        offer.sections.len(),
-        "{text}"
-    );
+    let read = Description::parse(&text).expect("an answer is SDP");
+    assert_eq!(read.sections.len(), offer.sections.len(), "{text}");
     assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
     check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
 }

@@ -5,6 +5,7 @@ use rtc::crypto::providers::RingProvider;
 use rtc::crypto::{RTCCryptoProvider, SignatureScheme};
 use rtc::peer_connection::certificate::RTCCertificate;
 use rtc::shared::error::Error as CoreError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::pem::Pem;
@@ -140,12 +141,21 @@ fn since_epoch(time: SystemTime) -> i64 {
 }
 
 /// ICE credentials of our side (RFC 8445, 5.3: 24 and 128 bits at least).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials {
     /// Names the session in STUN requests.
     pub ufrag: String,
     /// Proves that the sender knows the answer.
     pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("ufrag", &self.ufrag)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Credentials {

@@ -2,7 +2,7 @@
 //! other way.
 //!
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
-//! where the SDP work disturbs nobody, and hands the finished session to the media thread.
+//! where the work on SDP and keys disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
 mod arrivals;
@@ -12,6 +12,7 @@ pub mod bench;
 mod cache;
 mod candidates;
 pub mod client;
+mod codecs;
 mod contain;
 mod delivery;
 mod demux;
@@ -29,6 +30,8 @@ mod fragment;
 pub mod fuzz;
 mod identity;
 mod keys;
+#[cfg(test)]
+mod nasty_offers;
 mod network;
 mod offer;
 mod outbox;
@@ -38,6 +41,7 @@ mod probes;
 mod reach;
 mod reactor;
 mod restart;
+mod sdp;
 mod sessions;
 mod silence;
 #[cfg(any(test, fuzzing))]
@@ -231,7 +235,8 @@ impl Plane {
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
-    /// viewer's request came to, and `client` the one that it came from, if viewers are counted by it. Takes a millisecond and waits for nothing.
+    /// viewer's request came to, and `client` the one that it came from, if viewers are counted by it. Waits for nothing, but
+    /// works for some milliseconds on a large offer: no task for a runtime's worker.
     ///
     /// # Errors
     /// See [`AnswerError`].
@@ -369,6 +374,16 @@ impl Plane {
         drop(sessions);
         let fragment = frame.answer(&local, &self.reach.addresses(reached));
         Ok(Some(Restarted { tag, fragment }))
+    }
+
+    /// Whether a fragment would begin another ICE session, if it is taken.
+    pub fn is_restart(&self, stream: &str, session: &str, fragment: &Fragment) -> bool {
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get_mut(stream, session);
+        let remote = fragment.ice.as_ref();
+        entry
+            .zip(remote)
+            .is_some_and(|(entry, remote)| entry.remote != *remote)
     }
 
     /// Ends a session of a stream.
