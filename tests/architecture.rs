@@ -53,6 +53,7 @@ const LAYERS: [&[&str]; 11] = [
         "hotplug",
         "log_limit",
         "metrics",
+        "rounded",
         "state",
         "watchdog",
         "watched",

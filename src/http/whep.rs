@@ -70,7 +70,8 @@ fn answer(
     from: Connection,
 ) -> Result<Session, Error> {
     let client = context.clients.of(from.peer);
-    let session = context.plane.answer(offer, stream, from.reached, client)?;
+    let plane = &context.plane;
+    let session = plane.answer(offer, stream, from.reached, from.peer, client)?;
     Ok(session)
 }
 
