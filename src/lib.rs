@@ -28,6 +28,7 @@ pub mod logging;
 pub mod media;
 pub mod metrics;
 pub mod process;
+pub mod rounded;
 pub mod rtc;
 pub mod shutdown;
 pub mod signals;

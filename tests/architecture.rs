@@ -54,6 +54,7 @@ const LAYERS: [&[&str]; 11] = [
         "hotplug",
         "log_limit",
         "metrics",
+        "rounded",
         "state",
         "watchdog",
         "watched",

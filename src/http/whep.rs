@@ -79,7 +79,7 @@ async fn answer(
     let answered = spawn_blocking(move || {
         // Held to the end of the work, even if the client hangs up before.
         let _turn = turn;
-        plane.answer(&offer, &stream, from.reached, client)
+        plane.answer(&offer, &stream, from.reached, from.peer, client)
     });
     match answered.await {
         Ok(session) => Ok(session?),
