@@ -25,6 +25,7 @@ pub mod links;
 pub mod logging;
 pub mod media;
 pub mod metrics;
+pub mod permissions;
 pub mod process;
 pub mod rtc;
 pub mod shutdown;

@@ -181,7 +181,7 @@ pub async fn serve(listeners: Listeners, context: Arc<Context>) {
     let graceful = GracefulShutdown::new();
     // Beyond that many, connections wait in the kernel until one ends.
     let places = Arc::new(Semaphore::new(context.limits.connections as usize));
-    let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
+    let mut leases = pin!(lease::watch(&context));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listeners, &places) => accepted,
@@ -469,7 +469,7 @@ async fn serve_resource(
             stream,
             session,
             id,
-        } if is_read(request.method()) => events::read(context, stream, session, id),
+        } if is_read(request.method()) => events::read(context, (stream, session, id), grant),
         Resource::EventStream {
             stream,
             session,

@@ -63,10 +63,22 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
     let other = doctor(other.header("location").unwrap());
     assert_eq!(with(&daemon, &other, link).status, 403);
     assert_eq!(with(&daemon, &doctor("0"), link).status, 404);
-    // A reply without an end is over with the permission, as a session is.
-    let images = std::thread::spawn({
-        let (address, link) = (daemon.address(), link.to_owned());
-        move || read_to_end(address, &format!("/garden/mjpeg?token={link}"))
+    // A reply without an end is over with the permission, as a session is; so is that about the session of another.
+    let of_another = watch(&daemon, "garden", &daemon.token());
+    let events = format!("/garden/{}/sse", of_another.header("location").unwrap());
+    let bearer = format!("Bearer {link}");
+    let events = ask(&daemon, "POST", &events, &[("authorization", &bearer)]);
+    let events = events.header("location").unwrap().to_owned();
+    let of_another = of_another.header("location").unwrap();
+    let endless = [
+        "/garden/mjpeg",
+        "/api/events",
+        &format!("/garden/{of_another}/{events}"),
+    ];
+    let replies = endless.map(|path| {
+        let path = format!("{path}?token={link}");
+        let address = daemon.address();
+        std::thread::spawn(move || read_to_end(address, &path))
     });
     let cookie = ask(&daemon, "GET", &format!("/garden?token={link}"), &[]);
     let cookie = cookie.header("set-cookie").unwrap();
@@ -93,9 +105,14 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         let is_over = log.contains("a session ends with its permission");
         is_over.then_some(()).ok_or(log)
     }));
-    let images = images.join().unwrap();
-    assert!(images.contains("image/jpeg"), "{}", images.len());
-    assert!(images.ends_with("0\r\n\r\n"), "it ends as it should");
+    for (reply, kind) in replies
+        .into_iter()
+        .zip(["image/jpeg", "event: ", "event: "])
+    {
+        let reply = reply.join().unwrap();
+        assert!(reply.contains(kind), "{kind}: {reply:.400}");
+        assert!(reply.ends_with("0\r\n\r\n"), "{kind} ends as it should");
+    }
     let bearer = format!("Bearer {}", daemon.token());
     assert!(session.starts_with("/garden/whep/"), "{session}");
     let ended = ask(&daemon, "DELETE", &session, &[("authorization", &bearer)]);
@@ -112,6 +129,31 @@ fn read_to_end(server: std::net::SocketAddr, path: &str) -> String {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     String::from_utf8_lossy(&all).into_owned()
+}
+
+#[test]
+fn with_the_key_go_all_who_watch_by_links() {
+    let daemon = Daemon::configured_at("127.0.0.1:0", TWO_STREAMS);
+    let state = daemon.state_dir();
+    let told = command(&state, &["share", "--stream", "garden"]).unwrap();
+    let link = told.lines().next().unwrap().split("token=").nth(1).unwrap();
+    let answer = watch(&daemon, "garden", link);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let images = std::thread::spawn({
+        let (address, path) = (daemon.address(), format!("/garden/mjpeg?token={link}"));
+        move || read_to_end(address, &path)
+    });
+    fs::remove_file(state.join("share.key")).unwrap();
+    assert!(images.join().unwrap().ends_with("0\r\n\r\n"));
+    let session = format!("/garden/{}", answer.header("location").unwrap());
+    let bearer = format!("Bearer {}", daemon.token());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(eventually("the session to end", async || {
+        let ended = ask(&daemon, "GET", &session, &[("authorization", &bearer)]);
+        (ended.status == 404)
+            .then_some(())
+            .ok_or(ended.status.to_string())
+    }));
 }
 
 #[test]
