@@ -149,6 +149,24 @@ fn damaged_files_are_set_aside_and_the_daemon_serves() {
     }
 }
 
+#[test]
+fn what_others_can_read_or_change_is_told_at_the_start() {
+    let mut daemon = Daemon::start(&["--test-pattern"]);
+    assert!(!daemon.log().contains("chmod"), "{}", daemon.log());
+    daemon.terminate();
+    let (state, token) = (daemon.state_dir(), daemon.state_dir().join("token"));
+    fs::set_permissions(&state, PermissionsExt::from_mode(0o770)).unwrap();
+    fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    daemon.start_again();
+    let log = daemon.log();
+    for cure in [
+        format!("chmod 700 {}", state.display()),
+        format!("chmod 600 {}", token.display()),
+    ] {
+        assert_eq!(log.matches(&cure).count(), 1, "{log}");
+    }
+}
+
 /// A daemon among mounts of its own, which end with it.
 struct Mounted(Child, SocketAddr, Vec<String>);
 

@@ -136,7 +136,8 @@ fn errno(error: &io::Error) -> Errno {
 }
 
 /// Root's thread has the rights of another user over files until this is dropped, as setfsuid(2) gives them: root would
-/// otherwise do for a directory's owner what the owner can't. Other threads, and what is no file, keep root's rights.
+/// otherwise do for a directory's owner what the owner can't. Other threads, and what is no file, keep root's rights. So do
+/// root's further groups: they open nothing here, since every file that is read is examined and every file that is written is new.
 #[must_use]
 #[derive(Debug)]
 pub struct Rights {
