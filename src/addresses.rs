@@ -1,8 +1,10 @@
 //! The addresses of this machine, and the URLs under which it is reached.
 
 mod changes;
+mod host;
 mod interfaces;
 
+pub use host::host_names;
 pub use interfaces::{Interface, Interfaces, list};
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -8,7 +8,8 @@
 mod ports;
 
 use crate::access::{Access, AccessError};
-use crate::addresses::Interfaces;
+use crate::addresses::{Interfaces, host_names};
+use crate::auth::Token;
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -22,6 +23,7 @@ use crate::http::{
 };
 use crate::links::Serving;
 use crate::metrics::Metrics;
+use crate::permissions;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -127,6 +129,11 @@ impl Kept {
     fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
         let metrics = Arc::new(Metrics::new());
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
+        let foreign = state.as_deref().and_then(permissions::foreign);
+        let loose = permissions::check(state.as_deref(), config);
+        for loose in foreign.into_iter().chain(loose) {
+            tracing::warn!("{loose}");
+        }
         let access = Access::start(
             &config.auth,
             config.http.cors_origins.clone(),
@@ -253,6 +260,16 @@ impl Daemon {
         self.config.auth.mode == AuthMode::Token
     }
 
+    /// That token.
+    pub fn token(&self) -> Option<Token> {
+        self.kept.access.token()
+    }
+
+    /// Whether the state directory is this daemon's, so that `fanlight url` and `fanlight share` know of it.
+    pub const fn has_state(&self) -> bool {
+        self.kept.state.is_some()
+    }
+
     /// The addresses of this machine.
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.kept.interfaces.addresses()
@@ -283,7 +300,7 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let directory = state.as_ref().map(|state| state.path(""));
+        let directory = state.as_ref().map(|state| state.directory().to_owned());
         let controls = Controls::new(self.slots, &KeptControls::new(directory));
         let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
@@ -355,23 +372,6 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
-}
-
-/// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
-fn host_names() -> Vec<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim().to_ascii_lowercase();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    if name.is_empty() || name == "localhost" || !name.chars().all(is_name) {
-        return Vec::new();
-    }
-    let first = name.split('.').next().unwrap_or_default();
-    let local = format!("{first}.local");
-    if name == local {
-        vec![local]
-    } else {
-        vec![local, name]
-    }
 }
 
 /// The state directory. A daemon that can't keep anything serves all the same, and says what that means.

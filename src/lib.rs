@@ -27,6 +27,7 @@ pub mod log_limit;
 pub mod logging;
 pub mod media;
 pub mod metrics;
+pub mod permissions;
 pub mod process;
 pub mod rounded;
 pub mod rtc;

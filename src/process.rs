@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Serves until a signal ends it. A second signal ends the process at once.
 ///
@@ -38,10 +38,20 @@ async fn run(config: Config) -> Result<(), Fault> {
     }
     // The token itself would stay in the journal.
     if is_for_others && daemon.needs_token() {
-        let _ = writeln!(
-            out,
-            "fanlight: other machines need the link that `fanlight url` prints"
-        );
+        let text = match daemon.token().filter(|_| !daemon.has_state()) {
+            None => "other machines need the link that `fanlight url` prints".to_owned(),
+            // It is for this run alone, and no command knows it.
+            Some(token) if out.is_terminal() => {
+                let token = token.reveal();
+                format!("other machines need, after each of these: ?token={token}")
+            }
+            Some(_) => {
+                "no other machine can watch: the token is kept nowhere; the log says why, and \
+                        `fanlight url` prints links of another fanlight, if any"
+                    .to_owned()
+            }
+        };
+        let _ = writeln!(out, "fanlight: {text}");
     }
     drop(out);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 29] = [
+const HOMES: [(&str, &str); 31] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nix", "doctor"),
@@ -14,6 +14,8 @@ const HOMES: [(&str, &str); 29] = [
     ("nix", "capture"),
     ("nusb", "capture"),
     ("nix", "hotplug"),
+    ("nix", "permissions"),
+    ("nix", "state"),
     ("noto_sans_mono_bitmap", "slate"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),
@@ -42,7 +44,7 @@ const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
 const LAYERS: [&[&str]; 11] = [
-    &["media"],
+    &["media", "state"],
     &[
         "addresses",
         "auth",
@@ -55,12 +57,19 @@ const LAYERS: [&[&str]; 11] = [
         "log_limit",
         "metrics",
         "rounded",
-        "state",
         "watchdog",
         "watched",
     ],
     &[
-        "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
+        "access",
+        "capture",
+        "checks",
+        "convert",
+        "encode",
+        "links",
+        "permissions",
+        "slate",
+        "tls",
     ],
     &["controls", "hub"],
     &["stream"],

@@ -1,5 +1,5 @@
 //! The gate before every resource: what a request needs a proof for, what it is told when it has none, and how a link
-//! becomes a cookie. `access.rs` judges.
+//! becomes a cookie. `access/` judges.
 
 use super::respond::{self, Reply};
 use super::route::Resource;

@@ -1,6 +1,7 @@
 //! Sessions, and replies without an end, of those whose permission may end: they end with it, if their viewers don't leave
 //! before.
 
+use super::Context;
 use super::whep::Made;
 use crate::access::Access;
 use crate::auth::{Grant, Now};
@@ -22,6 +23,26 @@ const MOST: usize = 262_144;
 
 /// One link may have hundreds of sessions, which all end with it.
 static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
+/// How often links that have expired are forgotten, and whether the time is to be written is asked.
+const TEND_AGAIN: Duration = Duration::from_secs(10);
+
+/// Ends what outlives its permission, and forgets permissions that have expired; never completes.
+pub async fn watch(context: &Arc<Context>) {
+    tokio::join!(
+        context.leases.watch(&context.access, &context.plane),
+        tend(context)
+    );
+}
+
+async fn tend(context: &Arc<Context>) {
+    loop {
+        let context = context.clone();
+        let tended = tokio::task::spawn_blocking(move || context.access.tend(Now::system()));
+        // A panic there is told by the panic's own message.
+        let _ = tended.await;
+        tokio::time::sleep(TEND_AGAIN).await;
+    }
+}
 
 /// What ends with the permission for it.
 enum Held {
@@ -99,7 +120,7 @@ impl Leases {
     }
 
     /// Ends sessions as their permissions end; never completes.
-    pub async fn watch(&self, access: &Access, plane: &Plane) {
+    async fn watch(&self, access: &Access, plane: &Plane) {
         loop {
             while self.lock().is_empty() {
                 self.added.notified().await;
@@ -147,7 +168,7 @@ fn log_end(now: Instant) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Basis;
+    use crate::auth::{Basis, Token};
 
     #[test]
     fn all_sessions_end_with_their_permission_however_many_end_at_once() {
@@ -157,7 +178,7 @@ mod tests {
         for session in names {
             let stream = "camera".to_owned();
             let made = Made { stream, session };
-            leases.add(made, Grant::all(Basis::Share("link".into())), &plane);
+            leases.add(made, Grant::all(Basis::Token(Token::generate())), &plane);
         }
         assert!(leases.sweep(&plane, |_| true));
         assert_eq!((plane.sessions(), taken()), (SESSIONS, 0));

@@ -152,7 +152,7 @@ pub struct Connection {
 
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listeners: Listeners, context: Arc<Context>) {
-    let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
+    let mut leases = pin!(lease::watch(&context));
     let mut heartbeat = pin!(context.heartbeat.answer());
     loop {
         // The last two never complete: a connection that was accepted, and waits for a place, is not lost to them.
@@ -428,7 +428,7 @@ async fn serve_resource(
             stream,
             session,
             id,
-        } if is_read(request.method()) => events::read(context, stream, session, id),
+        } if is_read(request.method()) => events::read(context, (stream, session, id), grant),
         Resource::EventStream {
             stream,
             session,

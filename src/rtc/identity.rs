@@ -50,26 +50,19 @@ impl Identity {
         let Some(state) = state else {
             return Self::read(&make(now)?, now).map_err(CoreError::Other);
         };
-        let useless = match state.read(FILE) {
-            Ok(None) => None,
-            Ok(Some(pem)) => match Self::read(&pem, now) {
-                Ok(identity) => return Ok(identity),
-                Err(reason) => Some(format!("{}: {reason}", state.path(FILE).display())),
+        let obtained = state.obtain(
+            FILE,
+            |pem| Self::read(pem, now),
+            || {
+                let pem = make(now)?;
+                let identity = Self::read(&pem, now).map_err(CoreError::Other)?;
+                Ok::<_, CoreError>((identity, pem))
             },
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(reason) = useless {
-            let kept = match state.set_aside(FILE) {
-                Ok(path) => format!("the old file is kept as {}", path.display()),
-                Err(error) => error.to_string(),
-            };
-            tracing::warn!("a new DTLS certificate is made: {reason} ({kept})");
+        )?;
+        if let Some(trouble) = obtained.trouble {
+            tracing::warn!("a new DTLS certificate is made: {trouble}");
         }
-        let pem = make(now)?;
-        if let Err(error) = state.write(FILE, &pem) {
-            tracing::warn!("the DTLS certificate will be another after the next start: {error}");
-        }
-        Self::read(&pem, now).map_err(CoreError::Other)
+        Ok(obtained.value)
     }
 
     /// Reads what [`make`] has written, or a sentence that says why it is no use.
