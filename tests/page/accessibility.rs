@@ -38,6 +38,10 @@ async fn examine(browser: &Browser, state: &str) {
     }
     for (look, size, features) in LOOKS {
         browser.look_like(size, features).await;
+        // The player shows its buttons again.
+        browser
+            .run("dispatchEvent(new Event('pointermove'))", &[])
+            .await;
         // Colours and sizes change within 0.3 s; nothing of them is to be examined halfway.
         browser
             .run("await Promise.all(document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity).map((one) => one.finished.catch(() => {})))", &[])
