@@ -36,6 +36,6 @@ export function delay(now, before) {
 /** The same in words. */
 export function spokenDelay(seconds) {
   if (seconds === null) return '–';
-  if (seconds < 0.1) return 'less than 0.1 s';
-  return `about ${seconds.toFixed(1)} s`;
+  if (seconds < 0.1) return 'less than 0.1\u00a0s';
+  return `about ${seconds.toFixed(1)}\u00a0s`;
 }
