@@ -1,6 +1,6 @@
 //! Every state of the page, examined by axe-core: on a desktop and on a phone, light, dark, and in the system's few colours.
 
-use super::contrast::every_letter_can_be_read;
+use super::contrast::{every_letter_can_be_read, every_target_can_be_tapped};
 use super::support::browser::Browser;
 use super::support::daemon::Daemon;
 use super::{DESKTOP, NO_CAMERA, ON_ITS_SIDE, UPRIGHT, streams};
@@ -38,6 +38,11 @@ async fn examine(browser: &Browser, state: &str) {
     }
     for (look, size, features) in LOOKS {
         browser.look_like(size, features).await;
+        let is_touched = size != DESKTOP;
+        let touch = json!({ "enabled": is_touched });
+        browser
+            .devtools("Emulation.setTouchEmulationEnabled", touch)
+            .await;
         // The player shows its buttons again.
         browser
             .run("dispatchEvent(new Event('pointermove'))", &[])
@@ -53,6 +58,9 @@ async fn examine(browser: &Browser, state: &str) {
         assert!(found["passes"].as_u64() > Some(0), "{what}: no rule");
         if look != "forced-colors" {
             every_letter_can_be_read(browser, &what).await;
+        }
+        if is_touched {
+            every_target_can_be_tapped(browser, &what).await;
         }
     }
     browser.look_like(DESKTOP, &[]).await;

@@ -64,6 +64,15 @@ async fn the_grid_says_how_many_cameras_are_live_and_a_failed_ones_tile_says_why
     })
     .await;
     browser.screenshot("grid-summary").await;
+    // The dot tells the state also where the system chooses the colours; it is round.
+    browser
+        .look_like(DESKTOP, &[("forced-colors", "active")])
+        .await;
+    let dots = "
+        const dots = [...document.querySelectorAll('.dot')].map((dot) => getComputedStyle(dot));
+        const colors = new Set(dots.map(({ backgroundColor }) => backgroundColor));
+        return [colors.size, dots.every(({ width, height, forcedColorAdjust }) => `${width} ${height} ${forcedColorAdjust}` === '10px 10px none')]";
+    assert_eq!(browser.run(dots, &[]).await, json!([2, true]));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Whether letters can be read on whatever picture lies behind them. axe-core can't tell, since it does not see through glass.
+//! Whether letters can be read on whatever picture lies behind them, which axe-core can't tell, since it does not see through glass; and
+//! whether fingers hit what they aim at.
 
 use super::support::browser::Browser;
 use serde_json::json;
@@ -55,4 +56,21 @@ pub async fn every_letter_can_be_read(browser: &Browser, what: &str) {
     let found = browser.run(FAINT, &[]).await;
     assert_eq!(found["faint"], json!([]), "{what}");
     assert!(found["count"].as_u64() > Some(0), "{what}: no text");
+}
+
+/// What a finger can't hit well: targets below 44 by 44 CSS pixels (WCAG 2.2, 2.5.5), but for links in a sentence. A box to tick has
+/// its label as well.
+const SMALL: &str = "
+    const targets = document.querySelectorAll('button, a, select, summary, input');
+    const isSeen = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    return [...targets].filter((element) => isSeen(element) && !element.matches('.source a, .prose a')).flatMap((element) => {
+      const label = element.type === 'checkbox' ? element.labels[0] : element;
+      const { width, height } = label.getBoundingClientRect();
+      const isLarge = Math.min(width, height) >= 43.9;
+      return isLarge ? [] : [`${element.className || element.id || element.localName}: ${width} x ${height}`];
+    })";
+
+/// Checks all that can be tapped now.
+pub async fn every_target_can_be_tapped(browser: &Browser, what: &str) {
+    assert_eq!(browser.run(SMALL, &[]).await, json!([]), "{what}");
 }

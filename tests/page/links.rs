@@ -84,6 +84,22 @@ async fn a_wrong_token_is_called_that_and_stays_in_its_field() {
     browser.until_state("main", "playing").await;
 }
 
+#[tokio::test]
+async fn the_login_can_be_scrolled_to_at_four_times_the_size() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::configured(&streams(&["camera"]));
+    browser.look_like((320, 256), &[]).await;
+    browser.open(&daemon.lan_url("/camera")).await;
+    browser.until_state("main", "locked").await;
+    let reach = "
+        scrollTo(0, 0);
+        const top = document.querySelector('.title').getBoundingClientRect().top;
+        document.querySelector('.operator').scrollIntoView();
+        const { bottom, right } = document.querySelector('.operator').getBoundingClientRect();
+        return [top >= 0, bottom <= innerHeight, right <= innerWidth]";
+    assert_eq!(browser.run(reach, &[]).await, json!([true, true, true]));
+}
+
 /// A token that is good for one stream, as the command makes it.
 fn share(daemon: &Daemon, stream: &str) -> String {
     let fanlight = env!("CARGO_BIN_EXE_fanlight");

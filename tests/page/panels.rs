@@ -144,7 +144,10 @@ async fn the_statistics_begin_with_a_verdict_and_the_delay_and_leave_protocols_t
     browser.until_text(".verdict", "Good").await;
     eventually("the delay", async || {
         let delay = page::stat(&browser, "delay").await;
-        delay.ends_with("\u{a0}s").then_some(()).ok_or(delay.clone())
+        delay
+            .ends_with("\u{a0}s")
+            .then_some(())
+            .ok_or(delay.clone())
     })
     .await;
     browser.screenshot("statistics").await;
