@@ -62,6 +62,18 @@ pub fn admit<B>(
     let facts = facts(request, connection, &cookie);
     match context.access.judge(&facts, scope, target, now) {
         Ok(grant) => match (resource, facts.in_query()) {
+            // Browsers send no cookie from a frame on another site: the page itself keeps the token there, and takes it out of
+            // the address.
+            (Resource::Page(name), Some(token))
+                if facts.is_safe && may_be_framed(context, request) =>
+            {
+                let mut page = assets::page(context, *name);
+                if !context.access.is_open() {
+                    let value = set_cookie(&cookie, token, &grant, now, connection.is_secure);
+                    respond::set(&mut page, header::SET_COOKIE, &value);
+                }
+                Err(Box::new(page))
+            }
             (Resource::Page(_) | Resource::PageWithSlash(_), Some(token)) if facts.is_safe => {
                 let cookie = (!context.access.is_open())
                     .then(|| set_cookie(&cookie, token, &grant, now, connection.is_secure));
@@ -70,6 +82,18 @@ pub fn admit<B>(
             _ => Ok(grant),
         },
         Err(denial) => Err(Box::new(refuse(context, resource, denial, &facts))),
+    }
+}
+
+/// Whether the page may be for a frame. Browsers say so with HTTPS and on loopback (W3C Fetch Metadata, 2.1); over plain HTTP
+/// they say nothing, and whether a browser asks is all that is known.
+fn may_be_framed<B>(context: &Context, request: &Request<B>) -> bool {
+    if context.frame_ancestors.is_empty() {
+        return false;
+    }
+    match request.headers().get("sec-fetch-dest") {
+        Some(destination) => matches!(destination.as_bytes(), b"iframe" | b"frame"),
+        None => assets::is_for_people(request.headers()),
     }
 }
 

@@ -325,6 +325,9 @@ async fn handle(context: &Context, request: Request<Incoming>, from: Connection)
     }
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
+        if is_read(&method) && assets::is_for_people(request.headers()) {
+            return gate::harden(assets::missing(&path));
+        }
         let detail = format!("there is nothing at {path}");
         return gate::harden(respond::Error::NotFound(detail).into());
     };
