@@ -20,7 +20,7 @@ pub enum ControlsError {
     #[error("there is no stream {0:?} with a camera; there is: {1}")]
     Stream(String, String),
     /// The camera is not there, or does not answer.
-    #[error("{0}; {cure}", cure = .0.kind.cure())]
+    #[error("{0}; {cure}", cure = .0.cure())]
     Camera(#[from] CaptureError),
     /// An argument is neither a camera nor a setting.
     #[error("{0:?} is no setting; write NAME=VALUE, such as brightness=128 or brightness=default")]
