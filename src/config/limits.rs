@@ -24,7 +24,7 @@ pub struct Limits {
     pub connections: u32,
     /// The same from one address.
     pub connections_per_address: u32,
-    /// POST, PUT, PATCH and DELETE requests a second from one address, in the long run.
+    /// POST, PUT and DELETE requests and ICE restarts a second from one address, in the long run.
     pub request_rate: u32,
     /// How many of them may come at once after a pause.
     pub request_burst: u32,

@@ -55,7 +55,7 @@ fn time_for(len: usize) -> Duration {
 }
 
 /// The time that this thread has had a processor for: no other load of the machine adds to it.
-fn processor_time() -> Duration {
+pub fn processor_time() -> Duration {
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     nix::time::clock_gettime(clock)
         .expect("a clock that Linux has")

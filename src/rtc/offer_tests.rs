@@ -3,6 +3,7 @@
 use super::*;
 use crate::media::Profile;
 use crate::rtc::codecs::{NO_FRAGMENTS, NO_H264, NO_PASSED_PROFILE, NO_PROFILE};
+use crate::rtc::fuzz::processor_time;
 use crate::rtc::nasty_offers::nasty_offers;
 use proptest::prelude::*;
 
@@ -377,7 +378,9 @@ fn the_largest_offers_take_time_in_proportion_to_their_length() {
         assert_eq!(text.len(), 128 << 10, "{name}");
         let is_within_bounds = !matches!(parse(&text), Err(OfferError::Malformed(_)));
         assert!(is_within_bounds, "{name}: {:?}", parse(&text));
+        let start = processor_time();
         crate::rtc::fuzz::offer(text.as_bytes());
+        println!("{name}: {:.1?}", processor_time().saturating_sub(start));
     }
 }
 
