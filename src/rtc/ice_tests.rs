@@ -1,3 +1,5 @@
+//! Tests of the ICE agent of one viewer.
+
 use super::*;
 use crate::rtc::fuzz::{check, with_integrity};
 use rtc::crypto::RTCCryptoProvider;

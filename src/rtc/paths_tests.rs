@@ -1,3 +1,5 @@
+//! Tests of the paths to one viewer.
+
 use super::*;
 
 const LEN: usize = 96;

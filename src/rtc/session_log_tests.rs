@@ -1,3 +1,5 @@
+//! Tests of what the log says of sessions.
+
 use super::*;
 use crate::metrics::Metrics;
 use crate::rtc::facts::Record;
