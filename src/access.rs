@@ -168,6 +168,7 @@ impl Access {
         if auth.mode == AuthMode::Token && state.is_none() {
             tracing::warn!("only who is on this machine can watch: the token can't be kept");
         }
+        metrics.begin(Flaw::ALL.map(Flaw::name));
         let mut watched = Watched::new(files(auth, state.as_deref()));
         watched.note();
         let guard = Guard {

@@ -15,7 +15,9 @@ use crate::capture::{Opener, Request};
 use crate::config::{self, AuthMode, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
+use crate::http::{
+    self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Readers,
+};
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -309,6 +311,7 @@ impl Daemon {
             has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
+            readers: Arc::new(Readers::default()),
             metrics,
             shutdown: shutdown.clone(),
         });

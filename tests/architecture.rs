@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 29] = [
+const HOMES: [(&str, &str); 30] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nix", "doctor"),
@@ -14,6 +14,7 @@ const HOMES: [(&str, &str); 29] = [
     ("nix", "capture"),
     ("nusb", "capture"),
     ("nix", "hotplug"),
+    ("nix", "metrics"),
     ("noto_sans_mono_bitmap", "slate"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),

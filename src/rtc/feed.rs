@@ -4,6 +4,7 @@ use super::cache::{Cache, MAX_AGE, Picture};
 use super::demux::ViewerId;
 use crate::hub::Subscription;
 use crate::media::AccessUnit;
+use crate::metrics;
 use crate::stream::Channel;
 use std::time::Instant;
 
@@ -12,6 +13,8 @@ pub struct Feed {
     subscription: Subscription,
     /// Origin of the RTP timestamps.
     epoch: Instant,
+    /// What the stream counts.
+    pub metrics: metrics::Stream,
     /// Who watches.
     pub viewers: Vec<ViewerId>,
     /// Pictures of the last seconds.
@@ -30,6 +33,7 @@ impl Feed {
         Self {
             subscription: channel.subscribe(Box::new(wake)),
             epoch,
+            metrics: channel.metrics().clone(),
             viewers: Vec::new(),
             cache: Cache::default(),
             portion_at: None,

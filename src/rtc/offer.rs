@@ -24,6 +24,7 @@ impl OfferError {
     }
 }
 
+const UNREADABLE: &str = "it is not written as RFC 8866 has it; it begins with v=0, and each line is a letter, = and a value";
 const NO_VIDEO: &str = "the offer has no video section (m=video) to receive the stream with: \
      add a recvonly video transceiver";
 const NOT_RECEIVING: &str = "the offer's video section does not receive: \
@@ -137,7 +138,7 @@ impl Offer {
             return Err(OfferError::Malformed(problem.into()));
         }
         let session = SessionDescription::unmarshal(&mut Cursor::new(text))
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+            .map_err(|_| OfferError::Malformed(UNREADABLE.into()))?;
         let sections = session.media_descriptions.iter().map(section).collect();
         let video = video(&session, profiles).map_err(OfferError::Unusable)?;
         let bundle = bundle(&session, &video);

@@ -60,6 +60,7 @@ fn idle(count: usize) -> (Plane, Vec<String>, Receiver<Command>) {
             remote: (String::new(), String::new()),
             frame: frame.clone(),
             record: Record::new(Instant::now()),
+            caller: None,
         };
         plane.sessions.lock().insert(name.clone(), entry).unwrap();
     }
