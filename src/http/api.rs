@@ -1,5 +1,5 @@
-//! `/api`, `/api/streams` and `/api/streams/NAME`: what there is, and what the streams are doing, as JSON; and `/metrics`. docs/api.md lists
-//! every field.
+//! `/api`, `/api/streams` and `/api/streams/NAME`: the index and the state of the streams, as JSON; and `/metrics`. docs/api.md
+//! lists every field.
 
 use super::Context;
 use super::respond::{self, Error, Reply};
@@ -33,7 +33,7 @@ struct Links {
     ready: &'static str,
 }
 
-/// What there is; some of it is for admins.
+/// The index. Some of the links need the scope `admin`.
 pub fn index() -> Reply {
     respond::json(&Index {
         version: env!("CARGO_PKG_VERSION"),
@@ -52,7 +52,7 @@ pub fn index() -> Reply {
     })
 }
 
-/// Who reads a view of a stream, and where.
+/// The reader of a stream's view: its permission, and the URL of the reply.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     /// Told which device it is, and everything that is wrong with it.

@@ -1,5 +1,5 @@
-//! What a refusal is called: the one place that writes `application/problem+json` (RFC 9457), with a type for programs.
-//! docs/api.md lists every type.
+//! Problem types (RFC 9457): the table of them, and the only writer of `application/problem+json`. docs/api.md lists every
+//! type.
 
 use super::respond::{self, Reply};
 use crate::auth::Refusal;

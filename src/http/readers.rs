@@ -1,4 +1,4 @@
-//! Who watches JPEG images as they are made: listed, measured, and ended one by one.
+//! The registry of viewers that read JPEG images as they are made: it lists and measures them, and ends one.
 
 use crate::metrics::{Measured, Meter};
 use crate::rtc::Caller;
@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// One who reads images.
+/// A viewer that reads images.
 pub struct Reading {
-    /// As sessions have them: no other viewer has it.
+    /// Unique among all viewers, those with sessions included.
     pub id: u64,
-    /// What it watches.
+    /// The name of the stream.
     pub stream: String,
-    /// Who asked.
+    /// The origin of the request.
     pub caller: Caller,
-    /// When.
+    /// The time of the request.
     pub since: Instant,
     meter: Mutex<Meter>,
     end: Shutdown,
@@ -38,7 +38,7 @@ impl Reading {
     }
 }
 
-/// All who read images now: at most as many as there may be viewers.
+/// All viewers that read images now. Each has a place among `[limits] viewers`, which bounds the registry.
 #[derive(Default)]
 pub struct Readers(Mutex<BTreeMap<u64, Arc<Reading>>>);
 
@@ -73,10 +73,10 @@ impl Readers {
     }
 }
 
-/// One that is listed.
+/// A viewer's entry in the registry.
 pub struct Listed {
     readers: Arc<Readers>,
-    /// What is known of it.
+    /// The viewer.
     pub reading: Arc<Reading>,
 }
 

@@ -1,4 +1,4 @@
-//! `/api/viewers`: who watches, from where, how they fare; and the end of one.
+//! `/api/viewers`: lists viewers with their origin and their figures, and ends one.
 
 use super::api::{milliseconds, rates};
 use super::readers::Reading;
@@ -12,10 +12,10 @@ use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-/// What is kept of a program's name for itself, in characters.
+/// Most characters of a `User-Agent` that are kept.
 const LONGEST_AGENT: usize = 256;
 
-/// Who sends a request.
+/// The origin of a request.
 pub fn caller(headers: &HeaderMap, from: Connection, grant: &Grant) -> Caller {
     let agent = headers.get(header::USER_AGENT);
     let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));

@@ -1,8 +1,8 @@
-//! The two formats of an exposition: which one a scraper asks for, and how the one is made of the other.
+//! The two formats of an exposition: negotiation, and the conversion of OpenMetrics to Prometheus' text.
 
 use std::fmt::Write;
 
-/// What a scraper can read.
+/// A format that scrapers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format 0.0.4, which every scraper reads.

@@ -1,4 +1,4 @@
-//! How many pictures and bytes a second pass: counted with each picture, and averaged over the last seconds.
+//! The frame rate and the bit rate that are measured: counted with each picture, averaged over the last four seconds.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ const SLOT: Duration = Duration::from_millis(250);
 /// Whole slots that a figure is averaged over: four seconds.
 const WINDOW: u64 = 16;
 
-/// What passed in the last seconds.
+/// Rates of the last seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
     /// Pictures a second.
@@ -64,8 +64,7 @@ impl Meter {
         slot.bytes += bytes as u64;
     }
 
-    /// What passed in the last four seconds, or since the first picture; `None` if that is too short a time to tell, or nothing
-    /// passed.
+    /// The rates of the last four seconds, or since the first picture; `None` in the first second, and if no picture came.
     pub fn measure(&self, now: Instant) -> Option<Measured> {
         let end = self.number(now);
         let begin = (self.begun? + 1).max(end.saturating_sub(WINDOW));

@@ -1,6 +1,6 @@
-//! What the process takes of the machine, by the names that every Prometheus client has for it.
+//! Metrics of the process, by the names that every Prometheus client library uses.
 //!
-//! All of it is read when it is scraped, and of this process alone, so that a sandbox that hides the rest of `/proc` is no hindrance.
+//! The values are read at each scrape. They concern this process alone, so that they are there in a sandbox that hides the rest of `/proc`.
 
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::collector::Collector;
@@ -13,8 +13,8 @@ use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The time of the start is told anew when the clock was set by more than this: a machine without a clock of its own learns the time
-/// some seconds after it was switched on.
+/// Seconds by which the clock may be set before the time of the start is corrected. A machine without a battery for its clock learns the
+/// time some seconds after it was switched on.
 const CLOCK_STEP: f64 = 1.0;
 
 /// This process.
@@ -42,7 +42,7 @@ impl Process {
     }
 }
 
-/// The time of the start, which was told as `told`, now that the clock says `now` and so much time has passed.
+/// The time of the start: `told`, unless the clock, which says `now` after so much time has passed, was set since.
 fn started(told: f64, now: f64, passed: Duration) -> f64 {
     let by_clock = now - passed.as_secs_f64();
     if (by_clock - told).abs() > CLOCK_STEP {

@@ -1,4 +1,4 @@
-//! Who watches by which session: what HTTP knows of those who asked for one, beside what the media thread counts for them.
+//! Connected sessions as the API shows them: the origin of each one's request beside its figures.
 
 use super::Plane;
 use super::SessionError;
@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Who asked to watch.
+/// The origin of a request to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The address that the request came from: a reverse proxy's, if there is one.
     pub address: IpAddr,
-    /// What the program calls itself.
+    /// The `User-Agent` of the request.
     pub user_agent: Option<String>,
     /// The id of the shared link that let it in, if one did.
     pub link: Option<String>,
@@ -37,14 +37,14 @@ impl Plane {
         self.next_viewer.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Notes who asked for a session.
+    /// Notes the origin of the request that made a session.
     pub fn introduce(&self, stream: &str, session: &str, caller: Caller) {
         if let Some(entry) = self.sessions.lock().get_mut(stream, session) {
             entry.caller = Some(caller);
         }
     }
 
-    /// All whose sessions are connected, in the order of their ids.
+    /// All connected sessions, in the order of their viewers' ids.
     pub fn watching(&self) -> Vec<Watching> {
         // The table is locked while handles are copied, and no longer.
         let entries: Vec<_> = self
