@@ -98,6 +98,17 @@ if [ -n "$still" ]; then
     exit 1
 fi
 
+# promtool judges what /metrics says. It is unpacked and not installed: the package would start a Prometheus.
+if [ "$1" = test ] && ! command -v promtool >/dev/null && [ ! -x target/tools/promtool ] && command -v apt-get >/dev/null; then
+    say "unpacking promtool from the package prometheus into target/tools"
+    ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 || as_root apt-get update -q >/dev/null
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb .)
+    mkdir -p target/tools
+    mv "$work/usr/bin/promtool" target/tools/
+fi
+
 # The virtual machine of the camera tests unpacks packages of its own, for which apt has to know what there is.
 if [ "$1" = test ] && command -v apt-get >/dev/null && ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
     say "fetching the list of packages with apt-get"

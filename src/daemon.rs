@@ -19,7 +19,7 @@ use crate::encode::Encoder;
 use crate::heartbeat::Heartbeat;
 use crate::http::{
     self, Answers, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Patches,
-    Places,
+    Places, Readers,
 };
 use crate::links::Serving;
 use crate::metrics::Metrics;
@@ -334,6 +334,7 @@ impl Daemon {
             has_media,
             limits: self.config.limits,
             events: Arc::new(EventStreams::default()),
+            readers: Arc::new(Readers::default()),
             metrics,
             shutdown: shutdown.clone(),
         });

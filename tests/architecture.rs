@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A library's name, and a place below `src` that may use it: a file or a folder. Few have two.
-const HOMES: [(&str, &str); 31] = [
+const HOMES: [(&str, &str); 32] = [
     ("if_addrs", "addresses"),
     ("nix", "addresses"),
     ("nix", "doctor"),
@@ -16,6 +16,7 @@ const HOMES: [(&str, &str); 31] = [
     ("nix", "hotplug"),
     ("nix", "permissions"),
     ("nix", "state"),
+    ("nix", "metrics"),
     ("noto_sans_mono_bitmap", "slate"),
     ("turbojpeg", "convert"),
     ("yuv", "convert"),

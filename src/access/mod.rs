@@ -173,6 +173,7 @@ impl Access {
         state: Option<Arc<State>>,
         metrics: metrics::Auth,
     ) -> Result<Self, AccessError> {
+        metrics.begin(Flaw::ALL.map(Flaw::name));
         let policy = Policy {
             trust_loopback: auth.loopback,
             origins,

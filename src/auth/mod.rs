@@ -104,6 +104,16 @@ pub enum Flaw {
 }
 
 impl Flaw {
+    /// Every flaw.
+    pub const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::Expired,
+        Self::NotYet,
+        Self::Revoked,
+        Self::Algorithm,
+        Self::Claims,
+    ];
+
     /// The name in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {

@@ -86,6 +86,11 @@ pub trait Opener: Send + Sync + 'static {
         }
     }
 
+    /// Whether what would be opened is there, as far as that can be told without opening it. Takes a moment.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// What is opened, for logs and status: `/dev/video0`, `test pattern`.
     fn describe(&self) -> String;
 
@@ -137,6 +142,20 @@ impl Wanted {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::NotFound,
+        Self::Busy,
+        Self::NoPermission,
+        Self::NoUsbBandwidth,
+        Self::Lost,
+        Self::Stalled,
+        Self::BadFrame,
+        Self::Unsupported,
+        Self::NotPassable,
+        Self::OnlyH264,
+    ];
+
     /// A word for metrics and status.
     pub const fn name(self) -> &'static str {
         match self {

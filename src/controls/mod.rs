@@ -279,6 +279,10 @@ impl Opener for Restoring {
         self.opener.open_for(wanted)
     }
 
+    fn is_there(&self) -> bool {
+        self.opener.is_there()
+    }
+
     fn describe(&self) -> String {
         self.opener.describe()
     }

@@ -127,6 +127,15 @@ mod tests {
             with(json!({ "name": "reset", "label": "reset", "kind": "button", "value": null, "default": null })),
         ] });
         assert_eq!(serde_json::to_value(View::new(&listing)).unwrap(), expected);
+        let reference = include_str!("../../docs/api.md");
+        let controls = expected["controls"].as_array().unwrap();
+        for key in controls.iter().flat_map(|c| c.as_object().unwrap().keys()) {
+            let is_listed = |suffix| reference.contains(&format!("| `controls[].{key}{suffix}` |"));
+            assert!(
+                is_listed("") || is_listed("[]"),
+                "{key} is not in docs/api.md"
+            );
+        }
         let none = json!({ "camera": null, "controls": [] });
         assert_eq!(serde_json::to_value(View::default()).unwrap(), none);
     }

@@ -270,7 +270,9 @@ impl Target {
 /// What is wrong with a stream, and the cure.
 fn failure(state: &Value) -> Option<(String, String)> {
     let of_error = |key: &str| Some(state.get("error")?.get(key)?.as_str()?.to_owned());
-    Some((of_error("detail")?, of_error("cure")?))
+    // Without `admin` there may be no detail.
+    let what = of_error("detail").or_else(|| of_error("title"))?;
+    Some((what, of_error("cure")?))
 }
 
 /// Waits for the next picture: where it came from, and its size.

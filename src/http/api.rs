@@ -1,14 +1,81 @@
-//! `/api/streams` and `/api/viewers`: what the streams are doing, and how their viewers fare, as JSON.
+//! `/api`, `/api/streams` and `/api/streams/NAME`: the index and the state of the streams, as JSON; and `/metrics`. docs/api.md
+//! lists every field.
 
 use super::Context;
 use super::respond::{self, Error, Reply};
 use super::whep;
 use crate::auth::{Grant, Scope, Target};
-use crate::metrics::{MOST_SHOWN, ViewerStats};
-use crate::stream::{Status, Stream};
+use crate::metrics::{Format, Measured};
+use crate::stream::{Failure, Status, Stream};
+use hyper::header::{self, HeaderMap};
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+#[derive(Serialize)]
+struct Index {
+    version: &'static str,
+    links: Links,
+}
+
+/// Relative to `/api`.
+#[derive(Serialize)]
+struct Links {
+    streams: &'static str,
+    stream: &'static str,
+    controls: &'static str,
+    events: &'static str,
+    viewers: &'static str,
+    viewer: &'static str,
+    doctor: &'static str,
+    metrics: &'static str,
+    health: &'static str,
+    ready: &'static str,
+}
+
+/// The index. Some of the links need the scope `admin`.
+pub fn index() -> Reply {
+    respond::json(&Index {
+        version: env!("CARGO_PKG_VERSION"),
+        links: Links {
+            streams: "api/streams",
+            stream: "api/streams/{name}",
+            controls: "api/streams/{name}/controls",
+            events: "api/events",
+            viewers: "api/viewers",
+            viewer: "api/viewers/{id}",
+            doctor: "api/sessions/{session}/doctor",
+            metrics: "metrics",
+            health: "healthz",
+            ready: "readyz",
+        },
+    })
+}
+
+/// The reader of a stream's view: its permission, and the URL of the reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// Told which device it is, and everything that is wrong with it.
+    is_admin: bool,
+    /// Whether the stream's source is a camera, which may have controls.
+    has_controls: bool,
+    /// Whether images are made here.
+    has_images: bool,
+    /// From the URL of the reply to the root.
+    root: &'static str,
+}
+
+impl Reader {
+    /// One with that permission, at a URL from which `root` leads to the root.
+    pub fn new(context: &Context, grant: &Grant, stream: &Stream, root: &'static str) -> Self {
+        Self {
+            is_admin: grant.allows(Scope::Admin, Target::Stream(stream.name())),
+            has_controls: context.controls.of(stream.name()).is_some(),
+            has_images: context.jpegs.is_some(),
+            root,
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct StreamList<'a> {
@@ -23,37 +90,78 @@ pub struct StreamView<'a> {
     state: &'static str,
     /// For how long it has been in that state.
     since_seconds: f64,
-    source: &'a str,
-    /// This and the next four: what the source granted, the sides as viewers see them; null until it was opened.
-    device: Option<String>,
+    /// Whether the source is there now, also while nobody watches.
+    present: bool,
+    /// What is configured. For admins: it may name a serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    /// The camera's model; null until it was opened, and of a pattern. For admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<Option<String>>,
+    /// This and the next three: what the source granted, the sides as viewers see them; null until it was opened.
     width: Option<u32>,
     height: Option<u32>,
     fps: Option<f64>,
     format: Option<&'static str>,
+    /// What passed in the last seconds; null while no pictures flow.
+    measured_fps: Option<f64>,
+    measured_bits_per_second: Option<u64>,
+    /// What the encoder aims at.
+    target_bits_per_second: u32,
     /// Whether keyframes are made when a viewer needs one; else who joins may wait for the camera's next one.
     makes_keyframes: bool,
-    bitrate: u32,
     viewers: i64,
-    /// Whether whoever asks may see and set the camera's controls.
+    /// Whether the reader may see and set the camera's controls, and it is there.
     controls: bool,
     /// What is wrong with the pictures, "ok" if nothing is; null while nobody looks at any.
     picture: Option<&'static str>,
     error: Option<ErrorView>,
+    urls: Urls,
 }
 
 #[derive(Serialize)]
 struct ErrorView {
     kind: &'static str,
     title: &'static str,
-    detail: String,
+    /// What exactly, as far as the reader may know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     cure: &'static str,
     since_seconds: f64,
     retry_in_seconds: f64,
 }
 
+impl ErrorView {
+    fn new(failure: &Failure, is_admin: bool, now: Instant) -> Self {
+        let detail = match is_admin {
+            true => Some(&*failure.detail),
+            false => failure.public_detail(),
+        };
+        Self {
+            kind: failure.kind,
+            title: failure.title,
+            detail: detail.map(str::to_owned),
+            cure: failure.cure,
+            since_seconds: milliseconds(now.saturating_duration_since(failure.since)),
+            retry_in_seconds: milliseconds(failure.retry_at.saturating_duration_since(now)),
+        }
+    }
+}
+
+/// Relative to the URL of the reply, so that they are right below a proxy's path.
+#[derive(Serialize)]
+struct Urls {
+    page: String,
+    whep: String,
+    offer: String,
+    /// This and the next: null where no images are made.
+    mjpeg: Option<String>,
+    jpeg: Option<String>,
+}
+
 impl<'a> StreamView<'a> {
-    /// What it is doing now, for one who [`has_controls`] or not.
-    pub fn new(stream: &'a Stream, controls: bool, now: Instant) -> Self {
+    /// What it is doing now.
+    pub fn new(stream: &'a Stream, reader: Reader, now: Instant) -> Self {
         let Status {
             state,
             since,
@@ -63,96 +171,54 @@ impl<'a> StreamView<'a> {
         let granted = granted.as_ref();
         let orientation = stream.config().orientation();
         let size = granted.map(|granted| orientation.size(granted.size));
+        let device = || {
+            let device = granted.map(|granted| granted.device.clone());
+            device.filter(|device| device != stream.source())
+        };
+        let is_present = stream.is_present(now);
+        let (measured_fps, measured_bits_per_second) = rates(stream.measured(now));
+        let url = |path: &str| format!("{}{}{path}", reader.root, stream.name());
+        let has_images = reader.has_images && stream.may_have_frames();
         Self {
             name: stream.name(),
             state: state.name(),
-            since_seconds: now.saturating_duration_since(since).as_secs_f64(),
-            source: stream.source(),
-            device: granted.map(|granted| granted.device.clone()),
+            since_seconds: milliseconds(now.saturating_duration_since(since)),
+            present: is_present,
+            source: reader.is_admin.then(|| stream.source()),
+            device: reader.is_admin.then(device),
             width: size.map(|size| size.width),
             height: size.map(|size| size.height),
             fps: granted.map(|granted| granted.rate.as_f64()),
             format: granted.map(|granted| granted.format.name()),
+            measured_fps,
+            measured_bits_per_second,
+            target_bits_per_second: stream.config().bitrate,
             makes_keyframes: stream.channel().makes_keyframes(),
-            bitrate: stream.config().bitrate,
             viewers: stream.channel().metrics().viewers.get(),
-            controls,
+            controls: reader.is_admin && reader.has_controls && is_present,
             picture: stream.channel().flaws().told(),
-            error: failure.map(|failure| ErrorView {
-                kind: failure.kind,
-                title: failure.title,
-                detail: failure.detail,
-                cure: failure.cure,
-                since_seconds: now.saturating_duration_since(failure.since).as_secs_f64(),
-                retry_in_seconds: failure
-                    .retry_at
-                    .saturating_duration_since(now)
-                    .as_secs_f64(),
-            }),
+            error: failure.map(|failure| ErrorView::new(&failure, reader.is_admin, now)),
+            urls: Urls {
+                page: url(""),
+                whep: url("/whep"),
+                offer: url("/offer"),
+                mjpeg: has_images.then(|| url("/mjpeg")),
+                jpeg: has_images.then(|| url("/jpeg")),
+            },
         }
     }
 }
 
-/// Whether whoever asks may see and set the controls of the stream's camera.
-pub fn has_controls(context: &Context, grant: &Grant, stream: &Stream) -> bool {
-    let is_admin = grant.allows(Scope::Admin, Target::Stream(stream.name()));
-    is_admin && context.controls.of(stream.name()).is_some()
+/// In seconds, without digits that mean nothing.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-#[derive(Serialize)]
-struct ViewerList<'a> {
-    /// How many there are; the first [`MOST_SHOWN`] are listed.
-    total: usize,
-    viewers: Vec<ViewerView<'a>>,
-}
-
-#[derive(Serialize)]
-struct ViewerView<'a> {
-    /// As in logs and metrics.
-    id: u64,
-    stream: &'a str,
-    connected_seconds: f64,
-    /// `udp` or `tcp`.
-    transport: &'static str,
-    /// This and the next two: null until the viewer reported.
-    estimate_bits_per_second: Option<u64>,
-    round_trip_seconds: Option<f64>,
-    loss: Option<f64>,
-    packets_sent: u64,
-    retransmissions: u64,
-    pictures_skipped: u64,
-    nacks: u64,
-    keyframe_requests: u64,
-}
-
-impl<'a> ViewerView<'a> {
-    fn new(viewer: &'a ViewerStats, now: Instant) -> Self {
-        Self {
-            id: viewer.id(),
-            stream: viewer.stream(),
-            connected_seconds: now.saturating_duration_since(viewer.since()).as_secs_f64(),
-            transport: viewer.transport().name(),
-            estimate_bits_per_second: viewer.estimate(),
-            round_trip_seconds: viewer.round_trip().map(|time| time.as_secs_f64()),
-            loss: viewer.loss(),
-            packets_sent: viewer.packets.get(),
-            retransmissions: viewer.retransmissions.get(),
-            pictures_skipped: viewer.pictures_skipped.get(),
-            nacks: viewer.nacks.get(),
-            keyframe_requests: viewer.keyframe_requests.get(),
-        }
-    }
-}
-
-/// Every connected viewer.
-pub fn viewers(context: &Context) -> Reply {
-    let now = Instant::now();
-    let viewers = context.metrics.rtc().viewers.list();
-    let shown = viewers.iter().take(MOST_SHOWN);
-    respond::json(&ViewerList {
-        total: viewers.len(),
-        viewers: shown.map(|viewer| ViewerView::new(viewer, now)).collect(),
-    })
+/// Pictures a second, to a tenth, and bits a second.
+pub fn rates(measured: Option<Measured>) -> (Option<f64>, Option<u64>) {
+    let fps = measured.map(|measured| (measured.fps * 10.0).round() / 10.0);
+    let bits = measured.map(|measured| measured.bits_per_second.round() as u64);
+    (fps, bits)
 }
 
 /// All streams that whoever asks may watch.
@@ -162,7 +228,7 @@ pub fn streams<'a>(context: &'a Context, grant: &Grant) -> Reply {
         |stream: &&Arc<Stream>| grant.allows(Scope::View, Target::Stream(stream.name()));
     let streams = context.streams.iter().filter(may_watch);
     let view = |stream: &'a Arc<Stream>| {
-        StreamView::new(stream, has_controls(context, grant, stream), now)
+        StreamView::new(stream, Reader::new(context, grant, stream, "../"), now)
     };
     respond::json(&StreamList {
         version: env!("CARGO_PKG_VERSION"),
@@ -173,52 +239,34 @@ pub fn streams<'a>(context: &'a Context, grant: &Grant) -> Reply {
 /// One stream.
 pub fn stream(context: &Context, name: &str, grant: &Grant) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(name))?;
-    let controls = has_controls(context, grant, stream);
-    let view = StreamView::new(stream, controls, Instant::now());
+    let reader = Reader::new(context, grant, stream, "../../");
+    let view = StreamView::new(stream, reader, Instant::now());
     Ok(respond::json(&view))
+}
+
+/// `/metrics`, in the format that is asked for.
+pub fn metrics(context: &Context, headers: &HeaderMap) -> Reply {
+    let accept = headers.get_all(header::ACCEPT).into_iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    let mut reply = respond::typed(format.content_type(), context.metrics.render(format));
+    respond::set(&mut reply, header::VARY, "accept");
+    reply
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metrics, Transport};
-    use std::time::Duration;
 
     #[test]
-    fn a_viewer_is_shown_with_what_is_known_of_it() {
-        let viewer = Metrics::new().rtc().viewers.add("garden", 17);
-        let view = |viewer: &ViewerStats| {
-            let now = viewer.since() + Duration::from_millis(1500);
-            serde_json::to_value(ViewerView::new(viewer, now)).unwrap()
+    fn figures_have_no_digits_that_mean_nothing() {
+        assert_eq!(milliseconds(Duration::from_nanos(1_234_567_890)), 1.235);
+        assert_eq!(milliseconds(Duration::ZERO), 0.0);
+        let measured = Measured {
+            fps: 29.969_7,
+            bits_per_second: 1_234_567.8,
         };
-        let mut expected = serde_json::json!({
-            "id": 17, "stream": "garden", "connected_seconds": 1.5, "transport": "udp",
-            "estimate_bits_per_second": null, "round_trip_seconds": null, "loss": null,
-            "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
-        });
-        assert_eq!(view(&viewer), expected);
-        viewer.set_estimate(2_500_000);
-        viewer.set_round_trip(Duration::from_millis(250));
-        viewer.set_loss(128);
-        viewer.set_transport(Transport::Tcp);
-        viewer.packets.add(1);
-        viewer.retransmissions.add(2);
-        viewer.pictures_skipped.add(3);
-        viewer.nacks.add(4);
-        viewer.keyframe_requests.add(5);
-        for (key, value) in [
-            ("estimate_bits_per_second", 2_500_000.into()),
-            ("round_trip_seconds", 0.25.into()),
-            ("loss", 0.5.into()),
-            ("transport", "tcp".into()),
-            ("packets_sent", 1.into()),
-            ("retransmissions", 2.into()),
-            ("pictures_skipped", 3.into()),
-            ("nacks", 4.into()),
-            ("keyframe_requests", 5.into()),
-        ] {
-            expected[key] = value;
-        }
-        assert_eq!(view(&viewer), expected);
+        assert_eq!(rates(Some(measured)), (Some(30.0), Some(1_234_568)));
+        assert_eq!(rates(None), (None, None));
     }
 }

@@ -4,7 +4,7 @@
 //! shows in `/metrics`.
 
 use super::Context;
-use super::api::{StreamView, has_controls};
+use super::api::{Reader, StreamView};
 use super::endless;
 use super::respond::Reply;
 use crate::auth::{Grant, Scope, Target};
@@ -19,7 +19,7 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
     let streams = context.streams.iter().filter(may_watch);
     let known = streams.map(|stream| Known {
         stream: stream.clone(),
-        controls: has_controls(context, grant, stream),
+        reader: Reader::new(context, grant, stream, "../"),
         told: None,
     });
     let mut known: Vec<_> = known.collect();
@@ -34,14 +34,20 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
     })
 }
 
-/// What a reader is told of a stream, as far as it is compared: its state, its failure, and what is wrong with its pictures.
-type Told = (State, Option<(&'static str, String)>, Option<&'static str>);
+/// What a reader is told of a stream, as far as it is compared: its state, its failure, what is wrong with its pictures, and whether
+/// its camera is there.
+type Told = (
+    State,
+    Option<(&'static str, String)>,
+    Option<&'static str>,
+    bool,
+);
 
 /// What a reader knows of a stream.
 struct Known {
     stream: Arc<Stream>,
-    /// See [`has_controls`]. With the permission the reply ends.
-    controls: bool,
+    /// With its permission the reply ends.
+    reader: Reader,
     told: Option<Told>,
 }
 
@@ -50,12 +56,13 @@ impl Known {
         let status = self.stream.status();
         let failure = status.failure.map(|failure| (failure.kind, failure.detail));
         let flaw = self.stream.channel().flaws().told();
-        let told = Some((status.state, failure, flaw));
+        let is_present = self.stream.is_present(now);
+        let told = Some((status.state, failure, flaw, is_present));
         if self.told == told {
             return None;
         }
         self.told = told;
-        let view = StreamView::new(&self.stream, self.controls, now);
+        let view = StreamView::new(&self.stream, self.reader, now);
         // A view has no value that JSON lacks, and its text has no line breaks.
         let view = serde_json::to_string(&view).unwrap_or_default();
         Some(format!("event: stream\ndata: {view}\n\n"))

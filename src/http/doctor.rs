@@ -68,7 +68,7 @@ struct HandshakeView {
 struct MediaView {
     packets_sent: u64,
     /// This and the next: null until the viewer reported.
-    loss: Option<f64>,
+    loss_ratio: Option<f64>,
     round_trip_seconds: Option<f64>,
 }
 
@@ -94,7 +94,7 @@ pub fn doctor<B>(
         finding: diagnosis.finding,
         sentence: diagnosis.sentence,
         cure: diagnosis.cure,
-        age_seconds: now.saturating_duration_since(facts.begun).as_secs_f64(),
+        age_seconds: api::milliseconds(now.saturating_duration_since(facts.begun)),
         offered: facts.offered.iter().map(|e| (*e).into()).collect(),
         checks: checks(&facts),
         other_checks: facts.other_checks,
@@ -105,13 +105,13 @@ pub fn doctor<B>(
         },
         media: facts.media.map(|media| MediaView {
             packets_sent: media.packets.get(),
-            loss: media.loss(),
+            loss_ratio: media.loss(),
             round_trip_seconds: media.round_trip().map(|time| time.as_secs_f64()),
         }),
         ended: facts.end.map(|(_, reason)| reason),
         stream: stream.map(|stream| {
-            let controls = api::has_controls(context, grant, stream);
-            api::StreamView::new(stream, controls, now)
+            let reader = api::Reader::new(context, grant, stream, "../../../");
+            api::StreamView::new(stream, reader, now)
         }),
     }))
 }

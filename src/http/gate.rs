@@ -1,6 +1,7 @@
 //! The gate before every resource: what a request needs a proof for, what it is told when it has none, and how a link
 //! becomes a cookie. `access/` judges.
 
+use super::problem::Problem;
 use super::respond::{self, Reply};
 use super::route::Resource;
 use super::{Connection, Context, assets};
@@ -22,9 +23,11 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
     };
     match *resource {
         Resource::Asset(_) | Resource::Authority | Resource::Health | Resource::Ready => None,
-        Resource::Metrics | Resource::Viewers => Some((Scope::Admin, Target::Daemon)),
+        Resource::Metrics | Resource::Viewers | Resource::Viewer(_) => {
+            Some((Scope::Admin, Target::Daemon))
+        }
         Resource::Controls(name) => Some((Scope::Admin, Target::Stream(name))),
-        Resource::Page(None) | Resource::Streams | Resource::Changes => {
+        Resource::Page(None) | Resource::Index | Resource::Streams | Resource::Changes => {
             Some((Scope::View, Target::Any))
         }
         Resource::Page(Some(name))
@@ -194,7 +197,8 @@ fn refuse(
         Resource::Page(_) | Resource::PageWithSlash(_) if request.is_safe => {
             assets::page(context, None)
         }
-        _ => problem(status, &detail),
+        _ if wait.is_some() => Problem::WrongTokens.reply(&detail),
+        _ => Problem::from(refusal).reply(&detail),
     };
     *reply.status_mut() = status;
     if let Some(error) = challenge {
@@ -205,19 +209,6 @@ fn refuse(
         let seconds = wait.max(Duration::from_secs(1)).as_secs();
         respond::set(&mut reply, header::RETRY_AFTER, &seconds.to_string());
     }
-    reply
-}
-
-/// A refusal for programs.
-pub fn problem(status: StatusCode, detail: &str) -> Reply {
-    let mut reply = respond::json(&serde_json::json!({
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    }));
-    *reply.status_mut() = status;
-    let kind = "application/problem+json";
-    respond::set(&mut reply, header::CONTENT_TYPE, kind);
     reply
 }
 

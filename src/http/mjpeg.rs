@@ -2,8 +2,9 @@
 //!
 //! Whoever asks counts as a viewer: the camera is open for it, and the limits on viewers hold.
 
+use super::readers::Listed;
 use super::respond::{self, Error, Reply};
-use super::{Connection, Context, endless, whep};
+use super::{Connection, Context, endless, viewers, whep};
 use crate::auth::Grant;
 use crate::rtc::{Limit, Seat};
 use crate::stream::{Demand, Jpeg, Making, State, Stream, Watcher};
@@ -127,7 +128,7 @@ pub async fn image(
             }
         }
         if let Some(failure) = stream.status().failure {
-            let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
+            let detail = format!("{}: {}", failure.title, failure.cure);
             let wait = failure.retry_at.saturating_duration_since(Instant::now());
             return Err(Error::NoPicture(detail, wait));
         }
@@ -150,11 +151,23 @@ pub fn images(
     let body = if *request.method() == Method::HEAD {
         respond::empty()
     } else {
+        let caller = viewers::caller(request.headers(), from, grant);
+        let viewing = Viewing::new(context, found, from)?;
+        let (id, name) = (context.plane.number(), found.0.name());
+        let listed = context.readers.add(id, name, caller, Instant::now());
+        let (permission, reading) = (endless::end_of(context, grant), listed.reading.clone());
+        let over = async move {
+            tokio::select! {
+                () = permission => {}
+                () = reading.ended() => {}
+            }
+        };
         let images = Images {
-            viewing: Viewing::new(context, found, from)?,
+            viewing,
+            listed,
             frames: VecDeque::from([Bytes::from_static(BOUNDARY.as_bytes())]),
         };
-        endless::body(endless::end_of(context, grant), images, Images::next)
+        endless::body(over, images, Images::next)
     };
     Ok(respond::endless(CONTENT_TYPE, body))
 }
@@ -163,6 +176,7 @@ pub fn images(
 /// images, and gets none late.
 struct Images {
     viewing: Viewing,
+    listed: Listed,
     /// What is left of the last image.
     frames: VecDeque<Bytes>,
 }
@@ -172,6 +186,7 @@ impl Images {
         if self.frames.is_empty() {
             let image = self.viewing.next().await?;
             let len = image.data.len();
+            self.listed.reading.sent(Instant::now(), len);
             let head = format!("content-type: image/jpeg\r\ncontent-length: {len}\r\n\r\n");
             let boundary = Bytes::from_static(BOUNDARY.as_bytes());
             self.frames.extend([head.into(), image.data, boundary]);

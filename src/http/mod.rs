@@ -26,9 +26,12 @@ mod panics;
 mod patches;
 mod places;
 mod plain;
+mod problem;
+mod readers;
 mod respond;
 mod route;
 mod session;
+mod viewers;
 mod whep;
 
 pub use clients::Clients;
@@ -39,6 +42,7 @@ pub use listen::{Listeners, bind};
 pub use opening::MediaDoor;
 pub use patches::Patches;
 pub use places::Places;
+pub use readers::Readers;
 pub use whep::Answers;
 
 use crate::access::Access;
@@ -133,6 +137,8 @@ pub struct Context {
     pub has_media: bool,
     /// Sessions' event streams.
     pub events: Arc<EventStreams>,
+    /// Who watches JPEG images as they are made.
+    pub readers: Arc<Readers>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
@@ -152,6 +158,7 @@ pub struct Connection {
 
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listeners: Listeners, context: Arc<Context>) {
+    context.metrics.http().begin(&respond::LIMITS);
     let mut leases = pin!(lease::watch(&context));
     let mut heartbeat = pin!(context.heartbeat.answer());
     loop {
@@ -352,6 +359,7 @@ async fn serve_granted(
     grant: Grant,
 ) -> Reply {
     let ends = request.method() == Method::DELETE;
+    let caller = viewers::caller(request.headers(), from, &grant);
     let reply = serve_resource(context, resource, request, from, &grant).await;
     let mut reply = reply.unwrap_or_else(|error| {
         if let Some(limit) = error.limit() {
@@ -359,7 +367,9 @@ async fn serve_granted(
         }
         error.into()
     });
-    if let Some(made) = reply.extensions_mut().remove() {
+    if let Some(made) = reply.extensions_mut().remove::<whep::Made>() {
+        let (stream, session) = (&made.stream, &made.session);
+        context.plane.introduce(stream, session, caller);
         context.leases.add(made, grant, &context.plane);
     }
     if let Resource::Session { id, .. } = resource
@@ -401,17 +411,16 @@ async fn serve_resource(
         Resource::Health => Ok(respond::text("fanlight is healthy\n")),
         Resource::Ready if context.shutdown.is_cancelled() => Err(respond::Error::Stopping),
         Resource::Ready => Ok(respond::text("fanlight is ready\n")),
-        Resource::Metrics => Ok(respond::typed(
-            Metrics::CONTENT_TYPE,
-            context.metrics.render(),
-        )),
+        Resource::Metrics => Ok(api::metrics(context, request.headers())),
+        Resource::Index => Ok(api::index()),
         Resource::Streams => Ok(api::streams(context, grant)),
         Resource::Changes => Ok(changes::read(context, grant)),
         Resource::Doctor(session) => doctor::doctor(context, session, &request, grant),
         Resource::Stream(name) => api::stream(context, name, grant),
         Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,
         Resource::Controls(name) => controls::put(context, name, request).await,
-        Resource::Viewers => Ok(api::viewers(context)),
+        Resource::Viewers => Ok(viewers::list(context)),
+        Resource::Viewer(id) => viewers::end(context, id),
         Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
         Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
         Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,

@@ -1,9 +1,10 @@
 //! Plain HTTP where there is HTTPS: the way there, and the certificate that makes a browser trust it.
 
+use super::problem::Problem;
 use super::respond::{self, Reply};
 use super::{gate, route};
 use bytes::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{Method, Request, header};
 
 /// Where HTTPS is.
 pub struct Target {
@@ -38,10 +39,7 @@ fn elsewhere<B>(request: &Request<B>, port: Option<u16>) -> Reply {
         .and_then(|host| host.to_str().ok())
         .filter(|host| is_host(host))
     else {
-        return gate::problem(
-            StatusCode::BAD_REQUEST,
-            "the request has no Host that is one",
-        );
+        return Problem::Host.reply("the request has no Host that is one");
     };
     let host = match port {
         None => host.to_owned(),
@@ -55,7 +53,7 @@ fn elsewhere<B>(request: &Request<B>, port: Option<u16>) -> Reply {
     let location = format!("https://{host}{path}");
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let detail = format!("this server speaks HTTPS only: https://{host}");
-        return gate::problem(StatusCode::FORBIDDEN, &detail);
+        return Problem::HttpsOnly.reply(&detail);
     }
     respond::moved(&location)
 }

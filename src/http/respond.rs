@@ -1,5 +1,6 @@
-//! Replies: the one place where an error becomes a status, and where headers that many replies share are set.
+//! Replies: the one place where an error becomes a problem, and where headers that many replies share are set.
 
+use super::problem::Problem;
 use crate::rtc::{AnswerError, Limit, OfferError, SessionError};
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -25,6 +26,20 @@ pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 pub const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// RFC 5789, 3.1.
 pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// Limits for which requests and connections are refused, as metrics name them.
+pub const LIMITS: [&str; 10] = [
+    "request_rate",
+    "request_size",
+    "body_rate",
+    "viewers",
+    "viewers_per_stream",
+    "viewers_per_address",
+    "setups",
+    "connections_per_address",
+    "media_connections",
+    "media_connections_per_address",
+];
 
 /// What can be wrong with a request, or with us.
 #[derive(Debug)]
@@ -101,22 +116,24 @@ impl Error {
         Self::Malformed("the URL has characters beyond ASCII, which must be encoded".into())
     }
 
-    const fn status(&self) -> StatusCode {
+    fn problem(&self) -> Problem {
         match self {
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Unusable(_) | Self::Values(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::CameraDown(..) => StatusCode::CONFLICT,
-            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
-            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
-            Self::TooManyRequests(_) | Self::Full(Limit::Address) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoPicture(..) | Self::Full(_) | Self::Overloaded | Self::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotFound(_) => Problem::NotFound,
+            Self::MethodNotAllowed(_) => Problem::Method,
+            Self::UnsupportedMediaType(_) => Problem::MediaType,
+            Self::TooLarge(_) => Problem::TooLarge,
+            Self::Timeout => Problem::Timeout,
+            Self::Malformed(_) => Problem::Malformed,
+            Self::Unusable(_) => Problem::Unusable,
+            Self::Values(_) => Problem::Values,
+            Self::CameraDown(..) => Problem::CameraDown,
+            Self::NoPicture(..) => Problem::NoPicture,
+            Self::PreconditionRequired => Problem::PreconditionRequired,
+            Self::PreconditionFailed(_) => Problem::PreconditionFailed,
+            Self::TooManyRequests(_) => Problem::RequestRate,
+            Self::Full(limit) => (*limit).into(),
+            Self::Overloaded => Problem::Overloaded,
+            Self::Stopping => Problem::Stopping,
         }
     }
 
@@ -134,14 +151,14 @@ impl Error {
         })
     }
 
-    fn detail(self) -> String {
+    fn detail(&self) -> String {
         match self {
             Self::NotFound(detail)
             | Self::Malformed(detail)
             | Self::Unusable(detail)
             | Self::PreconditionFailed(detail)
             | Self::CameraDown(detail, _)
-            | Self::NoPicture(detail, _) => detail,
+            | Self::NoPicture(detail, _) => detail.clone(),
             Self::Values(wrong) => {
                 let each = wrong.iter().map(|(name, why)| format!("{name}: {why}"));
                 let each = each.collect::<Vec<_>>().join("; ");
@@ -189,37 +206,13 @@ fn retry_after(wait: Duration) -> (HeaderName, String) {
     (header::RETRY_AFTER, seconds.to_string())
 }
 
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
-    title: &'a str,
-    status: u16,
-    detail: String,
-    /// By the names that the request gave.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<BTreeMap<String, String>>,
-}
-
 impl From<Error> for Reply {
     fn from(error: Error) -> Self {
-        let status = error.status();
-        let header = error.header();
-        let errors = match &error {
-            Error::Values(wrong) => Some(wrong.clone()),
-            _ => None,
+        let mut reply = match &error {
+            Error::Values(wrong) => error.problem().reply_with(&error.detail(), Some(wrong)),
+            _ => error.problem().reply(&error.detail()),
         };
-        let mut reply = json(&Problem {
-            title: status.canonical_reason().unwrap_or_default(),
-            status: status.as_u16(),
-            detail: error.detail(),
-            errors,
-        });
-        *reply.status_mut() = status;
-        let content_type = HeaderValue::from_static("application/problem+json");
-        reply
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
-        if let Some((name, value)) = header {
+        if let Some((name, value)) = error.header() {
             set(&mut reply, name, &value);
         }
         reply
@@ -292,4 +285,27 @@ pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
 pub fn names_of(methods: &[Method]) -> String {
     let names = methods.iter().map(Method::as_str);
     names.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_exposed_before_it_is_reached() {
+        let none = Duration::ZERO;
+        let limits = [Limit::Viewers, Limit::Stream, Limit::Address, Limit::Setups];
+        let errors = [
+            Error::TooManyRequests(none),
+            Error::TooLarge(1),
+            Error::Timeout,
+        ];
+        let errors = errors.into_iter().chain(limits.map(Error::Full));
+        let mut count = 0;
+        for limit in errors.filter_map(|error| error.limit()) {
+            assert!(LIMITS.contains(&limit), "{limit}");
+            count += 1;
+        }
+        assert_eq!(count, 7);
+    }
 }

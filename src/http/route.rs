@@ -17,8 +17,10 @@ pub enum Resource<'a> {
     Health,
     /// Whether it takes viewers.
     Ready,
-    /// Prometheus text.
+    /// Figures for Prometheus.
     Metrics,
+    /// What there is for programs.
+    Index,
     /// The state of all streams.
     Streams,
     /// Their changes, as they come.
@@ -29,8 +31,10 @@ pub enum Resource<'a> {
     Doctor(&'a str),
     /// The controls of a stream's camera.
     Controls(&'a str),
-    /// Figures of single viewers.
+    /// Who watches.
     Viewers,
+    /// One of them, by its number.
+    Viewer(&'a str),
     /// WHEP: of the named stream, or of the default one.
     Whep(Option<&'a str>),
     /// The offer exchange in JSON, likewise.
@@ -87,9 +91,11 @@ impl<'a> Resource<'a> {
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
             ["assets", name] => Self::Asset(name),
+            ["api"] | ["api", ""] => Self::Index,
             ["api", "streams"] => Self::Streams,
             ["api", "events"] => Self::Changes,
             ["api", "viewers"] => Self::Viewers,
+            ["api", "viewers", id] => Self::Viewer(id),
             ["api", "streams", name] => Self::Stream(name),
             ["api", "sessions", id, "doctor"] => Self::Doctor(id),
             ["api", "streams", name, "controls"] => Self::Controls(name),
@@ -131,12 +137,14 @@ impl<'a> Resource<'a> {
             | Self::Health
             | Self::Ready
             | Self::Metrics
+            | Self::Index
             | Self::Streams
             | Self::Stream(_)
             | Self::Mjpeg(_)
             | Self::Jpeg(_)
             | Self::Doctor(_)
             | Self::Viewers => &[Method::GET, Method::HEAD],
+            Self::Viewer(_) => &[Method::DELETE],
             Self::Controls(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::Whep(_) => &[Method::GET, Method::HEAD, Method::POST],
             Self::JsonOffer(_) | Self::EventStreams { .. } => &[Method::POST],
@@ -154,6 +162,7 @@ impl<'a> Resource<'a> {
             | Self::Session { .. }
             | Self::EventStreams { .. }
             | Self::EventStream { .. }
+            | Self::Index
             | Self::Streams
             | Self::Changes
             | Self::Stream(_)
@@ -168,7 +177,8 @@ impl<'a> Resource<'a> {
             | Self::Ready
             | Self::Metrics
             | Self::Controls(_)
-            | Self::Viewers => false,
+            | Self::Viewers
+            | Self::Viewer(_) => false,
         }
     }
 
@@ -181,12 +191,14 @@ impl<'a> Resource<'a> {
             Self::Health => "health",
             Self::Ready => "ready",
             Self::Metrics => "metrics",
+            Self::Index => "index",
             Self::Streams => "streams",
             Self::Changes => "changes",
             Self::Stream(_) => "stream",
             Self::Doctor(_) => "doctor",
             Self::Controls(_) => "controls",
             Self::Viewers => "viewers",
+            Self::Viewer(_) => "viewer",
             Self::Whep(_) => "whep",
             Self::JsonOffer(_) => "offer",
             Self::Mjpeg(_) => "mjpeg",
@@ -226,7 +238,12 @@ mod tests {
             ("/api/events", Some(Resource::Changes)),
             ("/api/streams/cam", Some(Resource::Stream("cam"))),
             ("/api/streams/cam/controls", Some(Resource::Controls("cam"))),
+            ("/api", Some(Resource::Index)),
+            ("/api/", Some(Resource::Index)),
+            ("/api/nothing", None),
             ("/api/viewers", Some(Resource::Viewers)),
+            ("/api/viewers/7", Some(Resource::Viewer("7"))),
+            ("/api/viewers/7/x", None),
             ("/whep", Some(Resource::Whep(None))),
             ("/whep/cam", Some(Resource::Whep(Some("cam")))),
             ("/cam/whep", Some(Resource::Whep(Some("cam")))),

@@ -188,7 +188,7 @@ fn watchable<'a>(context: &'a Context, name: Option<&str>) -> Result<&'a Arc<Str
     if context.whep.camera_down == CameraDown::Refuse
         && let Some(failure) = stream.status().failure
     {
-        let detail = format!("the camera is down: {}; {}", failure.detail, failure.cure);
+        let detail = format!("{}: {}", failure.title, failure.cure);
         let wait = failure.retry_at.saturating_duration_since(Instant::now());
         return Err(Error::CameraDown(detail, wait));
     }

@@ -1,11 +1,14 @@
-//! Figures of single viewers, and their exposition: the media thread writes them without a lock, a scrape and the API
-//! read them.
+//! Figures of single viewers: the media thread writes them without a lock, the API reads them. Scrapers see them summed up by
+//! stream: a label for each viewer would make a series for each visit.
 
+use super::meter::Measured;
+use super::stream::StreamLabel;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
-use prometheus_client::registry::Unit;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -13,17 +16,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Viewers that are shown one by one. Of more, `/metrics` has the sums and the histogram only, and the API the first.
+/// Viewers that the API shows one by one.
 pub const MOST_SHOWN: usize = 2000;
 
-/// Upper bounds of the histogram of estimates, in bits per second; one more bucket has the rest.
-const BOUNDS: [f64; 10] = [125e3, 250e3, 500e3, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6, 64e6];
+/// Upper bounds of estimates, in bytes per second.
+const ESTIMATES: [f64; 10] = [1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7];
+/// Of round trips, in seconds.
+const ROUND_TRIPS: [f64; 11] = [
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
+/// Of the part of the packets that was lost.
+const LOSSES: [f64; 9] = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Label {
-    stream: String,
-    viewer: u64,
-}
+/// A rate of a viewer's that was not told for so long is over: it is told each second while media flows.
+const RATE_KEPT: Duration = Duration::from_secs(3);
 
 /// What carries a way to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +105,16 @@ impl Default for Latest {
 /// What is known of one viewer.
 #[derive(Debug)]
 pub struct ViewerStats {
-    label: Label,
+    id: u64,
+    stream: String,
     since: Instant,
     is_over_tcp: AtomicBool,
+    /// In bits per second.
+    bitrate: Latest,
+    /// In thousandths of a picture per second.
+    pictures_rate: Latest,
+    /// When these two were told, in milliseconds since `since`.
+    rated_at: Latest,
     /// In bits per second.
     estimate: Latest,
     /// In microseconds.
@@ -112,6 +125,8 @@ pub struct ViewerStats {
     pub packets: Count,
     /// Packets sent again.
     pub retransmissions: Count,
+    /// Pictures that it was sent to their end.
+    pub pictures: Count,
     /// Pictures that it was not sent, since its path or its decoder had to catch up.
     pub pictures_skipped: Count,
     /// Packets that it reported lost.
@@ -123,12 +138,12 @@ pub struct ViewerStats {
 impl ViewerStats {
     /// As logs call it. It names no session: that is a secret of the viewer's.
     pub const fn id(&self) -> u64 {
-        self.label.viewer
+        self.id
     }
 
     /// What it watches.
     pub fn stream(&self) -> &str {
-        &self.label.stream
+        &self.stream
     }
 
     /// When it was registered.
@@ -161,51 +176,113 @@ impl ViewerStats {
         self.round_trip.get().map(Duration::from_micros)
     }
 
-    /// Notes a round trip.
-    pub fn set_round_trip(&self, time: Duration) {
-        self.round_trip.set(time.as_micros() as u64);
-    }
-
     /// The part of the packets that did not arrive, 0 to 1, by its last report.
     pub fn loss(&self) -> Option<f64> {
         self.loss.get().map(|fraction| fraction as f64 / 256.0)
     }
 
-    /// Notes a loss in 256ths, as reports have it (RFC 3550, 6.4.1).
-    pub fn set_loss(&self, fraction: u8) {
-        self.loss.set(fraction.into());
+    /// The pictures and the bits of their data that it was sent in the last second, if media flows.
+    pub fn rate(&self, now: Instant) -> Option<Measured> {
+        let rated_at = self.since + Duration::from_millis(self.rated_at.get()?);
+        if now.saturating_duration_since(rated_at) > RATE_KEPT {
+            return None;
+        }
+        Some(Measured {
+            fps: self.pictures_rate.get()? as f64 / 1000.0,
+            bits_per_second: self.bitrate.get()? as f64,
+        })
     }
 }
 
 /// Every viewer that is registered now.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Viewers(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// By their ids. Locked when one comes or goes, and to be listed.
     live: Mutex<BTreeMap<u64, Arc<ViewerStats>>>,
-    /// Estimates by bucket, the last for what is above all bounds; and their sum.
-    estimates: [Count; BOUNDS.len() + 1],
-    sum: Count,
+    estimates: Family<StreamLabel, Histogram>,
+    round_trips: Family<StreamLabel, Histogram>,
+    losses: Family<StreamLabel, Histogram>,
+}
+
+/// Registers a histogram of that unit for each stream.
+fn histogram(
+    registry: &mut Registry,
+    (name, unit): (&str, Unit),
+    help: &str,
+    make: fn() -> Histogram,
+) -> Family<StreamLabel, Histogram> {
+    let family = Family::new_with_constructor(make);
+    registry.register_with_unit(name, help, unit, family.clone());
+    family
 }
 
 impl Viewers {
+    /// Nobody yet.
+    pub fn new(registry: &mut Registry) -> Self {
+        let other = |unit: &str| Unit::Other(unit.to_owned());
+        let viewers = Self(Arc::new(Shared {
+            live: Mutex::default(),
+            estimates: histogram(
+                registry,
+                ("viewer_estimate", other("bytes_per_second")),
+                "What viewers' paths carry, each viewer once a second",
+                || Histogram::new(ESTIMATES),
+            ),
+            round_trips: histogram(
+                registry,
+                ("viewer_round_trip", Unit::Seconds),
+                "A packet's way to a viewer and back, at each report",
+                || Histogram::new(ROUND_TRIPS),
+            ),
+            losses: histogram(
+                registry,
+                ("viewer_loss", other("ratio")),
+                "Packets that did not arrive at a viewer, at each report",
+                || Histogram::new(LOSSES),
+            ),
+        }));
+        registry.register_collector(Box::new(viewers.clone()));
+        viewers
+    }
+
+    /// Exposes the figures of a stream, at zero.
+    pub fn begin(&self, stream: &str) {
+        let Shared {
+            estimates,
+            round_trips,
+            losses,
+            ..
+        } = &*self.0;
+        let label = StreamLabel {
+            stream: stream.to_owned(),
+        };
+        for family in [estimates, round_trips, losses] {
+            drop(family.get_or_create(&label));
+        }
+    }
+
     /// Registers a viewer until the returned value is dropped.
     pub fn add(&self, stream: &str, id: u64) -> Viewer {
-        let label = Label {
+        let label = StreamLabel {
             stream: stream.to_owned(),
-            viewer: id,
         };
         let stats = Arc::new(ViewerStats {
-            label,
+            id,
+            stream: stream.to_owned(),
             since: Instant::now(),
             is_over_tcp: AtomicBool::new(false),
+            bitrate: Latest::default(),
+            pictures_rate: Latest::default(),
+            rated_at: Latest::default(),
             estimate: Latest::default(),
             round_trip: Latest::default(),
             loss: Latest::default(),
             packets: Count::default(),
             retransmissions: Count::default(),
+            pictures: Count::default(),
             pictures_skipped: Count::default(),
             nacks: Count::default(),
             keyframe_requests: Count::default(),
@@ -213,6 +290,10 @@ impl Viewers {
         self.live().insert(id, stats.clone());
         Viewer {
             stats,
+            estimates: self.0.estimates.get_or_create_owned(&label),
+            round_trips: self.0.round_trips.get_or_create_owned(&label),
+            losses: self.0.losses.get_or_create_owned(&label),
+            sent: None,
             viewers: self.clone(),
         }
     }
@@ -228,10 +309,22 @@ impl Viewers {
     }
 }
 
+/// What a viewer was sent up to some moment.
+#[derive(Debug, Clone, Copy)]
+struct SentUpTo {
+    at: Instant,
+    octets: u32,
+    pictures: u64,
+}
+
 /// A viewer's registration.
 #[derive(Debug)]
 pub struct Viewer {
     stats: Arc<ViewerStats>,
+    estimates: Histogram,
+    round_trips: Histogram,
+    losses: Histogram,
+    sent: Option<SentUpTo>,
     viewers: Viewers,
 }
 
@@ -245,10 +338,44 @@ impl Viewer {
     /// histogram counts viewers' seconds.
     pub fn set_estimate(&self, bits_per_second: u64) {
         self.stats.estimate.set(bits_per_second);
-        let bucket = BOUNDS.partition_point(|bound| *bound < bits_per_second as f64);
-        let shared = &self.viewers.0;
-        shared.estimates[bucket].add(1);
-        shared.sum.add(bits_per_second);
+        self.estimates.observe(bits_per_second as f64 / 8.0);
+    }
+
+    /// Notes a round trip, once for each report.
+    pub fn set_round_trip(&self, time: Duration) {
+        self.stats.round_trip.set(time.as_micros() as u64);
+        self.round_trips.observe(time.as_secs_f64());
+    }
+
+    /// Notes a loss in 256ths, as reports have it (RFC 3550, 6.4.1), once for each.
+    pub fn set_loss(&self, fraction: u8) {
+        self.stats.loss.set(fraction.into());
+        self.losses.observe(f64::from(fraction) / 256.0);
+    }
+
+    /// Notes, once a second, how many bytes of pictures it was sent so far, counted as sender reports do: modulo 2^32.
+    pub fn set_sent(&mut self, now: Instant, octets: u32) {
+        let pictures = self.stats.pictures.get();
+        let sent = SentUpTo {
+            at: now,
+            octets,
+            pictures,
+        };
+        let Some(before) = self.sent.replace(sent) else {
+            return;
+        };
+        let passed = now.saturating_duration_since(before.at);
+        if passed.is_zero() {
+            return;
+        }
+        let bits = f64::from(octets.wrapping_sub(before.octets)) * 8.0;
+        let shown = (pictures - before.pictures) as f64;
+        let stats = &self.stats;
+        stats.bitrate.set((bits / passed.as_secs_f64()) as u64);
+        let thousandths = shown * 1000.0 / passed.as_secs_f64();
+        stats.pictures_rate.set(thousandths as u64);
+        let at = now.saturating_duration_since(stats.since);
+        stats.rated_at.set(at.as_millis() as u64);
     }
 }
 
@@ -266,94 +393,11 @@ impl Drop for Viewer {
     }
 }
 
-/// A name, a help text, and a figure if it is known.
-type Gauge = (
-    &'static str,
-    &'static str,
-    Unit,
-    fn(&ViewerStats) -> Option<f64>,
-);
-type Counter = (&'static str, &'static str, fn(&ViewerStats) -> &Count);
-
-const COUNTERS: [Counter; 5] = [
-    ("viewer_packets_sent", "RTP packets sent to a viewer", |v| {
-        &v.packets
-    }),
-    (
-        "viewer_retransmissions",
-        "Packets sent to a viewer again",
-        |v| &v.retransmissions,
-    ),
-    (
-        "viewer_pictures_skipped",
-        "Pictures that a viewer was not sent",
-        |v| &v.pictures_skipped,
-    ),
-    ("viewer_nacks", "Packets that a viewer reported lost", |v| {
-        &v.nacks
-    }),
-    (
-        "viewer_keyframe_requests",
-        "Keyframes that a viewer asked for",
-        |v| &v.keyframe_requests,
-    ),
-];
-
-fn bits_per_second() -> Unit {
-    Unit::Other("bits_per_second".to_owned())
-}
-
-impl Viewers {
-    fn encode_each(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+impl Collector for Viewers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let viewers = self.list();
-        if viewers.is_empty() || viewers.len() > MOST_SHOWN {
-            return Ok(());
-        }
-        let gauges: [Gauge; 3] = [
-            (
-                "viewer_estimate",
-                "What a viewer's path carries",
-                bits_per_second(),
-                |v| v.estimate().map(|estimate| estimate as f64),
-            ),
-            (
-                "viewer_round_trip",
-                "A packet's way to a viewer and back",
-                Unit::Seconds,
-                |v| v.round_trip().map(|time| time.as_secs_f64()),
-            ),
-            (
-                "viewer_loss",
-                "Packets that did not arrive at a viewer",
-                Unit::Ratios,
-                ViewerStats::loss,
-            ),
-        ];
-        for (name, help, unit, figure) in gauges {
-            let kind = MetricType::Gauge;
-            let mut family = encoder.encode_descriptor(name, help, Some(&unit), kind)?;
-            for viewer in &viewers {
-                if let Some(value) = figure(viewer) {
-                    family.encode_family(&viewer.label)?.encode_gauge(&value)?;
-                }
-            }
-        }
-        for (name, help, count) in COUNTERS {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for viewer in &viewers {
-                let mut one = family.encode_family(&viewer.label)?;
-                one.encode_counter(&count(viewer).get(), None::<&Exemplar<Label, f64>>)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_transports(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let viewers = self.list();
-        let (name, help) = (
-            "viewers_by_transport",
-            "Who watches now, by what media travels over",
-        );
+        let name = "viewers_by_transport";
+        let help = "Viewers of WebRTC that are connected, by what their media travels over.";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for transport in [Transport::Udp, Transport::Tcp] {
             let of_it = viewers
@@ -367,125 +411,94 @@ impl Viewers {
         }
         Ok(())
     }
-
-    fn encode_estimates(&self, mut metric: MetricEncoder<'_>) -> fmt::Result {
-        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-        let counts = self.0.estimates.iter().map(Count::get);
-        let buckets: Vec<_> = bounds.zip(counts).collect();
-        let total = buckets.iter().map(|(_, count)| count).sum();
-        metric.encode_histogram::<Label>(self.0.sum.get() as f64, total, &buckets, None)
-    }
-}
-
-impl Collector for Viewers {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_each(&mut encoder)?;
-        self.encode_transports(&mut encoder)?;
-        let (name, help) = (
-            "estimate",
-            "What viewers' paths carry, each viewer once a second",
-        );
-        let kind = MetricType::Histogram;
-        self.encode_estimates(encoder.encode_descriptor(
-            name,
-            help,
-            Some(&bits_per_second()),
-            kind,
-        )?)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Format, Metrics};
+
+    fn assert_has(metrics: &Metrics, lines: &[&str]) {
+        let text = metrics.render(Format::Text);
+        for line in lines {
+            assert!(text.lines().any(|l| l == *line), "{line} is not in\n{text}");
+        }
+    }
 
     #[test]
-    fn a_viewer_is_shown_as_long_as_it_is_registered() {
+    fn viewers_are_summed_up_by_stream_and_no_label_names_one() {
         let metrics = Metrics::new();
         let viewers = metrics.rtc().viewers;
-        let viewer = viewers.add("garden", 17);
-        let other = viewers.add("door", 18);
-        let text = metrics.render();
-        assert!(text.contains("fanlight_viewer_nacks_total{stream=\"door\",viewer=\"18\"} 0\n"));
-        assert!(
-            !text.contains("viewer_estimate_bits_per_second{"),
-            "not known"
+        let all = [
+            (17, "garden", Transport::Tcp),
+            (18, "garden", Transport::Udp),
+            (19, "door", Transport::Udp),
+        ];
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|(id, stream, transport)| {
+                let viewer = viewers.add(stream, id);
+                viewer.set_transport(transport);
+                viewer.set_estimate(400_000);
+                viewer.set_round_trip(Duration::from_millis(40));
+                viewer.set_loss(64);
+                viewer
+            })
+            .collect();
+        assert_eq!(viewers.list().len(), 3);
+        let sums = [
+            "fanlight_viewer_estimate_bytes_per_second_bucket{le=\"50000.0\",stream=\"garden\"} 2",
+            "fanlight_viewer_estimate_bytes_per_second_bucket{le=\"25000.0\",stream=\"garden\"} 0",
+            "fanlight_viewer_estimate_bytes_per_second_sum{stream=\"garden\"} 100000.0",
+            "fanlight_viewer_round_trip_seconds_bucket{le=\"0.05\",stream=\"garden\"} 2",
+            "fanlight_viewer_loss_ratio_sum{stream=\"garden\"} 0.5",
+            "fanlight_viewer_loss_ratio_bucket{le=\"0.2\",stream=\"door\"} 0",
+            "fanlight_viewer_loss_ratio_bucket{le=\"0.5\",stream=\"door\"} 1",
+        ];
+        assert_has(&metrics, &sums);
+        assert_has(
+            &metrics,
+            &[
+                "fanlight_viewers_by_transport{transport=\"udp\"} 2",
+                "fanlight_viewers_by_transport{transport=\"tcp\"} 1",
+            ],
         );
-        viewer.set_estimate(2_500_000);
-        viewer.set_round_trip(Duration::from_millis(40));
-        viewer.set_loss(64);
-        viewer.set_transport(Transport::Tcp);
-        viewer.packets.add(1000);
-        viewer.packets.add(5);
-        viewer.retransmissions.add(5);
-        viewer.pictures_skipped.add(2);
-        viewer.nacks.add(6);
-        viewer.keyframe_requests.add(1);
-        let text = metrics.render();
-        let label = "{stream=\"garden\",viewer=\"17\"}";
-        for line in [
-            "# TYPE fanlight_viewer_packets_sent counter".to_owned(),
-            "# UNIT fanlight_viewer_round_trip_seconds seconds".to_owned(),
-            "fanlight_viewers_by_transport{transport=\"udp\"} 1".to_owned(),
-            "fanlight_viewers_by_transport{transport=\"tcp\"} 1".to_owned(),
-            format!("fanlight_viewer_estimate_bits_per_second{label} 2500000.0"),
-            format!("fanlight_viewer_round_trip_seconds{label} 0.04"),
-            format!("fanlight_viewer_loss_ratios{label} 0.25"),
-            format!("fanlight_viewer_packets_sent_total{label} 1005"),
-            format!("fanlight_viewer_retransmissions_total{label} 5"),
-            format!("fanlight_viewer_pictures_skipped_total{label} 2"),
-            format!("fanlight_viewer_nacks_total{label} 6"),
-            format!("fanlight_viewer_keyframe_requests_total{label} 1"),
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        let text = metrics.render(Format::OpenMetrics);
+        for id in ["17", "18", "19"] {
+            assert!(!text.contains(&format!("\"{id}\"")), "{text}");
         }
-        drop(viewer);
-        assert!(!metrics.render().contains("garden"));
-        assert_eq!(viewers.list().len(), 1);
-        drop(other);
-        assert!(!metrics.render().contains("viewer="));
+        // What was counted stays when they have gone: counters never go down.
+        drop(all);
+        assert!(viewers.list().is_empty());
+        assert_has(&metrics, &sums);
+        assert_has(
+            &metrics,
+            &["fanlight_viewers_by_transport{transport=\"tcp\"} 0"],
+        );
     }
 
     #[test]
-    fn of_very_many_viewers_only_the_sums_are_shown() {
-        let metrics = Metrics::new();
-        let viewers = metrics.rtc().viewers;
-        let add = |id| viewers.add("garden", id);
-        let mut all: Vec<_> = (0..MOST_SHOWN as u64).map(add).collect();
-        all[0].set_estimate(1_000_000);
-        let shown = |text: &str| text.matches("viewer_nacks_total{").count();
-        assert_eq!(shown(&metrics.render()), MOST_SHOWN);
-        all.push(add(5000));
-        let text = metrics.render();
-        assert!(!text.contains("viewer="), "{text}");
-        assert!(text.contains("fanlight_estimate_bits_per_second_count 1\n"));
-        all.pop();
-        assert_eq!(shown(&metrics.render()), MOST_SHOWN);
-    }
-
-    #[test]
-    fn estimates_are_counted_by_size_and_outlive_their_viewers() {
-        let metrics = Metrics::new();
-        let viewer = metrics.rtc().viewers.add("garden", 1);
-        let all = [50_000, 125_000, 125_001, 3_000_000, 3_000_000, 99_000_000];
-        all.into_iter()
-            .for_each(|estimate| viewer.set_estimate(estimate));
-        drop(viewer);
-        let text = metrics.render();
-        for line in [
-            "fanlight_estimate_bits_per_second_bucket{le=\"125000.0\"} 2".to_owned(),
-            "fanlight_estimate_bits_per_second_bucket{le=\"250000.0\"} 3".to_owned(),
-            "fanlight_estimate_bits_per_second_bucket{le=\"4000000.0\"} 5".to_owned(),
-            "fanlight_estimate_bits_per_second_bucket{le=\"64000000.0\"} 5".to_owned(),
-            "fanlight_estimate_bits_per_second_bucket{le=\"+Inf\"} 6".to_owned(),
-            "fanlight_estimate_bits_per_second_count 6".to_owned(),
-            format!(
-                "fanlight_estimate_bits_per_second_sum {}.0",
-                all.iter().sum::<u64>()
-            ),
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
-        }
+    fn a_viewer_has_the_rate_of_its_last_second_while_media_flows() {
+        let mut viewer = Metrics::new().rtc().viewers.add("garden", 1);
+        let start = viewer.since();
+        let at = |ms| start + Duration::from_millis(ms);
+        viewer.set_sent(at(0), u32::MAX - 49_999);
+        assert_eq!(viewer.rate(at(10)), None, "nothing to compare with");
+        viewer.pictures.add(30);
+        // The count goes over its end.
+        viewer.set_sent(at(1000), 50_000);
+        let measured = Measured {
+            fps: 30.0,
+            bits_per_second: 800_000.0,
+        };
+        assert_eq!(viewer.rate(at(1500)), Some(measured));
+        viewer.pictures.add(30);
+        viewer.set_sent(at(3000), 50_000);
+        let slower = Measured {
+            fps: 15.0,
+            bits_per_second: 0.0,
+        };
+        assert_eq!(viewer.rate(at(6000)), Some(slower));
+        assert_eq!(viewer.rate(at(6100)), None, "it is sent nothing");
     }
 }

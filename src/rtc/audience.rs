@@ -20,6 +20,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Why a session ends, as metrics and logs name it.
+const ENDS: [&str; 7] = [
+    "closed",
+    "connect_timeout",
+    "deleted",
+    "lost",
+    "no_media",
+    "panic",
+    "shutdown",
+];
+
 /// Called on other threads when there is something to do.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -39,6 +50,7 @@ pub struct Audience {
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
     pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
+        metrics.begin(&ENDS);
         Self {
             viewers: HashMap::new(),
             feeds: HashMap::new(),
@@ -88,6 +100,7 @@ impl Audience {
 
     /// Ends a session: farewell, tables, log.
     pub fn end(&mut self, now: Instant, id: ViewerId, reason: &'static str, out: &mut impl Outbox) {
+        debug_assert!(ENDS.contains(&reason), "{reason} is to be among ENDS");
         let Some(mut viewer) = self.viewers.remove(&id) else {
             return;
         };
@@ -181,13 +194,15 @@ impl Audience {
             && !feedback.lost.is_empty()
             && viewer.has_room(out)
         {
-            self.metrics.nacks.inc_by(feedback.lost.len() as u64);
             let repeated = viewer.repeat(now, &feedback.lost, &feed.cache, out);
-            self.metrics.retransmissions.inc_by(repeated);
+            let metrics = viewer.channel().metrics();
+            metrics.nacks.inc_by(feedback.lost.len() as u64);
+            metrics.retransmissions.inc_by(repeated);
         }
         if feedback.keyframe_requests > 0 {
             let requests = feedback.keyframe_requests;
-            self.metrics.keyframe_requests.inc_by(requests);
+            let metrics = viewer.channel().metrics();
+            metrics.keyframe_requests.inc_by(requests);
             viewer.wants_keyframe(now);
         }
     }
@@ -205,9 +220,8 @@ impl Audience {
             return;
         }
         let id = viewer.id;
-        let metrics = &self.metrics;
-        let show = || show(now, viewer, feed, metrics, out);
-        if contained(&metrics.panics, show).is_none() {
+        let show = || show(now, viewer, feed, out);
+        if contained(&self.metrics.panics, show).is_none() {
             self.end(now, id, "panic", out);
         }
     }
@@ -296,7 +310,7 @@ impl Audience {
             }
             if let Some(feed) = feed.as_deref_mut() {
                 if viewer.has_room(out) {
-                    show(now, viewer, feed, &self.metrics, out);
+                    show(now, viewer, feed, out);
                 } else {
                     feed.waits_since = Some(now);
                 }
@@ -332,23 +346,22 @@ impl Audience {
                     continue;
                 }
                 let now = clock();
-                let metrics = &self.metrics;
-                let show = || show(now, viewer, feed, metrics, out);
-                match contained(&metrics.panics, show) {
+                let show = || show(now, viewer, feed, out);
+                match contained(&self.metrics.panics, show) {
                     Some(shown) => packets += shown,
                     None => broken.push(viewer.id),
                 }
                 if n == 0 && is_new {
                     // It waits for no other's.
                     out.flush();
-                    observe(&self.metrics.fan_out_first, clock(), feed, |p| p.encoded_at);
+                    observe(&feed.metrics.fan_out_first, clock(), feed, |p| p.encoded_at);
                 }
             }
             out.flush();
             if packets > 0 && feed.portion_at.is_none() && feed.waits_since.is_none() {
                 let now = clock();
-                observe(&self.metrics.fan_out_last, now, feed, |p| p.encoded_at);
-                observe(&self.metrics.latency, now, feed, |p| p.captured_at);
+                observe(&feed.metrics.fan_out_last, now, feed, |p| p.encoded_at);
+                observe(&feed.metrics.latency, now, feed, |p| p.captured_at);
             }
         }
         for id in broken {
@@ -358,13 +371,7 @@ impl Audience {
 }
 
 /// Sends a viewer its next portion. Returns the number of packets.
-fn show(
-    now: Instant,
-    viewer: &mut Viewer,
-    feed: &mut Feed,
-    metrics: &metrics::Rtc,
-    out: &mut impl Outbox,
-) -> usize {
+fn show(now: Instant, viewer: &mut Viewer, feed: &mut Feed, out: &mut impl Outbox) -> usize {
     let progress = viewer.show(now, &feed.cache, out);
     if progress.needs_keyframe {
         viewer.wants_keyframe(now);
@@ -373,8 +380,8 @@ fn show(
         let at = now + PORTION_INTERVAL;
         feed.portion_at = Some(feed.portion_at.map_or(at, |other| other.min(at)));
     }
-    metrics.packets.inc_by(progress.packets as u64);
-    metrics.pictures_skipped.inc_by(progress.skipped);
+    feed.metrics.packets.inc_by(progress.packets as u64);
+    feed.metrics.pictures_skipped.inc_by(progress.skipped);
     progress.packets
 }
 

@@ -44,6 +44,8 @@ enum Place {
 pub struct Progress {
     /// Packets that were queued.
     pub packets: usize,
+    /// Pictures that were sent to their end.
+    pub pictures: u64,
     /// There is more for the viewer, in [`PORTION_INTERVAL`].
     pub is_behind: bool,
     /// It can't go on without a keyframe.
@@ -184,6 +186,7 @@ impl Delivery {
                 .send(now, picture, found, packet..end, self.path, out);
             progress.packets += end - packet;
             let is_whole = end == found.payloads.len();
+            progress.pictures += u64::from(is_whole);
             progress.keyframe |= is_whole && found.keyframe;
             self.place = Place::At {
                 picture: picture + u64::from(is_whole),

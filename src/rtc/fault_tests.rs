@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::media::AccessUnit;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 use crate::rtc::faults::{self, Call};
 use crate::rtc::simulation::{TERMS, answered, read_picture, write_picture};
 use crate::rtc::tcp::HEADER;
@@ -353,7 +353,7 @@ fn session(call: Call, after: u32, errno: i32) -> Option<u32> {
         1,
         "{what}: a place is taken"
     );
-    let metrics = session.metrics.render();
+    let metrics = session.metrics.render(Format::Text);
     assert!(
         metrics.contains("\nfanlight_sessions_active 0\n"),
         "{metrics}"

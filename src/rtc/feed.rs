@@ -5,6 +5,7 @@ use super::demux::ViewerId;
 use crate::hub::Subscription;
 use crate::log_limit::LogLimit;
 use crate::media::AccessUnit;
+use crate::metrics;
 use crate::stream::Channel;
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ pub struct Feed {
     subscription: Subscription,
     /// Origin of the RTP timestamps.
     epoch: Instant,
+    /// What the stream counts.
+    pub metrics: metrics::Stream,
     /// Who watches.
     pub viewers: Vec<ViewerId>,
     /// Pictures of the last seconds.
@@ -34,6 +37,7 @@ impl Feed {
         Self {
             subscription: channel.subscribe(Box::new(wake)),
             epoch,
+            metrics: channel.metrics().clone(),
             viewers: Vec::new(),
             cache: Cache::default(),
             portion_at: None,

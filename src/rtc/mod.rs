@@ -59,6 +59,7 @@ mod tcp;
 mod timers;
 mod udp;
 mod viewer;
+mod watching;
 mod wishes;
 
 use crate::addresses::Interfaces;
@@ -93,6 +94,7 @@ use std::time::{Instant, SystemTime};
 pub use tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
 pub use udp::UdpSocket;
 use viewer::Viewer;
+pub use watching::{Caller, Watching};
 
 /// Commands that may wait for the media thread; it takes them all each turn, so a full queue means that it is
 /// overloaded, and a new viewer is refused then.
@@ -316,6 +318,7 @@ impl Plane {
             tag: tag.clone(),
             remote: offer.video.ice.clone(),
             frame: Frame::new(&offer),
+            caller: None,
         };
         // Known before the media thread may end it.
         let gave_way = self.sessions.lock().insert(now, session.clone(), entry)?;
@@ -499,8 +502,10 @@ fn agree(
     profiles: Profiles,
 ) -> Result<(Offer, Peer), OfferError> {
     let offer = Offer::parse(offer, profiles)?;
-    let peer = Peer::new(now, identity, credentials, &offer, sources, terms)
-        .map_err(|error| OfferError::Malformed(error.to_string()))?;
+    let peer = Peer::new(now, identity, credentials, &offer, sources, terms).map_err(|error| {
+        tracing::debug!(%error, "the WebRTC core refuses an offer");
+        OfferError::unreadable()
+    })?;
     Ok((offer, peer))
 }
 

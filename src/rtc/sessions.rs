@@ -5,6 +5,7 @@ use super::demux::ViewerId;
 use super::facts::{Facts, Failures, Record};
 use super::fragment::Frame;
 use super::session_log::reason;
+use super::watching::Caller;
 use crate::config::Limits;
 use crate::stream::Stream;
 use std::collections::{BTreeMap, HashMap};
@@ -33,6 +34,8 @@ pub struct Entry {
     pub frame: Frame,
     /// What is noted of it.
     pub record: Record,
+    /// Who asked for it.
+    pub caller: Option<Caller>,
 }
 
 /// Which limit leaves no place for another session.
@@ -157,6 +160,12 @@ impl Table {
     pub fn get_mut(&mut self, stream: &str, session: &str) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(session)?;
         (entry.stream.name() == stream).then_some(entry)
+    }
+
+    /// All of them, with their names.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let entries = self.entries.iter();
+        entries.map(|(session, entry)| (session.as_str(), entry))
     }
 
     /// Forgets a session, but for the facts of one that failed.

@@ -188,6 +188,7 @@ impl Viewer {
         }
         if let Some(stats) = &self.stats {
             stats.packets.add(progress.packets as u64);
+            stats.pictures.add(progress.pictures);
             stats.pictures_skipped.add(progress.skipped);
         }
         if progress.packets > 0 {
@@ -205,8 +206,11 @@ impl Viewer {
         let Some(report) = report else {
             return;
         };
-        if let (Some(stats), Some(estimate)) = (&self.stats, delivery.estimate()) {
-            stats.set_estimate(estimate);
+        if let Some(stats) = &mut self.stats {
+            stats.set_sent(now, report.sent.octets);
+            if let Some(estimate) = delivery.estimate() {
+                stats.set_estimate(estimate);
+            }
         }
         self.peer.report(now, self.channel.name(), report);
         self.transmit(out);
@@ -327,9 +331,9 @@ impl Viewer {
             stats.keyframe_requests.add(feedback.keyframe_requests);
             if let Some(reception) = &feedback.reception {
                 stats.set_loss(reception.fraction_lost);
-            }
-            if let Some(time) = delivery.round_trip() {
-                stats.set_round_trip(time);
+                if let Some(time) = delivery.round_trip() {
+                    stats.set_round_trip(time);
+                }
             }
         }
         Some(feedback)

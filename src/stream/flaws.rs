@@ -104,7 +104,9 @@ mod tests {
         let (metrics, flaws) = (Metrics::new(), Arc::new(Flaws::default()));
         let gauge = |value| {
             let line = "fanlight_stream_flaw{stream=\"garden\",flaw=\"black\"}";
-            metrics.render().contains(&format!("{line} {value}\n"))
+            metrics
+                .render(crate::metrics::Format::Text)
+                .contains(&format!("{line} {value}\n"))
         };
         assert_eq!(flaws.told(), None);
         let mut watch = Watch::new(flaws.clone(), metrics.stream("garden"));

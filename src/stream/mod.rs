@@ -18,11 +18,12 @@ mod stuck;
 #[cfg(test)]
 mod tests;
 
-use crate::capture::{Opener, Wanted};
+use crate::capture::{ErrorKind, Opener, Wanted};
+use crate::checks::Flaw;
 use crate::config;
 use crate::encode::Settings;
 use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
-use crate::metrics;
+use crate::metrics::{self, Measured, Meter};
 use crate::shutdown::Shutdown;
 pub use channel::{Channel, Terms};
 pub use flaws::Flaws;
@@ -48,6 +49,9 @@ struct Control {
     passing: Passing,
 }
 
+/// How long it may go unnoticed that an idle stream's source comes or goes.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// A handle to a running stream. Dropping the last one does not end it: see [`Stream::signal`].
 pub struct Stream {
     config: config::Stream,
@@ -57,6 +61,9 @@ pub struct Stream {
     control: Mutex<Control>,
     /// Pictures of the source that were published.
     delivered: AtomicU64,
+    meter: Mutex<Meter>,
+    /// Whether the source was there, and when that was looked at.
+    seen: Mutex<Option<(Instant, bool)>>,
     /// Notified when the encode thread may have something to do.
     changed: Condvar,
     /// Cancelled by the end of the encode thread.
@@ -74,6 +81,12 @@ impl Stream {
         opener: Arc<dyn Opener>,
         metrics: metrics::Stream,
     ) -> std::io::Result<Arc<Self>> {
+        let failures = ErrorKind::ALL.map(ErrorKind::name);
+        metrics.begin(
+            &State::ALL.map(State::name),
+            failures.into_iter().chain(run::OTHER_FAILURES),
+            Flaw::ALL.map(Flaw::name),
+        );
         let stream = Arc::new(Self {
             source: opener.describe(),
             opener: opener.clone(),
@@ -95,6 +108,8 @@ impl Stream {
                 passing: Passing::new(encode(&config)),
             }),
             delivered: AtomicU64::new(0),
+            meter: Mutex::new(Meter::new(Instant::now())),
+            seen: Mutex::default(),
             changed: Condvar::new(),
             ended: Shutdown::new(),
             thread: Mutex::new(None),
@@ -193,8 +208,26 @@ impl Stream {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    fn delivered(&self) {
+    /// A picture of the source was published, of that many bytes.
+    fn delivered(&self, bytes: usize) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
+        lock(&self.meter).add(Instant::now(), bytes);
+    }
+
+    /// What it published in the last seconds, if pictures flow.
+    pub fn measured(&self, now: Instant) -> Option<Measured> {
+        lock(&self.meter).measure(now)
+    }
+
+    /// Whether its source is there now, also while nobody watches. It is not opened for that.
+    pub fn is_present(&self, now: Instant) -> bool {
+        if lock(&self.control).status.state == State::Live {
+            return true;
+        }
+        let mut seen = lock(&self.seen);
+        let recent = seen.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_AGAIN);
+        let (_, is_there) = *seen.insert(recent.unwrap_or_else(|| (now, self.opener.is_there())));
+        is_there
     }
 
     /// Tells the stream that a device was plugged in: if it waits for its own, it tries again now.

@@ -24,6 +24,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the thread looks for the end of demand, and whether a slate is due, while no frame comes.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Names of failures that are not a source's.
+pub const OTHER_FAILURES: [&str; 3] = ["encoder", "panic", "system"];
+
 /// Starts the thread.
 pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<JoinHandle<()>> {
     let span = tracing::info_span!("stream", name = stream.name());
@@ -87,6 +90,7 @@ impl Fault {
             kind,
             title,
             detail: self.to_string(),
+            is_private: matches!(self, Self::Source(_)),
             cure,
             has_camera: match self {
                 Self::Source(error) => error.kind.has_camera(),

@@ -104,10 +104,10 @@ impl<'a> Show<'a> {
         if unit.keyframe {
             metrics.keyframes.inc();
         }
+        self.stream.delivered(unit.data.len());
         let channel = &self.stream.channel;
         channel.publish(Arc::new(unit));
         channel.jpegs().offer(picture, captured_at, metrics);
-        self.stream.delivered();
         Ok(())
     }
 
@@ -144,8 +144,8 @@ impl<'a> Show<'a> {
             metrics.bytes.inc_by(unit.data.len() as u64);
             unit.captured_at = self.stamp(unit.captured_at);
             self.last = Some(unit.captured_at);
+            self.stream.delivered(unit.data.len());
             channel.publish(Arc::new(unit));
-            self.stream.delivered();
         }
         if self.shown == Some(Shown::Slate) {
             // The camera's first keyframe is still waited for, and it is the encoder that is asked meanwhile.
@@ -180,25 +180,7 @@ impl<'a> Show<'a> {
 
     fn draw(&mut self, now: Instant, status: &Status) -> Result<(), EncodeError> {
         let mut canvas = (self.canvas.take()).unwrap_or_else(|| I420::new(self.settings.size));
-        let since = |since: Instant| now.saturating_duration_since(since);
-        let name = self.stream.name();
-        let message = match &status.failure {
-            Some(failure) => Message {
-                name,
-                title: failure.title,
-                detail: &failure.detail,
-                cure: failure.cure,
-                elapsed: since(failure.since),
-            },
-            None => Message {
-                name,
-                title: "The camera is starting",
-                detail: "",
-                cure: "",
-                elapsed: since(status.since),
-            },
-        };
-        slate::draw(&mut canvas, &message);
+        slate::draw(&mut canvas, &message(self.stream.name(), now, status));
         if let Some(unit) = self.encode(&canvas, now, Shown::Slate)? {
             let channel = &self.stream.channel;
             let metrics = channel.metrics();
@@ -258,5 +240,60 @@ impl<'a> Show<'a> {
     fn stamp(&self, captured_at: Instant) -> Instant {
         self.last
             .map_or(captured_at, |last| captured_at.max(last + STEP))
+    }
+}
+
+/// What the slate says, to everybody who watches.
+fn message<'a>(name: &'a str, now: Instant, status: &'a Status) -> Message<'a> {
+    let since = |since: Instant| now.saturating_duration_since(since);
+    match &status.failure {
+        Some(failure) => Message {
+            name,
+            title: failure.title,
+            detail: failure.public_detail().unwrap_or_default(),
+            cure: failure.cure,
+            elapsed: since(failure.since),
+        },
+        None => Message {
+            name,
+            title: "The camera is starting",
+            detail: "",
+            cure: "",
+            elapsed: since(status.since),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::stream::Failure;
+
+    #[test]
+    fn a_slate_names_no_device_and_no_process_of_this_machine() {
+        let metrics = Metrics::new().stream("camera");
+        let now = Instant::now();
+        let said = |detail: &str, is_private| {
+            let mut status = Status::idle(now);
+            let failure = Failure {
+                kind: "busy",
+                title: "Another program is using the camera",
+                detail: detail.to_owned(),
+                is_private,
+                cure: "close it",
+                has_camera: false,
+                since: now,
+                retry_at: now,
+            };
+            status.fails(now, failure, false, &metrics);
+            let message = message("camera", now, &status);
+            (message.title.to_owned(), message.detail.to_owned())
+        };
+        let title = "Another program is using the camera".to_owned();
+        let private = said("/dev/video0: cheese (process 1234) is using it", true);
+        assert_eq!(private, (title.clone(), String::new()));
+        let public = said("no frame for 3s", false);
+        assert_eq!(public, (title, "no frame for 3s".to_owned()));
     }
 }

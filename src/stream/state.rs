@@ -56,6 +56,8 @@ pub struct Failure {
     pub title: &'static str,
     /// What happened: `/dev/video0: no such device`.
     pub detail: String,
+    /// Whether `detail` may name devices, serial numbers or processes of this machine, which viewers are not told.
+    pub is_private: bool,
     /// What the user can do.
     pub cure: &'static str,
     /// Whether the source is there, so that opening it anew may mend it.
@@ -64,6 +66,13 @@ pub struct Failure {
     pub since: Instant,
     /// When the next attempt is made.
     pub retry_at: Instant,
+}
+
+impl Failure {
+    /// What happened, as far as everybody who watches may know.
+    pub fn public_detail(&self) -> Option<&str> {
+        (!self.is_private).then_some(&*self.detail)
+    }
 }
 
 /// A snapshot for people and programs.
@@ -169,6 +178,7 @@ mod tests {
             kind,
             title: "",
             detail: String::new(),
+            is_private: true,
             cure: "",
             has_camera: false,
             since: now,
@@ -216,7 +226,7 @@ mod tests {
         status.rests(at(8), &metrics);
         assert_eq!(states(&status), (State::Idle, at(8)));
 
-        let text = all.render();
+        let text = all.render(crate::metrics::Format::Text);
         for line in [
             "fanlight_stream_transitions_total{stream=\"camera\",state=\"live\"} 2",
             "fanlight_stream_transitions_total{stream=\"camera\",state=\"down\"} 1",

@@ -176,8 +176,10 @@ fn viewers_see_a_slate_while_there_is_no_camera_and_its_pictures_in_the_same_vid
         viewer.until(false);
         let status = stream.status();
         assert_eq!(status.state, State::Down);
-        let kind = status.failure.unwrap().kind;
+        let failure = status.failure.unwrap();
+        let kind = failure.kind;
         assert!(["lost", "not_found"].contains(&kind), "{kind}");
+        assert_eq!(failure.public_detail(), None, "it is the source's word");
         is_there.store(true, Ordering::Relaxed);
         stream.plugged();
         viewer.until(true);
@@ -189,7 +191,7 @@ fn viewers_see_a_slate_while_there_is_no_camera_and_its_pictures_in_the_same_vid
     let mut second = Viewer::join(&stream);
     viewer.until(false);
     second.until(false);
-    let text = metrics.render();
+    let text = metrics.render(crate::metrics::Format::Text);
     assert!(text.contains("fanlight_stream_transitions_total{stream=\"camera\",state=\"live\"} 3"));
     assert_eq!(
         stream.channel().metrics().encoded.get(),

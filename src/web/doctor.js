@@ -107,7 +107,7 @@ function encryption({ received, sent, done }) {
   return received + sent ? `not agreed; ${received} datagrams came to the server, ${sent} went` : 'not begun';
 }
 
-function media({ packets_sent: packets, loss, round_trip_seconds: roundTrip }) {
+function media({ packets_sent: packets, loss_ratio: loss, round_trip_seconds: roundTrip }) {
   const parts = [`${packets.toLocaleString('en')} packets`];
   if (loss !== null) parts.push(`${(100 * loss).toFixed(1)} % lost lately`);
   if (roundTrip !== null) parts.push(`${(1000 * roundTrip).toFixed(1)} ms there and back`);

@@ -50,7 +50,7 @@ export function cameraDown({ error }) {
   return {
     state: 'camera-down',
     title: error.title,
-    detail: sentence(error.detail),
+    detail: sentence(error.detail ?? ''),
     hint: sentence(error.cure ?? ''),
     retryAt: Date.now() + (error.retry_in_seconds ?? 0) * 1000,
   };

@@ -5,6 +5,7 @@ mod jwt;
 #[expect(dead_code, reason = "this test needs one offer")]
 mod offer;
 mod open;
+mod private;
 mod shares;
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,7 +35,12 @@ async fn a_stream_without_a_camera_has_no_controls() {
         "the stream has no camera, and so no controls"
     );
     assert_eq!(daemon.stream("camera").await["controls"], false);
-    assert_eq!(daemon.stream("attic").await["controls"], true);
+    // Nor has one whose camera is not there.
+    let attic = daemon.stream("attic").await;
+    assert_eq!(
+        (&attic["controls"], &attic["present"]),
+        (&json!(false), &json!(false))
+    );
     daemon.stop().await.unwrap();
 }
 

@@ -124,7 +124,7 @@ async fn a_session_that_is_well_is_said_to_be_until_it_is_over() {
         well["media"]["packets_sent"].as_u64().unwrap() > 3,
         "{well}"
     );
-    assert_eq!(well["media"]["loss"], 0.0);
+    assert_eq!(well["media"]["loss_ratio"], 0.0);
     let chosen = &well["checks"][0];
     assert_eq!(chosen["chosen"], true);
     assert!(chosen["answered"].as_u64().unwrap() >= 1, "{well}");

@@ -262,12 +262,12 @@ async fn whoever_asks_is_told_how_the_streams_are_and_what_changes() {
             .text
             .contains("event: stream\ndata: {\"name\":\"camera\",\"state\":\"idle\"")
     );
-    // As `/api/streams` says it: a pattern has no controls.
-    for (name, controls) in [("camera", false), ("missing", true)] {
+    // As `/api/streams` says it: nobody watches, and one camera is missing all the same.
+    for (name, present) in [("camera", true), ("missing", false)] {
         let mut events = reader.text.lines();
         let of_it = format!("data: {{\"name\":\"{name}\"");
         let view = events.find(|line| line.starts_with(&of_it)).unwrap();
-        assert!(view.contains(&format!("\"controls\":{controls}")), "{view}");
+        assert!(view.contains(&format!("\"present\":{present}")), "{view}");
     }
     let viewers = [
         Viewer::connect(daemon.address, "/camera/whep").await,

@@ -1,7 +1,7 @@
 //! Which cameras the streams of this process have, so that `auto` takes none of another stream's.
 
 use super::Node;
-use super::names::{Places, Probed, list, resolve};
+use super::names::{Listed, Places, Probed, list, resolve};
 use crate::capture::CaptureError;
 use crate::config::{self, Config, Device};
 use std::collections::BTreeMap;
@@ -122,6 +122,27 @@ impl Slot {
     /// What names the camera.
     pub const fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Whether there is a device that the camera's name may mean. Nothing is opened for that, so that one without pictures, such as
+    /// a camera's metadata, counts as well.
+    pub fn is_there(&self) -> bool {
+        self.is_there_at(&Places::default())
+    }
+
+    fn is_there_at(&self, places: &Places) -> bool {
+        if let Device::Path(path) = &self.device {
+            return path.exists();
+        }
+        let others = &self.claims.named;
+        let is_left = |listed: &Listed| {
+            let is_named = others.iter().any(|other| listed.is_meant_by(other));
+            let open = lock(&self.claims.open);
+            !is_named && !has_another(&open, &target(&listed.node), self.number)
+        };
+        let listed = list(places);
+        let mut meant = listed.iter().filter(|l| l.is_meant_by(&self.device));
+        meant.any(|listed| self.device != Device::Auto || is_left(listed))
     }
 
     /// The node that the camera has now, perhaps a link to it: of an open camera the one that it was opened by.
@@ -255,6 +276,31 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Busy);
         drop(second);
         auto(2);
+        remove(&places);
+    }
+
+    #[test]
+    fn a_camera_is_there_or_not_without_being_opened() {
+        let places = places("present", 2);
+        fs::create_dir_all(&places.dev).unwrap();
+        let node = |number| places.dev.join(format!("video{number}"));
+        fs::write(node(0), "").unwrap();
+        let claims = Claims::new([Device::Path(node(0))]);
+        let is_there = |device| claims.slot(device).is_there_at(&places);
+        assert!(is_there(Device::Path(node(0))));
+        assert!(!is_there(Device::Path(node(7))));
+        assert!(is_there(Device::Name("Twin".into())));
+        assert!(!is_there(Device::Name("Other".into())));
+        assert!(is_there(Device::Auto));
+        let taken = claims.slot(Device::Auto).claim_at(&places).unwrap();
+        assert_eq!(taken.node, node(1));
+        assert!(
+            !is_there(Device::Auto),
+            "the first is named, the second open"
+        );
+        drop(taken);
+        fs::remove_dir_all(&places.class).unwrap();
+        assert!(!is_there(Device::Auto) && !is_there(Device::Name("Twin".into())));
         remove(&places);
     }
 

@@ -185,6 +185,10 @@ impl Opener for Camera {
         }))
     }
 
+    fn is_there(&self) -> bool {
+        self.slot.is_there()
+    }
+
     fn describe(&self) -> String {
         self.slot.device().to_string()
     }

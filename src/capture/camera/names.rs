@@ -39,7 +39,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    fn is_meant_by(&self, device: &Device) -> bool {
+    /// Whether the name may mean this device.
+    pub fn is_meant_by(&self, device: &Device) -> bool {
         match device {
             Device::Auto => true,
             Device::Path(path) => *path == self.node,

@@ -253,7 +253,7 @@ impl Simulation {
 
     /// What `/metrics` says.
     pub fn metrics(&self) -> String {
-        self.metrics.render()
+        self.metrics.render(metrics::Format::Text)
     }
 
     fn deliver(&mut self) {
