@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "the structures are the kernel's")]
 
+use super::model::{Call, Fault, Model, SINGLE_PLANAR};
 use fanlight::media::{PixelFormat, Size};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
@@ -11,76 +12,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use v4l::v4l_sys::*;
 use v4l::v4l2::vidioc::*;
-
-/// What a program can ask of the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Call {
-    Open,
-    Close,
-    QueryCapabilities,
-    ListFormats,
-    ListSizes,
-    ListIntervals,
-    GetFormat,
-    SetFormat,
-    GetRate,
-    SetRate,
-    RequestBuffers,
-    QueryBuffer,
-    Map,
-    Queue,
-    Dequeue,
-    Start,
-    Stop,
-    Poll,
-    Control,
-}
-
-/// Which calls fail.
-#[derive(Debug, Clone, Copy)]
-pub struct Fault {
-    pub call: Call,
-    /// From 1 on.
-    pub nth: usize,
-    pub errno: i32,
-    /// All calls that follow fail too, of whichever kind.
-    pub lasts: bool,
-}
-
-/// What kind of camera it is.
-#[derive(Debug, Clone)]
-pub struct Model {
-    /// `V4L2_CAP_…`.
-    pub capabilities: u32,
-    /// V4L2's codes of its formats.
-    pub codes: Vec<[u8; 4]>,
-    pub size: Size,
-    /// What it sends where the format is JPEG.
-    pub jpeg: Vec<u8>,
-    /// Pieces of memory that a frame lies in, of the multi-planar interface.
-    pub pieces: u8,
-    /// Bytes in front of the data, of the multi-planar interface.
-    pub offset: u32,
-    /// From one frame to the next.
-    pub pace: Duration,
-}
-
-pub const SINGLE_PLANAR: u32 = 0x0420_0001;
-pub const MULTI_PLANAR: u32 = 0x0420_1000;
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            capabilities: SINGLE_PLANAR,
-            codes: vec![*b"YUYV"],
-            size: Size::new(64, 48),
-            jpeg: Vec::new(),
-            pieces: 1,
-            offset: 0,
-            pace: Duration::ZERO,
-        }
-    }
-}
 
 pub struct Device {
     model: Model,
@@ -207,10 +138,19 @@ impl Device {
         };
         let is_it = (fault.call, fault.nth) == (call, *count);
         self.is_broken |= is_it && fault.lasts;
-        if is_it || self.is_broken {
+        // The system closes a descriptor whatever the driver says.
+        let is_broken = self.is_broken && call != Call::Close;
+        if is_it || is_broken {
             return Err(fault.errno);
         }
         Ok(())
+    }
+
+    /// Forgets what a program never gave back.
+    pub fn take_back(&mut self) {
+        self.release();
+        self.mappings.clear();
+        self.descriptors = 0;
     }
 
     pub fn open(&mut self) -> Result<(), i32> {

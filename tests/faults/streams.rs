@@ -1,6 +1,7 @@
 //! A stream whose camera fails in every way: it says so, and goes on as soon as the camera does.
 
-use super::device::{Call, Fault, Model, lock, plug_in};
+use super::device::{lock, plug_in};
+use super::model::{Call, Fault, Model};
 use super::{camera, jpeg, turn};
 use fanlight::capture::ErrorKind;
 use fanlight::config::{self, Backend};

@@ -154,8 +154,21 @@ impl Source for Portable {
 
 impl Drop for Portable {
     fn drop(&mut self) {
-        let library = self.library.take();
-        // The library panics if a device that is gone or broken refuses to stop. It is closed all the same.
+        let Some(library) = self.library.take() else {
+            return;
+        };
+        // The library panics if a device refuses to stop, and while it unwinds from that once more if it does not take its buffers back
+        // either, which would end the process. What does not answer any more, but is not gone, is left open.
+        let fails = || {
+            let answer = self.watch.device.capabilities();
+            answer.is_err_and(|error| error.raw_os_error() != Some(libc::ENODEV))
+        };
+        if fails() && fails() {
+            tracing::warn!("the camera does not answer, so that its library can't close it");
+            std::mem::forget(library);
+            return;
+        }
+        // It is closed all the same.
         let _ = catch_panic(Path::new(""), || drop(library));
     }
 }
