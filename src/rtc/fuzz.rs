@@ -328,9 +328,9 @@ thread_local! {
     static CONNECTED: RefCell<Option<(Simulation, usize)>> = const { RefCell::new(None) };
 }
 
-/// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Whoever sends
-/// them can do nothing to a session, with the viewer's password and with copies of its checks as little as without: the
-/// viewer gets its pictures whatever comes.
+/// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. A stranger can
+/// do nothing to a session, even with the viewer's password and with copies of its checks: the viewer gets its pictures
+/// whatever comes.
 pub fn datagrams(data: &[u8]) {
     let [first, rest @ ..] = data else { return };
     if first & 1 == 1 {

@@ -2,7 +2,7 @@
 //! before media takes it.
 //!
 //! The core has no part in it. A viewer that restarts ICE goes on in the session before until media can take a path in the
-//! new one, so a restart that gets lost costs nothing; and a path may change as often as the viewer likes to move.
+//! new one, so a restart that gets lost costs nothing; and a viewer may move any number of times.
 
 use super::binding;
 use super::demux::{ViewerId, binding_success, is_nomination, request_ufrag};

@@ -92,7 +92,7 @@ fn media_follows_a_viewer_within_a_round_trip_of_its_nomination() {
     let client = network.join(DISTANT);
     network.run(2 * SECOND);
     network.clients[client].rebind(6000);
-    // What was on its way has arrived; its stack checks every few seconds.
+    // Datagrams from the old port have arrived; its stack checks every few seconds.
     network.run(ms(30));
     let before = network.heard(0);
     let nomination = loop {
@@ -136,7 +136,7 @@ fn a_viewer_whose_connection_ends_is_sent_media_by_its_last_path_at_once() {
     assert!(client.sent[sent] - now < ms(50));
 }
 
-/// Who saw the session's name cannot fill the table; whoever saw its checks is no better off.
+/// Neither a session's name nor a copy of its checks is enough to fill the table.
 #[test]
 fn however_many_copies_and_forged_addresses_come_the_viewer_can_move() {
     let mut network = Simulation::new(1);
