@@ -457,6 +457,7 @@ async fn until_left(daemon: &Daemon) {
     let lines = metrics.lines();
     let ended: Vec<_> = lines
         .filter_map(|line| line.strip_prefix("fanlight_sessions_ended_total"))
+        .filter(|ended| ended.starts_with('{') && !ended.ends_with(" 0"))
         .collect();
     // DELETE comes by HTTP and the farewell of DTLS by UDP: either may be first.
     let by_the_page = ["{reason=\"deleted\"} 1", "{reason=\"closed\"} 1"];
