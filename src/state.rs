@@ -3,6 +3,7 @@
 //! One daemon at a time has it. What is written is there as a whole or not at all, whatever ends the process or
 //! the machine meanwhile, and only the daemon's user can read it.
 
+use crate::os_error::plain;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -33,7 +34,7 @@ pub enum StateError {
     )]
     InUse(PathBuf),
     /// The system refuses.
-    #[error("can't {attempt} {}: {error}; {}", path.display(), cure(error))]
+    #[error("can't {attempt} {}: {}; {}", path.display(), plain(error), cure(error))]
     System {
         /// A verb, such as `read`.
         attempt: &'static str,

@@ -42,7 +42,7 @@ const UNSAFE_HOMES: [&str; 2] = ["encode", "rtc/udp"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
 const LAYERS: [&[&str]; 11] = [
-    &["media"],
+    &["colour", "holders", "media", "os_error"],
     &[
         "addresses",
         "auth",
@@ -59,7 +59,7 @@ const LAYERS: [&[&str]; 11] = [
     &[
         "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
     ],
-    &["controls", "hub"],
+    &["controls", "hub", "preflight"],
     &["stream"],
     &["rtc"],
     &["http"],

@@ -91,7 +91,8 @@ impl Camera {
         };
         let node = Node::open(path)?;
         if let Some(why) = node.no_camera() {
-            return Err(unsupported(why));
+            let detail = format!("{}: {why}", path.display());
+            return Err(CaptureError::new(ErrorKind::NotACamera, detail));
         }
         let mut offers = node.offers(Some(self.request.size))?;
         let is_portable = self.is_portable();
