@@ -1,11 +1,21 @@
 //! What the documents promise is true of the program.
 
+#[path = "interop/offer.rs"]
+#[expect(dead_code, reason = "this test needs one offer")]
+mod offer;
+mod support;
+
 use clap::Parser;
-use fanlight::cli::{Cli, Command};
+use fanlight::cli::{self, Cli};
 use fanlight::config::{Config, EXCLUDED_INTERFACES, KEYS, RESERVED_NAMES};
 use fanlight::media::PixelFormat;
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Child, Command};
+use support::daemon::Daemon;
+use support::scratch::Scratch;
+use support::{eventually, http};
 
 const REFERENCE: &str = include_str!("../docs/config.md");
 
@@ -62,6 +72,77 @@ fn the_problems_that_the_reference_shows_read_like_that() {
     let errors = Config::parse(&text).unwrap_err().to_string();
     let shown = errors.replace("line ", "fanlight.toml:");
     assert!(REFERENCE.contains(&format!("```\n{shown}\n```")), "{shown}");
+}
+
+/// A proxy, ended with the test.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its worker ends with it only if it is asked.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+impl Nginx {
+    /// Serves these lines of a server block at that address.
+    fn start(server: &str, listen: SocketAddr, scratch: &Scratch) -> Self {
+        let folder = scratch.path().display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {folder}/{kind};"));
+        let text = format!(
+            "daemon off;\npid {folder}/pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n\
+             http {{\naccess_log off;\n{}\nserver {{\nlisten {listen};\n{server}\n}}\n}}\n",
+            temporary.join("\n")
+        );
+        let file = scratch.write("nginx.conf", &text);
+        let child = Command::new("/usr/sbin/nginx").arg("-c").arg(file).spawn();
+        let started = Self(child.unwrap());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(eventually("nginx to listen", async || {
+            TcpStream::connect(listen).map_err(|error| error.to_string())
+        }));
+        started
+    }
+}
+
+#[test]
+fn the_recipe_for_nginx_serves_a_page_below_a_path() {
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let recipe = blocks(include_str!("../docs/recipes.md"), "nginx").nth(1);
+    let own = daemon.address().to_string();
+    let server = recipe.unwrap().replace("127.0.0.1:8080", &own);
+    assert!(server.contains(&own));
+    // Free until nginx has it.
+    let listen = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let scratch = Scratch::new();
+    let _nginx = Nginx::start(&server, listen, &scratch);
+    let bearer = format!("Bearer {}", daemon.token());
+    let ask = |method: &str, path: &str, kind: &str, body: &str| {
+        let headers = [("authorization", &*bearer), ("content-type", kind)];
+        http::request(listen, method, path, &headers, body.as_bytes()).unwrap()
+    };
+    let moved = ask("GET", "/garden", "text/plain", "");
+    assert_eq!(moved.status, 301);
+    for (path, part) in [
+        ("/garden/", "<html"),
+        ("/garden/camera", "<html"),
+        ("/garden/assets/main.js", "import"),
+        ("/garden/api/streams", "\"camera\""),
+        ("/garden/camera/jpeg", "JFIF"),
+    ] {
+        let reply = ask("GET", path, "text/plain", "");
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.body.contains(part), "{path}");
+    }
+    let answer = ask("POST", "/garden/whep", "application/sdp", &offer::plain());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let session = format!("/garden/{}", answer.header("location").unwrap());
+    assert_eq!(ask("DELETE", &session, "text/plain", "").status, 200);
 }
 
 /// The documents for users, by their paths.
@@ -127,8 +208,8 @@ fn the_commands_of_the_documents_are_those_of_the_command_line_and_name_the_defa
             let cli = Cli::try_parse_from(&words)
                 .unwrap_or_else(|error| panic!("{path}: {words:?}: {error}"));
             let streams = match cli.command {
-                Some(Command::Share(share)) => share.stream,
-                Some(Command::Controls(controls)) => {
+                Some(cli::Command::Share(share)) => share.stream,
+                Some(cli::Command::Controls(controls)) => {
                     let first = controls.words.into_iter().take(1);
                     first.filter(|word| !word.contains(['/', '='])).collect()
                 }

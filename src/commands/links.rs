@@ -115,15 +115,17 @@ pub fn url(arguments: &UrlArguments) -> Result<Told, LinkError> {
     }
     let links = serving.links("", &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
+    // For the device that is to trust it, which is seldom this machine.
+    let other = links.iter().find(|link| !link.is_local).or(links.first());
     if serving.is_self_signed
         && let Some(authority) = Authority::kept(&state)?
-        && let Some(first) = serving.links("ca.crt", "", &[]).first()
+        && let Some(link) = other
     {
-        let (url, print) = (&first.url, sha256(authority.der()));
-        let url = url.split('?').next().unwrap_or_default();
+        let (page, print) = (link.url.split('?').next(), sha256(authority.der()));
+        let page = page.unwrap_or_default();
         let _ = write!(
             text,
-            "\n\n{url} is the certificate to trust, SHA-256 {print}"
+            "\n\n{page}ca.crt is the certificate to trust, SHA-256 {print}"
         );
     }
     Ok(Told { text, notes })
