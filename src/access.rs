@@ -8,7 +8,6 @@ use crate::auth::{
 };
 use crate::config::{Auth, AuthMode};
 use crate::metrics;
-use crate::os_error::plain;
 use crate::state::{State, StateError};
 use crate::watched::Watched;
 use std::fs;
@@ -303,8 +302,7 @@ fn proof(auth: &Auth, state: Option<&State>) -> Result<Proof, AccessError> {
                 path: keys.clone(),
                 reason,
             };
-            let file = fs::read(keys)
-                .map_err(|error| failed(format!("can't be read: {}", plain(&error))))?;
+            let file = fs::read(keys).map_err(|error| failed(format!("can't be read: {error}")))?;
             let keys = JwtKeys::parse(&file, audience.as_deref(), issuer.as_deref());
             keys.map(Proof::Jwt)
                 .map_err(|error| failed(error.to_string()))

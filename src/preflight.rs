@@ -75,12 +75,13 @@ fn instead(path: &Path) -> String {
     }
 }
 
-/// Why a path can never lead to a camera. One below `/dev` that is not there may be that of an unplugged one.
+/// Why a path can never lead to a camera. One below `/dev` that is not there may be that of an unplugged camera, and so may a
+/// link that leads nowhere.
 fn no_camera(path: &Path) -> Option<String> {
     let error = Node::locate(path).err()?;
     match error.kind {
         ErrorKind::NotACamera => Some(format!("{error}; {}", error.kind.cure())),
-        ErrorKind::NotFound if !path.starts_with("/dev") => Some(format!(
+        ErrorKind::NotFound if !path.starts_with("/dev") && !path.is_symlink() => Some(format!(
             "{}: there is no such file, and cameras are below /dev; {}",
             path.display(),
             ErrorKind::NotACamera.cure()
@@ -284,6 +285,9 @@ mod tests {
         assert!(told(Path::new("/dev/null"))[0].contains("cameras are /dev/video0"));
         let absent = Path::new("/dev/video4000000000");
         assert_eq!(told(absent), [""; 0]);
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(absent, &link).unwrap();
+        assert_eq!(told(&link), [""; 0]);
 
         let stream =
             |name: &str, device: &str| Stream::new(name, Source::Device(device.parse().unwrap()));

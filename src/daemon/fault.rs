@@ -131,7 +131,7 @@ mod tests {
             reason: "is damaged".to_owned(),
         };
         assert_eq!(Fault::Tls(file).exit_status(), 78);
-        assert_eq!(Fault::Tls(TlsError::NoState).exit_status(), 1);
+        assert_eq!(Fault::Tls(TlsError::Crypto(String::new())).exit_status(), 1);
         assert_eq!(Fault::Drain.exit_status(), 1);
     }
 }
