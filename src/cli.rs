@@ -174,8 +174,9 @@ fn share_name(text: &str) -> Result<String, &'static str> {
     let name = text.trim();
     let is_name =
         !name.is_empty() && name.chars().count() <= LONGEST && !name.contains(char::is_control);
-    let name = is_name.then(|| name.to_owned());
-    name.ok_or("a name has 1 to 64 characters, on one line")
+    is_name
+        .then(|| name.to_owned())
+        .ok_or("a name has 1 to 64 characters, on one line")
 }
 
 /// Reads a time from one minute to ten years.

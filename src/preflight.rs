@@ -94,8 +94,8 @@ fn certificate(tls: &Tls) -> Vec<(Key, String)> {
     let Certificate::Files { chain, key } = &tls.certificate else {
         return Vec::new();
     };
-    let wrong = tls::check_files(chain, key).into_iter();
-    let wrong = wrong.map(|(path, reason)| {
+    let files = tls::check_files(chain, key).into_iter();
+    let wrong = files.map(|(path, reason)| {
         let name = if path == *chain { "certificate" } else { "key" };
         (
             Key::of("tls", name),

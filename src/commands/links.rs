@@ -220,9 +220,11 @@ fn listed(secrets: &Secrets, now: u64) -> String {
     let valid = secrets.shares.iter().filter(|share| share.expires > now);
     let lines: Vec<_> = valid
         .map(|share| {
-            let made = share.made.map(|made| span(now.saturating_sub(made)));
-            let made = made.map_or_else(String::new, |ago| format!(", made {ago} ago"));
-            format!("{}: {}{made}", called(share), allows(share, now))
+            let age = match share.made {
+                Some(made) => format!(", made {} ago", span(now.saturating_sub(made))),
+                None => String::new(),
+            };
+            format!("{}: {}{age}", called(share), allows(share, now))
         })
         .collect();
     if lines.is_empty() {

@@ -59,8 +59,7 @@ impl Found {
 pub fn open(place: &Place) -> Result<Found, LinkError> {
     let config = place.config.as_deref().map(Config::load).transpose()?;
     let configured = config.as_ref().map(|config| config.http.listen);
-    let named = place.state_dir.clone();
-    let named = named.or_else(|| config.and_then(|config| config.state.directory));
+    let named = place.state_dir.clone().or_else(|| config?.state.directory);
     let candidates = match named {
         Some(path) => vec![path],
         None => {

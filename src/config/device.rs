@@ -33,13 +33,14 @@ impl Device {
     fn meant(text: &str) -> Option<String> {
         let text = text.trim();
         let bare = text.trim_start_matches("./").trim_start_matches("dev/");
-        let number = bare
-            .get(..5)
-            .filter(|word| word.eq_ignore_ascii_case("video"));
-        let number = number.and_then(|_| bare[5..].trim().parse::<u32>().ok());
+        let digits = match bare.split_at_checked(5) {
+            Some((word, rest)) if word.eq_ignore_ascii_case("video") => rest.trim(),
+            _ => bare,
+        };
         let candidates = [
-            number
-                .or_else(|| bare.parse().ok())
+            digits
+                .parse::<u32>()
+                .ok()
                 .map(|number| format!("/dev/video{number}")),
             bare.starts_with("v4l/").then(|| format!("/dev/{bare}")),
             Some(format!("usb:{text}")),

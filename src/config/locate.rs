@@ -39,8 +39,8 @@ impl Key {
     /// The line where its value stands, counted from 1; `None` if the text has no such key.
     fn line(self, text: &str) -> Option<usize> {
         let (document, _) = DeTable::parse_recoverable(text);
-        let table = entry(document.get_ref(), self.table)?.get_ref();
-        let table = match (self.index, table) {
+        let value = entry(document.get_ref(), self.table)?.get_ref();
+        let table = match (self.index, value) {
             (None, DeValue::Table(table)) => table,
             (Some(index), DeValue::Array(list)) => match list.get(index)?.get_ref() {
                 DeValue::Table(table) => table,

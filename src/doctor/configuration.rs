@@ -32,8 +32,8 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
         config.state.directory = own.or_else(|| Some(OF_THE_SERVICE.into()));
     }
     // The certificate and the cameras have checks of their own.
-    let wrong = preflight::check(&config).into_iter();
-    let wrong = wrong.filter(|(key, _)| {
+    let found = preflight::check(&config).into_iter();
+    let wrong = found.filter(|(key, _)| {
         !matches!(
             (key.table, key.name),
             ("tls", "certificate" | "key") | ("stream", _)

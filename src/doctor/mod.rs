@@ -95,12 +95,14 @@ impl Finding {
 impl Finding {
     /// One line.
     fn line(&self, is_coloured: bool) -> String {
-        let outcome = format!("{:<5}", self.outcome.name());
-        let outcome = self.outcome.style().paint(&outcome, is_coloured);
+        let word = format!("{:<5}", self.outcome.name());
+        let outcome = self.outcome.style().paint(&word, is_coloured);
         // The words of other programs may have several lines.
         let flat = |text: &str| text.lines().collect::<Vec<_>>().join(" ");
-        let cure = self.cure.as_deref().map(flat);
-        let cure = cure.map_or_else(String::new, |cure| format!(" → {cure}"));
+        let cure = match &self.cure {
+            Some(cure) => format!(" → {}", flat(cure)),
+            None => String::new(),
+        };
         format!("{outcome} {}: {}{cure}", self.check, flat(&self.seen))
     }
 }
@@ -140,8 +142,8 @@ impl Report {
             (0, warn) => format!("it works; {warn} to look at"),
             (fail, _) => format!("{fail} failed"),
         };
-        let lines = self.findings.iter();
-        let lines = lines.map(|finding| finding.line(is_coloured));
+        let findings = self.findings.iter();
+        let lines = findings.map(|finding| finding.line(is_coloured));
         lines.chain([sum]).collect::<Vec<_>>().join("\n")
     }
 }
