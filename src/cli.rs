@@ -1,11 +1,13 @@
-//! The command line: what can be said, and what it makes of the configuration.
+//! The command line: commands and options, and what they make of the configuration.
 
 use crate::auth::Scope;
 use crate::config::{Config, ConfigErrors, Device, Source, Stream, listen_address};
 use crate::media::TestPicture;
 use crate::state;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,17 +15,23 @@ use std::time::Duration;
 /// The camera that is used unless another is named.
 pub const DEFAULT_DEVICE: &str = "/dev/video0";
 
-/// A camera streaming daemon: one camera, encoded once, watched over WebRTC by any number of browsers.
+/// Shows a camera live in web browsers: captures it, encodes it once to H.264, and sends it to every viewer over WebRTC.
 ///
-/// Without a command it runs. Without --config it shows /dev/video0, or a test pattern if there is no such camera.
+/// Without a command, fanlight runs in the foreground until Ctrl+C. Without --config it shows the camera at /dev/video0, or a
+/// test pattern if there is no such camera.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
-#[command(
-    after_help = "Exit status: 0 clean end, 1 fault, 2 wrong usage, 78 bad configuration.\n\
-    The environment variable RUST_LOG sets what is logged, such as RUST_LOG=fanlight=debug."
-)]
+#[command(after_help = "Examples:\n  \
+    fanlight                              show /dev/video0 on port 8080\n  \
+    fanlight --device /dev/video2         show another camera; `fanlight cameras` lists them\n  \
+    fanlight --test-pattern               show a test pattern; no camera is needed\n  \
+    fanlight url                          print the links that open the page\n  \
+    fanlight share --name grandma --for 7d   make a link that expires in a week\n  \
+    fanlight doctor                       find out why nobody can watch\n\n\
+    Exit status: 0 clean end, 1 fault, 2 wrong usage, 78 wrong configuration.\n\
+    The environment variable RUST_LOG sets the log level, as in RUST_LOG=fanlight=debug.")]
 pub struct Cli {
-    /// What to do; to run if nothing is said.
+    /// The command; to run, if there is none.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// How to run.
@@ -34,38 +42,58 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until a signal ends it
+    /// Run the server in the foreground; the same as no command
     Run(Run),
-    /// List the cameras of this machine with their formats, sizes and rates
+    /// List the cameras of this machine with their formats, sizes and frame rates
     Cameras {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// List the controls of a camera, such as brightness and focus, after setting those that are said
+    /// List or set a camera's controls, such as brightness and focus
     Controls(ControlsArguments),
-    /// Print the links that open the page, with the token that other machines need, and a QR code
+    /// Print the links that open the page, with the access token, and a QR code
     Url(UrlArguments),
-    /// Make a link that is good for a time, list those that there are, or take one back
+    /// Make a link that expires, list the valid links, or revoke one
     Share(ShareArguments),
-    /// Look for what keeps people from watching, and say what to do: cameras, ports, encoder, clock, addresses, certificate, and a
-    /// session of its own with the daemon that runs, or with one made for it
+    /// Find out why nobody can watch, and what to do about it
+    ///
+    /// Checks the configuration, the state directory, the clock, the cameras, the encoder, the ports, the certificate and the
+    /// network addresses. Then it watches each stream as a viewer would: from the running server, or from one that it starts for
+    /// the check.
     Doctor(DoctorArguments),
-    /// Check a configuration file and say everything that is wrong with it
+    /// Check a configuration file and the files that it names, and print everything that is wrong
     CheckConfig {
-        /// The file, in TOML
+        /// The configuration file
         file: PathBuf,
     },
+    /// What newcomers try.
+    #[command(hide = true)]
+    Start {
+        /// What they add.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+}
+
+impl Cli {
+    /// Ends the process with what to type in place of `start`.
+    pub fn explain_start() -> ! {
+        let told = "there is no command `start`: `fanlight` runs in the foreground, and \
+            `sudo systemctl start fanlight` starts the installed service";
+        let error = Self::command().error(ErrorKind::InvalidSubcommand, told);
+        error.exit()
+    }
 }
 
 /// Which daemon a command is about.
 #[derive(Debug, Default, Args)]
 pub struct Place {
-    /// The daemon that keeps its state in this directory; the user's own, or else the service's, unless given
+    /// The state directory of the server; by default your own server's, else the service's
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// The daemon with this configuration file
-    #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
+    /// The configuration file of the server
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -75,11 +103,13 @@ pub struct ControlsArguments {
     /// Which daemon.
     #[command(flatten)]
     pub place: Place,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// The camera, as a device such as /dev/video0 or as a daemon's stream, the daemon's first camera unless given; then
-    /// NAME=VALUE for each control to set: a number, on, off, a menu's label, `default`, or `push` for a button
+    /// A camera or a stream, then the controls to set
+    ///
+    /// The camera is a device such as /dev/video0, or a stream of the server; by default the server's first camera. Each
+    /// NAME=VALUE sets a control: to a number, to on or off, to the label of a menu item, to `default`, or to `push` for a button.
     #[arg(value_name = "DEVICE|STREAM|NAME=VALUE")]
     pub words: Vec<String>,
 }
@@ -90,10 +120,10 @@ pub struct UrlArguments {
     /// Which daemon.
     #[command(flatten)]
     pub place: Place,
-    /// Make a new token first: who had the old one needs the new link
+    /// Make a new token first: links with the old one stop working, links from `share` do not
     #[arg(long)]
     pub renew: bool,
-    /// Draw the QR code even if this is no terminal
+    /// Print the QR code even if the output is not a terminal
     #[arg(long)]
     pub qr: bool,
 }
@@ -104,23 +134,26 @@ pub struct ShareArguments {
     /// Which daemon.
     #[command(flatten)]
     pub place: Place,
-    /// A stream to share; may be given several times. Every stream unless given
-    #[arg(long, value_name = "NAME")]
+    /// A stream that the link opens; may be repeated. Every stream by default
+    #[arg(long, value_name = "STREAM")]
     pub stream: Vec<String>,
-    /// How long it is good for: 30m, 2h, 7d, 4w; a day unless given
+    /// How long the link is valid: 30m, 2h, 7d, 4w; a day by default
     #[arg(long = "for", value_name = "TIME", value_parser = share_time)]
     pub duration: Option<Duration>,
-    /// What it allows: view, publish, talk, admin; may be given several times
+    /// A name for the link, such as the person who gets it; --list shows it
+    #[arg(long, value_name = "NAME", value_parser = share_name)]
+    pub name: Option<String>,
+    /// What the link allows: view, publish, talk, admin; may be repeated
     #[arg(long, value_name = "SCOPE", default_value = "view")]
     pub scope: Vec<Scope>,
-    /// Draw the QR code even if this is no terminal
+    /// Print the QR code even if the output is not a terminal
     #[arg(long)]
     pub qr: bool,
-    /// List the links that are good
-    #[arg(long, conflicts_with_all = ["stream", "duration", "revoke"])]
+    /// List the valid links
+    #[arg(long, conflicts_with_all = ["stream", "duration", "name", "revoke"])]
     pub list: bool,
-    /// Take the link of this id back
-    #[arg(long, value_name = "ID", conflicts_with_all = ["stream", "duration"])]
+    /// Revoke the link with this id or name
+    #[arg(long, value_name = "ID", conflicts_with_all = ["stream", "duration", "name"])]
     pub revoke: Option<String>,
 }
 
@@ -130,9 +163,20 @@ pub struct DoctorArguments {
     /// The daemon that is meant: as it is started.
     #[command(flatten)]
     pub run: Run,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Reads the name of a link: a word or a few, on one line.
+fn share_name(text: &str) -> Result<String, &'static str> {
+    const LONGEST: usize = 64;
+    let name = text.trim();
+    let is_name =
+        !name.is_empty() && name.chars().count() <= LONGEST && !name.contains(char::is_control);
+    is_name
+        .then(|| name.to_owned())
+        .ok_or("a name has 1 to 64 characters, on one line")
 }
 
 /// Reads a time from one minute to ten years.
@@ -161,26 +205,27 @@ fn share_time(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Default, Args)]
 pub struct Run {
     /// Read the configuration from this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Show this camera, in place of the first stream's: a path, usb:VVVV:PPPP, usb:VVVV:PPPP:SERIAL, name:NAME or auto
-    #[arg(long, value_name = "CAMERA", conflicts_with = "test_pattern")]
+    /// The camera of the first stream: /dev/videoN, usb:VVVV:PPPP, usb:VVVV:PPPP:SERIAL, name:NAME or auto
+    #[arg(short, long, value_name = "CAMERA", conflicts_with = "test_pattern", value_parser = Device::read)]
     pub device: Option<Device>,
-    /// Show a moving test pattern, in place of the first stream's camera: `bars` if nothing is said, or `noise`, which takes
-    /// the whole bitrate, as a camera does: plan capacity with it
-    #[arg(long, value_name = "PICTURE", num_args = 0..=1, require_equals = true, default_missing_value = "bars")]
+    /// Show a moving test pattern in place of the first stream's camera
+    ///
+    /// `bars`, the default, takes almost no bitrate. `noise` takes all of it, as a camera does: use it to plan capacity.
+    #[arg(long, value_name = "PICTURE", num_args = 0..=1, default_missing_value = "bars")]
     #[arg(value_parser = test_picture())]
     pub test_pattern: Option<TestPicture>,
-    /// Serve HTTP on this TCP address, and media on the same UDP address; port 8080 everywhere unless given
-    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    /// Listen on this address or port, TCP for HTTP and UDP for media; port 8080 on every address by default
+    #[arg(short, long, visible_alias = "port", value_name = "ADDR", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
-    /// Serve media on this UDP address
+    /// Listen for media on this UDP address or port instead
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub rtc_listen: Option<SocketAddr>,
-    /// Keep in this directory what is to survive a restart; `~/.local/state/fanlight` unless given
+    /// Keep the token, links and certificates in this directory; ~/.local/state/fanlight by default
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// How to log
+    /// The format of the log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
@@ -283,7 +328,6 @@ impl Run {
 mod tests {
     use super::*;
     use crate::config::DEFAULT_LISTEN;
-    use clap::CommandFactory;
 
     fn run(arguments: &[&str]) -> Run {
         Cli::try_parse_from([&["fanlight"], arguments].concat())
@@ -347,6 +391,34 @@ mod tests {
     }
 
     #[test]
+    fn a_mistyped_camera_is_wrong_usage_and_says_what_was_meant() {
+        for (device, part) in [
+            ("video7", "did you mean \"/dev/video7\"?"),
+            ("g2.toml", "`fanlight cameras` lists the cameras"),
+        ] {
+            let error = Cli::try_parse_from(["fanlight", "--device", device]).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_link_can_have_a_name() {
+        assert_eq!(share_name(" grandma "), Ok("grandma".to_owned()));
+        for bad in ["", " ", "two\nlines", &"x".repeat(65)] {
+            assert!(share_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn commands_take_the_state_directory_beside_the_configuration() {
+        for command in ["url", "share", "controls"] {
+            let arguments = ["fanlight", command, "-c", "a.toml", "--state-dir", "b"];
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn the_state_directory_can_be_named() {
         let config = run(&["--state-dir", "here"]).configuration().unwrap();
         assert_eq!(config.state.directory, Some("here".into()));
@@ -362,6 +434,18 @@ mod tests {
         assert_eq!(config.streams[0].source, pattern(TestPicture::Bars));
         let config = run(&["--test-pattern=noise"]).configuration().unwrap();
         assert_eq!(config.streams[0].source, pattern(TestPicture::Noise));
+        let config = run(&["--test-pattern", "noise"]).configuration().unwrap();
+        assert_eq!(config.streams[0].source, pattern(TestPicture::Noise));
+        let config = run(&["--test-pattern", "--port", "9000"])
+            .configuration()
+            .unwrap();
+        assert_eq!(config.streams[0].source, pattern(TestPicture::Bars));
+        assert_eq!(config.http.listen.port(), 9000);
+        let config = run(&["-d", "usb:046d:082d", "-l", ":9000"])
+            .configuration()
+            .unwrap();
+        let usb = Source::Device("usb:046d:082d".parse().unwrap());
+        assert_eq!(config.streams[0].source, usb);
         assert!(Cli::try_parse_from(["fanlight", "--test-pattern=snow"]).is_err());
         assert!(
             Cli::try_parse_from(["fanlight", "--test-pattern", "--device", "/dev/video0"]).is_err()

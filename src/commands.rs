@@ -2,14 +2,16 @@
 
 mod controls;
 mod links;
+mod place;
 
 pub use controls::{ControlsError, controls};
-pub use links::{LinkError, share, url};
+pub use links::{LinkError, Told, share, url};
 
-use crate::cameras;
-use crate::cli::DoctorArguments;
-use crate::config::{Config, ConfigErrors};
+use crate::cli::{DoctorArguments, Run};
+use crate::colour::{self, Style};
+use crate::config::{Config, ConfigErrors, Key};
 use crate::doctor::{self, Report};
+use crate::{cameras, preflight};
 use std::io;
 use std::path::Path;
 
@@ -22,9 +24,20 @@ pub fn cameras(json: bool) -> io::Result<String> {
     let text = if json {
         cameras::json(&cameras)
     } else {
-        cameras::table(&cameras)
+        with_heads(&cameras::table(&cameras), colour::is_wanted())
     };
     Ok(text.trim_end().to_owned())
+}
+
+/// The table with the device of each camera in bold: where a line begins without a space.
+fn with_heads(table: &str, is_wanted: bool) -> String {
+    let lines = table.lines().map(|line| match line.split_once("  ") {
+        Some((device, rest)) if device.starts_with("/dev/") => {
+            format!("{}  {rest}", Style::Bold.paint(device, is_wanted))
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What is the matter with this machine.
@@ -42,12 +55,17 @@ pub fn doctor(arguments: &DoctorArguments) -> io::Result<Report> {
     Ok(report)
 }
 
-/// What there is to say of a configuration file that is good.
+/// What there is to say of a configuration file with which a daemon can start.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything that is wrong with it, and with what it names.
 pub fn check_config(file: &Path) -> Result<String, ConfigErrors> {
     let config = Config::load(file)?;
+    let mut wrong = preflight::check(&config);
+    wrong.extend(preflight::state_directory(&config));
+    if let Some(errors) = ConfigErrors::of_keys(Some(file), wrong) {
+        return Err(errors);
+    }
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();
     Ok(format!(
         "{}: good, with {} stream(s): {}",
@@ -55,4 +73,20 @@ pub fn check_config(file: &Path) -> Result<String, ConfigErrors> {
         names.len(),
         names.join(", ")
     ))
+}
+
+/// The configuration of a daemon that can start with it.
+///
+/// # Errors
+/// Everything that is wrong with it, and with what it names.
+pub fn configuration(arguments: &Run) -> Result<Config, ConfigErrors> {
+    let config = arguments.configuration()?;
+    let mut wrong = preflight::check(&config);
+    let first = Key::of_stream(0, "device");
+    let at = wrong.iter().position(|(key, _)| *key == first);
+    if let (Some(_), Some(at)) = (&arguments.device, at) {
+        let (_, why) = wrong.swap_remove(at);
+        return Err(ConfigErrors::of_option("--device", why));
+    }
+    ConfigErrors::of_keys(arguments.config.as_deref(), wrong).map_or(Ok(config), Err)
 }

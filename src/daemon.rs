@@ -5,9 +5,10 @@
 //! viewers are told goodbye first, while there is time, and the cameras are closed last. Any part that ends
 //! before that is a fault: the daemon drains and exits with an error, and systemd starts it anew.
 
+mod fault;
 mod ports;
 
-use crate::access::{Access, AccessError};
+use crate::access::Access;
 use crate::addresses::{Interfaces, host_names};
 use crate::auth::Token;
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
@@ -17,6 +18,7 @@ use crate::config::{self, AuthMode, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::heartbeat::Heartbeat;
+use crate::holders::Transport;
 use crate::http::{
     self, Answers, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Patches,
     Places, Readers,
@@ -28,8 +30,9 @@ use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{self, Making, Stream, Streams};
-use crate::tls::{Tls, TlsError};
+use crate::tls::Tls;
 use crate::upkeep::{self, Upkeep, notify};
+pub use fault::Fault;
 pub use ports::without_ipv6;
 use ports::{bind_media, bind_redirect, has_media};
 use sd_notify::NotifyState;
@@ -47,54 +50,6 @@ use tokio::task::JoinSet;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Attempts to find a port that is free for TCP and UDP, when any will do.
 const PORT_ATTEMPTS: usize = 16;
-
-/// Why the daemon can't start, or why it ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// A port can't be had.
-    #[error("can't listen on {address} ({protocol}): {error}; {}", cure(.error))]
-    Bind {
-        /// What was asked for.
-        address: SocketAddr,
-        /// `TCP` or `UDP`.
-        protocol: &'static str,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The system has no thread, poller or randomness.
-    #[error("can't start: {0}")]
-    Start(#[from] io::Error),
-    /// The secrets that decide who may watch can't be used.
-    #[error("can't tell who may watch: {0}")]
-    Access(#[from] AccessError),
-    /// There is no certificate that can be used.
-    #[error("can't serve HTTPS: {0}")]
-    Tls(#[from] TlsError),
-    /// A part of the daemon ended by itself.
-    #[error("{0} ended unexpectedly; the log tells more")]
-    Ended(String),
-    /// The daemon does not do what it is for, as the sentence says; another process may.
-    #[error("{0}; fanlight ends, to be started anew")]
-    GaveUp(String),
-    /// The drain took too long.
-    #[error("not everything could be closed within {DRAIN_TIMEOUT:?}")]
-    Drain,
-}
-
-fn cure(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "end the program that uses it (`ss -lntup` shows it) or choose another port with --listen"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; listen on [::] for all that it has"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege; choose a higher one with --listen"
-        }
-        _ => "choose another address with --listen",
-    }
-}
 
 /// A daemon whose ports are bound.
 pub struct Daemon {
@@ -178,7 +133,7 @@ impl Daemon {
             attempt += 1;
             match Self::try_bind(&config) {
                 Err(Fault::Bind {
-                    protocol: "UDP",
+                    transport: Transport::Udp,
                     error,
                     ..
                 }) if error.kind() == io::ErrorKind::AddrInUse
@@ -204,21 +159,16 @@ impl Daemon {
     }
 
     fn try_bind(config: &Config) -> Result<(TcpListener, UdpSocket, SocketAddr), Fault> {
-        let bind = |protocol, address| {
-            move |error| Fault::Bind {
-                address,
-                protocol,
-                error,
-            }
-        };
         let address = config.http.listen;
-        let listener = http::bind(address).map_err(bind("TCP", address))?;
-        let http = listener.local_addr().map_err(bind("TCP", address))?;
+        let listener = http::bind(address).map_err(Fault::bind(Transport::Tcp, address))?;
+        let http = listener
+            .local_addr()
+            .map_err(Fault::bind(Transport::Tcp, address))?;
         let mut address = config.rtc.listen;
         if address.port() == 0 {
             address.set_port(http.port());
         }
-        let socket = UdpSocket::bind(address).map_err(bind("UDP", address))?;
+        let socket = UdpSocket::bind(address).map_err(Fault::bind(Transport::Udp, address))?;
         Ok((listener, socket, http))
     }
 

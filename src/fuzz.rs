@@ -130,6 +130,8 @@ fn signed(text: &str, lines: &[&str], now: Now) {
         expires: text.len() as u64,
         scopes: Scopes::of_letters("v").map_or_else(String::new, Scopes::letters),
         streams: lines.iter().skip(1).map(|&name| name.to_owned()).collect(),
+        name: None,
+        made: None,
     };
     let token = key.sign(&share);
     if let Ok(read) = key.verify(&token) {

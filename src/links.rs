@@ -8,7 +8,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The file in the state directory.
 pub const FILE: &str = "serving.json";
@@ -18,6 +18,9 @@ pub const FILE: &str = "serving.json";
 pub struct Serving {
     /// Where HTTP is bound.
     pub http: SocketAddr,
+    /// Where viewers reach it through a proxy or a router, with a slash at the end.
+    #[serde(default)]
+    pub public_url: Option<String>,
     /// Whether that is HTTPS.
     pub is_secure: bool,
     /// Whether its certificate is of its own authority.
@@ -39,6 +42,7 @@ impl Serving {
         let needs_token = config.auth.mode == AuthMode::Token;
         Self {
             http,
+            public_url: config.http.public_url.clone(),
             is_secure: config.tls.is_some(),
             is_self_signed: config
                 .tls
@@ -69,10 +73,22 @@ impl Serving {
         Ok(file.and_then(|file| serde_json::from_slice(&file).ok()))
     }
 
-    /// The links to that page, on a machine with these addresses; the token is left out where it isn't needed.
+    /// Where a client on this machine reaches it.
+    pub fn local_address(&self) -> SocketAddr {
+        let mut address = self.http;
+        // IPv6's wildcard takes IPv4 as well, which some machines have alone.
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        address
+    }
+
+    /// The links to that page, on a machine with these addresses, the public one first; the token is left out where it isn't needed.
     pub fn links(&self, page: &str, token: &str, interfaces: &[IpAddr]) -> Vec<Link> {
+        let public = self.public_url.clone().into_iter();
         let urls = urls(self.http, self.is_secure, interfaces);
-        urls.into_iter()
+        public
+            .chain(urls)
             .map(|url| {
                 let is_local = is_local(&url);
                 let needs = if is_local {
@@ -162,6 +178,13 @@ mod tests {
         for local in ["127.0.0.1:80", "[::1]:80"] {
             assert!(serving(local).links("", "T", &[])[0].is_local);
         }
+        all.needs_token = true;
+        all.public_url = Some("https://cam.example/a/".to_owned());
+        let all = links(&all);
+        assert!(
+            all.starts_with("https://cam.example/a/cam?token=T http://localhost"),
+            "{all}"
+        );
         let own = &serving("127.0.0.1:80").links("", "T", &[])[0];
         assert_eq!(own.url, "http://127.0.0.1:80/");
     }

@@ -2,13 +2,14 @@
 
 use clap::Parser;
 use fanlight::cli::{Cli, Command, DoctorArguments, Run};
-use fanlight::{commands, logging, process};
+use fanlight::commands::Told;
+use fanlight::config::BAD_CONFIGURATION;
+use fanlight::doctor::Report;
+use fanlight::os_error::plain;
+use fanlight::{colour, commands, logging, process};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
-
-/// `EX_CONFIG` of sysexits.h.
-const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,48 +20,48 @@ fn main() -> ExitCode {
         Command::Url(arguments) => print(commands::url(&arguments), 1),
         Command::Share(arguments) => print(commands::share(&arguments), 1),
         Command::Doctor(arguments) => doctor(&arguments),
+        Command::Start { .. } => Cli::explain_start(),
         Command::CheckConfig { file } => print(commands::check_config(&file), BAD_CONFIGURATION),
     }
 }
 
-fn print<E: Display>(result: Result<String, E>, failure: u8) -> ExitCode {
+fn print<E: Display>(result: Result<impl Into<Told>, E>, failure: u8) -> ExitCode {
     match result {
-        Ok(text) => {
+        Ok(told) => {
+            let Told { text, notes } = told.into();
             // A reader that has seen enough, `head` for one, is no fault.
             let _ = writeln!(io::stdout(), "{text}");
+            for note in notes {
+                eprintln!("fanlight: {note}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", plain(&error));
             ExitCode::from(failure)
         }
     }
 }
 
 fn doctor(arguments: &DoctorArguments) -> ExitCode {
-    match commands::doctor(arguments) {
-        Ok(report) => {
-            let has_failed = report.has_failed();
-            let text = if arguments.json {
-                report.json()
-            } else {
-                report.to_string()
-            };
-            let printed = print::<io::Error>(Ok(text), 1);
-            if has_failed {
-                ExitCode::FAILURE
-            } else {
-                printed
-            }
-        }
-        Err(error) => print(Err(error), 1),
+    let report = commands::doctor(arguments);
+    let has_failed = report.as_ref().is_ok_and(Report::has_failed);
+    let text = report.map(|report| match arguments.json {
+        true => report.json(),
+        false => report.text(colour::is_wanted()),
+    });
+    let printed = print(text, 1);
+    if has_failed {
+        ExitCode::FAILURE
+    } else {
+        printed
     }
 }
 
 fn run(arguments: &Run) -> ExitCode {
-    let config = match arguments.configuration() {
+    let config = match commands::configuration(arguments) {
         Ok(config) => config,
-        Err(errors) => return print(Err(errors), BAD_CONFIGURATION),
+        Err(errors) => return print(Err::<Told, _>(errors), BAD_CONFIGURATION),
     };
     logging::start(arguments.log_format);
     if arguments.is_fallback() {
@@ -70,5 +71,5 @@ fn run(arguments: &Run) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     tracing::error!("{fault}");
-    ExitCode::FAILURE
+    ExitCode::from(fault.exit_status())
 }

@@ -3,6 +3,7 @@
 use crate::addresses::urls;
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
+use crate::preflight;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use std::io::{self, IsTerminal, Write};
@@ -25,10 +26,17 @@ pub fn serve(config: Config) -> Result<(), Fault> {
 async fn run(config: Config) -> Result<(), Fault> {
     // Before anything else, so that no signal ends the process without a goodbye.
     let signals = Signals::listen()?;
+    let cameras = config.clone();
     let daemon = Daemon::bind(config)?;
     let end = Shutdown::new();
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(obey(signals, end.clone()));
+    // It asks the cameras' drivers, and none of them keeps the daemon from serving.
+    tokio::task::spawn_blocking(move || {
+        for absent in preflight::absent_cameras(&cameras) {
+            tracing::warn!("{absent}");
+        }
+    });
     let mut out = io::stdout().lock();
     let urls = urls(daemon.http_addr(), daemon.is_secure(), &daemon.addresses());
     let is_for_others = !daemon.http_addr().ip().is_loopback();

@@ -45,8 +45,9 @@ const HOMES: [(&str, &str); 32] = [
 const UNSAFE_HOMES: [&str; 3] = ["encode", "rtc/udp", "capture/camera/v4l2"];
 
 /// The modules from the lowest layer up. A module may use those of the layers below its own, and no others.
-const LAYERS: [&[&str]; 11] = [
-    &["media", "state"],
+const LAYERS: [&[&str]; 12] = [
+    &["colour", "holders", "media", "os_error"],
+    &["state"],
     &[
         "addresses",
         "auth",
@@ -73,7 +74,7 @@ const LAYERS: [&[&str]; 11] = [
         "slate",
         "tls",
     ],
-    &["controls", "hub"],
+    &["controls", "hub", "preflight"],
     &["stream"],
     &["rtc"],
     &["http"],

@@ -157,7 +157,7 @@ fn a_daemon_that_runs_is_watched_over_https_with_its_own_token() {
     assert!(
         certificates[1]
             .1
-            .starts_with("the running daemon's is good for 39"),
+            .starts_with("the running daemon's is valid for 39"),
         "{certificates:?}"
     );
     let (_, seen, _) = found.only("session");
@@ -180,6 +180,26 @@ fn a_camera_that_is_missing_is_named_and_the_rest_is_tried_without_it() {
         seen.contains("`camera` (the test pattern in place of its camera), 320x180"),
         "{seen}"
     );
+}
+
+#[test]
+fn what_is_no_camera_and_what_an_issuer_lacks_have_cures_of_their_own() {
+    let scratch = Scratch::new();
+    let file = scratch.write("g2.toml", "");
+    let toml = STREAM.replace("pattern = true", &format!("device = {file:?}"));
+    let found = Found::of(&toml, free(), scratch.path());
+    assert_eq!(found.failed(), ["camera"]);
+    let (_, seen, cure) = found.only("camera");
+    assert!(seen.ends_with("not a camera, nor a link to one"), "{seen}");
+    assert_eq!(cure, "name a camera; `fanlight cameras` lists them");
+
+    let toml = format!("[auth]\nmode = \"jwt\"\njwt_keys = \"/dev/null/keys\"\n{STREAM}");
+    let found = Found::of(&toml, free(), scratch.path());
+    assert_eq!(found.failed(), ["config"]);
+    let (_, seen, cure) = found.all("config")[0];
+    let told = ":3: auth.jwt_keys: /dev/null/keys: can't be read: Not a directory; put the issuer's public keys there";
+    assert!(seen.ends_with(told), "{seen}");
+    assert!(cure.contains("does not start"), "{cure}");
 }
 
 #[test]

@@ -1,9 +1,21 @@
 //! What the documents promise is true of the program.
 
+#[path = "interop/offer.rs"]
+#[expect(dead_code, reason = "this test needs one offer")]
+mod offer;
+mod support;
+
+use clap::Parser;
+use fanlight::cli::{self, Cli};
 use fanlight::config::{Config, EXCLUDED_INTERFACES, KEYS, RESERVED_NAMES};
 use fanlight::media::PixelFormat;
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Child, Command};
+use support::daemon::Daemon;
+use support::scratch::Scratch;
+use support::{eventually, http};
 
 const REFERENCE: &str = include_str!("../docs/config.md");
 
@@ -60,6 +72,224 @@ fn the_problems_that_the_reference_shows_read_like_that() {
     let errors = Config::parse(&text).unwrap_err().to_string();
     let shown = errors.replace("line ", "fanlight.toml:");
     assert!(REFERENCE.contains(&format!("```\n{shown}\n```")), "{shown}");
+}
+
+/// A proxy, ended with the test.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its worker ends with it only if it is asked.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+impl Nginx {
+    /// Serves these lines of a server block at that address.
+    fn start(server: &str, listen: SocketAddr, scratch: &Scratch) -> Self {
+        let folder = scratch.path().display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {folder}/{kind};"));
+        let text = format!(
+            "daemon off;\npid {folder}/pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n\
+             http {{\naccess_log off;\n{}\nserver {{\nlisten {listen};\n{server}\n}}\n}}\n",
+            temporary.join("\n")
+        );
+        let file = scratch.write("nginx.conf", &text);
+        let child = Command::new("/usr/sbin/nginx").arg("-c").arg(file).spawn();
+        let started = Self(child.unwrap());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(eventually("nginx to listen", async || {
+            TcpStream::connect(listen).map_err(|error| error.to_string())
+        }));
+        started
+    }
+}
+
+#[test]
+fn the_recipe_for_nginx_serves_a_page_below_a_path() {
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let recipe = blocks(include_str!("../docs/recipes.md"), "nginx").nth(1);
+    let own = daemon.address().to_string();
+    let server = recipe.unwrap().replace("127.0.0.1:8080", &own);
+    assert!(server.contains(&own));
+    // Free until nginx has it.
+    let listen = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let scratch = Scratch::new();
+    let _nginx = Nginx::start(&server, listen, &scratch);
+    let bearer = format!("Bearer {}", daemon.token());
+    let ask = |method: &str, path: &str, kind: &str, body: &str| {
+        let headers = [("authorization", &*bearer), ("content-type", kind)];
+        http::request(listen, method, path, &headers, body.as_bytes()).unwrap()
+    };
+    let moved = ask("GET", "/garden", "text/plain", "");
+    assert_eq!(moved.status, 301);
+    for (path, part) in [
+        ("/garden/", "<html"),
+        ("/garden/camera", "<html"),
+        ("/garden/assets/main.js", "import"),
+        ("/garden/api/streams", "\"camera\""),
+        ("/garden/camera/jpeg", "JFIF"),
+    ] {
+        let reply = ask("GET", path, "text/plain", "");
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.body.contains(part), "{path}");
+    }
+    let answer = ask("POST", "/garden/whep", "application/sdp", &offer::plain());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let session = format!("/garden/{}", answer.header("location").unwrap());
+    assert_eq!(ask("DELETE", &session, "text/plain", "").status, 200);
+}
+
+/// The documents for users, by their paths.
+const DOCUMENTS: [(&str, &str); 6] = [
+    ("README.md", include_str!("../README.md")),
+    ("CONTRIBUTING.md", include_str!("../CONTRIBUTING.md")),
+    ("docs/config.md", REFERENCE),
+    ("docs/recipes.md", include_str!("../docs/recipes.md")),
+    ("docs/security.md", include_str!("../docs/security.md")),
+    ("docs/whep.md", include_str!("../docs/whep.md")),
+];
+
+/// The blocks of a document in that language.
+fn blocks<'t>(text: &'t str, language: &str) -> impl Iterator<Item = &'t str> {
+    let mark = format!("```{language}\n");
+    let starts: Vec<_> = text
+        .match_indices(&mark)
+        .map(|(at, _)| at + mark.len())
+        .collect();
+    let blocks = starts.into_iter().map(|at| &text[at..]);
+    blocks.map(|rest| rest.split("\n```").next().unwrap_or_default())
+}
+
+/// The words of a command as a shell without variables parts them; what follows `#` is a comment.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '#') if word.is_none() => break,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The commands of a document that are ours, as words.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let lines = blocks(text, "sh").flat_map(str::lines);
+    let commands = lines.map(|line| {
+        let mut words = words(line);
+        if words.first().is_some_and(|word| word == "sudo") {
+            words.remove(0);
+        }
+        words
+    });
+    let is_ours = |words: &Vec<String>| words.first().is_some_and(|word| word == "fanlight");
+    commands.filter(is_ours).collect()
+}
+
+#[test]
+fn the_commands_of_the_documents_are_those_of_the_command_line_and_name_the_default_stream() {
+    let default = Config::default().streams.remove(0).name;
+    let mut count = 0;
+    for (path, text) in DOCUMENTS {
+        for words in commands(text) {
+            let cli = Cli::try_parse_from(&words)
+                .unwrap_or_else(|error| panic!("{path}: {words:?}: {error}"));
+            let streams = match cli.command {
+                Some(cli::Command::Share(share)) => share.stream,
+                Some(cli::Command::Controls(controls)) => {
+                    let first = controls.words.into_iter().take(1);
+                    first.filter(|word| !word.contains(['/', '='])).collect()
+                }
+                _ => Vec::new(),
+            };
+            assert!(
+                streams.iter().all(|stream| *stream == default),
+                "{path}: {words:?}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 25, "{count}");
+    assert_eq!(
+        words("a \"b c\" d='e' #f # g"),
+        ["a", "b c", "d=e"].map(str::to_owned)
+    );
+    assert_eq!(words("a b#c"), ["a", "b#c"].map(str::to_owned));
+    assert!(Cli::try_parse_from(["fanlight", "share", "--until", "2h"]).is_err());
+}
+
+#[test]
+fn the_configurations_of_the_documents_are_valid() {
+    for (path, text) in DOCUMENTS {
+        for example in blocks(text, "toml") {
+            Config::parse(example).unwrap_or_else(|errors| panic!("{path}: {errors}\n{example}"));
+        }
+    }
+}
+
+#[test]
+fn the_version_of_rust_is_that_of_the_manifest() {
+    let manifest = include_str!("../Cargo.toml");
+    let mut lines = manifest.lines();
+    let line = lines.find_map(|line| line.strip_prefix("rust-version = \""));
+    let version = line.unwrap().trim_end_matches('"');
+    for (path, text) in &DOCUMENTS[..2] {
+        assert!(text.contains(&format!("Rust {version} or newer")), "{path}");
+    }
+}
+
+/// The anchor that a heading has on a page.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for (path, text) in DOCUMENTS {
+        let folder = root.join(path).parent().unwrap().to_owned();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let local = targets.filter(|target| !target.contains("://"));
+        for target in local.filter(|target| !target.ends_with(".png")) {
+            let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file {
+                "" => root.join(path),
+                file => folder.join(file),
+            };
+            assert!(file.exists(), "{path}: {target}");
+            if !wanted.is_empty() {
+                let text = fs::read_to_string(&file).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|heading| anchor(heading) == wanted),
+                    "{path}: {target}"
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count}");
 }
 
 /// The Rust code of a folder and all below it.

@@ -1,4 +1,6 @@
-//! The command as a process: what it tells a service manager, how it ends, and its exit status.
+//! The command as a process: what it tells a service manager, how it ends, its exit status, and what it says of links.
+
+mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,6 +8,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use support::daemon::Daemon;
+use support::scratch::Scratch;
 
 const PATTERN: [&str; 3] = ["--test-pattern", "--listen", "127.0.0.1:0"];
 
@@ -214,4 +218,209 @@ fn the_exit_status_tells_wrong_usage_a_bad_configuration_and_a_fault_apart() {
     let address = taken.local_addr().unwrap().to_string();
     assert_eq!(status(&["--test-pattern", "--listen", &address]), Some(1));
     assert_eq!(status(&["--version"]), Some(0));
+}
+
+/// Its exit status, what it printed, and what it said beside.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = fanlight(arguments);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn what_can_not_start_because_of_a_file_that_the_configuration_names_exits_with_78() {
+    let scratch = Scratch::new();
+    let stream = "[[stream]]\nname = \"a\"\npattern = true\n";
+    let gone = scratch.path().join("gone").display().to_string();
+    let file = scratch.write("not-a-camera", "").display().to_string();
+    for (table, key, part) in [
+        (
+            format!("[tls]\ncertificate = {gone:?}\nkey = {gone:?}\n{stream}"),
+            "2: tls.certificate: ",
+            "can't be read: No such file or directory",
+        ),
+        (
+            format!("[auth]\nmode = \"jwt\"\njwt_keys = {gone:?}\n{stream}"),
+            "3: auth.jwt_keys: ",
+            "put the issuer's public keys there",
+        ),
+        (
+            format!("[[stream]]\nname = \"a\"\ndevice = {file:?}\n"),
+            "3: stream[0].device: ",
+            "not a camera, nor a link to one; name a camera",
+        ),
+    ] {
+        let config = scratch.write("fanlight.toml", &table);
+        let config = config.to_str().unwrap();
+        for arguments in [
+            &["check-config", config][..],
+            &["--config", config, "--listen", "127.0.0.1:0"],
+        ] {
+            let (status, out, told) = run(arguments);
+            assert_eq!((status, &*out), (Some(78), ""), "{told}");
+            assert!(told.starts_with(&format!("{config}:{key}")), "{told}");
+            assert!(told.contains(part) && !told.contains("os error"), "{told}");
+        }
+    }
+    let (status, _, told) = run(&["--device", &file, "--listen", "127.0.0.1:0"]);
+    assert_eq!(status, Some(78));
+    assert!(
+        told.starts_with(&format!("--device: {file}: not a camera")),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_state_directory_that_can_not_be_is_found_in_the_configuration() {
+    let scratch = Scratch::new();
+    let config = scratch.write(
+        "fanlight.toml",
+        "\n[state]\ndirectory = \"/dev/null/state\"\n",
+    );
+    let config = config.to_str().unwrap();
+    let (status, _, told) = run(&["check-config", config]);
+    assert_eq!(status, Some(78));
+    assert!(
+        told.starts_with(&format!("{config}:3: state.directory: ")),
+        "{told}"
+    );
+    assert!(told.contains("/dev/null is no directory"), "{told}");
+}
+
+#[test]
+fn who_has_the_port_is_told_at_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (status, _, told) = run(&["--test-pattern", "--listen", &address.to_string()]);
+    assert_eq!(status, Some(1));
+    assert!(
+        told.contains(&format!("can't listen on {address} (TCP): ")),
+        "{told}"
+    );
+    let who = format!("(process {}) has it: end that program", std::process::id());
+    assert!(told.contains(&who) && !told.contains("os error"), "{told}");
+}
+
+#[test]
+fn a_mistyped_camera_is_told_at_once_and_an_unplugged_one_in_the_log() {
+    let (status, _, told) = run(&["--device", "video7"]);
+    assert_eq!(status, Some(2));
+    assert!(told.contains("did you mean \"/dev/video7\"?"), "{told}");
+
+    let daemon = Daemon::start(&["--device", "/dev/video4000000000"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(support::eventually("the camera's absence", async || {
+        let log = daemon.log();
+        let is_told = log.contains("/dev/video4000000000: no such device")
+            && log.contains("as soon as it is plugged in");
+        is_told.then_some(()).ok_or(log)
+    }));
+}
+
+#[test]
+fn who_types_start_is_told_how_to_start() {
+    for arguments in [&["start"][..], &["start", "--test-pattern"]] {
+        let (status, _, told) = run(arguments);
+        assert_eq!(status, Some(2));
+        assert!(told.contains("`fanlight` runs in the foreground"), "{told}");
+    }
+}
+
+/// Runs a command about that daemon.
+fn beside(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let state = daemon.state_dir().display().to_string();
+    run(&[arguments, &["--state-dir", &state]].concat())
+}
+
+#[test]
+fn links_are_those_of_a_daemon_that_runs() {
+    let toml = "[http]\npublic_url = \"https://cam.example/garden\"\n[[stream]]\nname = \"a\"\npattern = true\n";
+    let mut daemon = Daemon::configured_at("0.0.0.0:0", toml);
+    let (status, links, notes) = beside(&daemon, &["url"]);
+    assert_eq!((status, &*notes), (Some(0), ""));
+    let public = format!("https://cam.example/garden/?token={}", daemon.token());
+    assert_eq!(links.lines().next(), Some(&*public), "{links}");
+
+    let (status, links, notes) = beside(&daemon, &["share", "--stream", "a", "--name", "grandma"]);
+    assert_eq!((status, &*notes), (Some(0), ""));
+    let links: Vec<_> = links.lines().collect();
+    assert!(
+        links[0].starts_with("https://cam.example/garden/a?token=s."),
+        "{links:?}"
+    );
+    let [.., last, about] = &links[..] else {
+        panic!("{links:?}");
+    };
+    assert!(last.starts_with("http://localhost:"), "{links:?}");
+    let id = about.split(' ').next().unwrap();
+    assert!(
+        about.starts_with(&format!("{id} \"grandma\": view of a, for ")),
+        "{about}"
+    );
+    let (status, _, told) = beside(&daemon, &["share", "--name", "grandma"]);
+    assert_eq!(status, Some(1));
+    assert!(told.contains(&format!("--revoke {id}")), "{told}");
+
+    // Another configuration's daemon is not this one.
+    let scratch = Scratch::new();
+    let other = scratch.write("other.toml", "http.listen = 1\n");
+    let (status, _, notes) = beside(&daemon, &["url", "--config", other.to_str().unwrap()]);
+    assert_eq!(status, Some(0));
+    assert!(
+        notes.contains("other.toml has port 1, but the fanlight"),
+        "{notes}"
+    );
+
+    let (status, _, notes) = beside(&daemon, &["url", "--renew"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        notes.contains("the token is new") && notes.contains("stay valid"),
+        "{notes}"
+    );
+
+    daemon.terminate();
+    let (status, links, told) = beside(&daemon, &["url"]);
+    assert_eq!((status, &*links), (Some(1), ""));
+    assert!(
+        told.starts_with("no fanlight runs now with the state directory "),
+        "{told}"
+    );
+    let (status, links, notes) = beside(&daemon, &["share"]);
+    assert_eq!(status, Some(0));
+    assert!(links.contains("?token=s."), "{links}");
+    assert!(notes.contains("no fanlight runs now"), "{notes}");
+    let (status, list, _) = beside(&daemon, &["share", "--list"]);
+    assert_eq!((status, list.lines().count()), (Some(0), 2));
+    assert!(list.contains(" \"grandma\": view of a, for "), "{list}");
+    let (status, told, _) = beside(&daemon, &["share", "--revoke", "grandma"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        told.starts_with(&format!("the link {id} \"grandma\" is revoked")),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_from_one_that_has_ended() {
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let file = daemon.state_dir().join("serving.json");
+    let noted = std::fs::read_to_string(&file).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let elsewhere = noted.replace(&daemon.address().to_string(), &free.to_string());
+    assert_ne!(elsewhere, noted);
+    std::fs::write(&file, elsewhere).unwrap();
+    let (status, links, told) = beside(&daemon, &["url"]);
+    assert_eq!((status, &*links), (Some(1), ""));
+    assert!(
+        told.contains(&format!("does not answer at {free}")),
+        "{told}"
+    );
 }

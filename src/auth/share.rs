@@ -29,6 +29,12 @@ pub struct Share {
     pub scopes: String,
     /// For which streams; none means all.
     pub streams: Vec<String>,
+    /// For whom, as the user says. It stands in the ledger only, not in the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it was made, in seconds since 1970. It stands in the ledger only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<u64>,
 }
 
 impl Share {
@@ -39,6 +45,18 @@ impl Share {
             expires,
             scopes: scopes.letters(),
             streams,
+            name: None,
+            made: None,
+        }
+    }
+
+    /// The same, as it stands in the ledger: made at `now`, in seconds since 1970, perhaps for somebody.
+    #[must_use]
+    pub fn made_for(self, name: Option<String>, now: u64) -> Self {
+        Self {
+            name,
+            made: Some(now),
+            ..self
         }
     }
 
@@ -49,6 +67,8 @@ impl Share {
             expires: parts.next()?.parse().ok()?,
             scopes: parts.next()?.to_owned(),
             streams: parts.map(str::to_owned).collect(),
+            name: None,
+            made: None,
         };
         Scopes::of_letters(&share.scopes).map(|_| share)
     }
@@ -60,6 +80,12 @@ impl Share {
             text.push_str(stream);
         }
         text
+    }
+
+    /// Whether both say the same in a link.
+    fn is_same_link(&self, other: &Self) -> bool {
+        (&self.id, self.expires, &self.scopes, &self.streams)
+            == (&other.id, other.expires, &other.scopes, &other.streams)
     }
 
     /// What it allows, signed by that key.
@@ -155,7 +181,12 @@ pub enum LedgerError {
     /// It has `MOST` links.
     #[error("there are {MOST} links already; revoke some, or let them expire")]
     Full,
-    /// There is none of that id.
+    /// There is one of that name.
+    #[error(
+        "a link is named {0:?} already; revoke it first (`fanlight share --revoke {1}`), or choose another name"
+    )]
+    Named(String, String),
+    /// There is none of that id or name.
     #[error("there is no link {0}; `fanlight share --list` shows what there is")]
     Unknown(String),
     /// The key's file is not one of ours.
@@ -194,11 +225,19 @@ impl Ledger {
     /// Adds a link, and forgets those that have expired at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`LedgerError::Full`].
+    /// [`LedgerError::Full`], [`LedgerError::Named`].
     pub fn add(&mut self, share: Share, now: u64) -> Result<(), LedgerError> {
         self.forget(now);
         if self.0.len() >= MOST {
             return Err(LedgerError::Full);
+        }
+        if let Some(name) = &share.name
+            && let Some(same) = self
+                .0
+                .iter()
+                .find(|other| other.name.as_ref() == Some(name))
+        {
+            return Err(LedgerError::Named(name.clone(), same.id.clone()));
         }
         self.0.push(share);
         Ok(())
@@ -217,17 +256,16 @@ impl Ledger {
         self.0.iter().any(|share| share.expires <= now)
     }
 
-    /// Takes a link back.
+    /// Revokes the link of that id, or else of that name, and returns it.
     ///
     /// # Errors
     /// [`LedgerError::Unknown`].
-    pub fn revoke(&mut self, id: &str) -> Result<(), LedgerError> {
-        let before = self.0.len();
-        self.0.retain(|share| share.id != id);
-        if self.0.len() == before {
-            return Err(LedgerError::Unknown(id.to_owned()));
-        }
-        Ok(())
+    pub fn revoke(&mut self, id_or_name: &str) -> Result<Share, LedgerError> {
+        let position = |is_it: &dyn Fn(&Share) -> bool| self.0.iter().position(is_it);
+        let at = position(&|share| share.id == id_or_name)
+            .or_else(|| position(&|share| share.name.as_deref() == Some(id_or_name)))
+            .ok_or_else(|| LedgerError::Unknown(id_or_name.to_owned()))?;
+        Ok(self.0.remove(at))
     }
 
     /// Whether a link whose signature is good may be used at `now`, in seconds since 1970.
@@ -237,7 +275,7 @@ impl Ledger {
     pub fn admits(&self, share: &Share, now: u64) -> Result<(), Flaw> {
         if now >= share.expires {
             Err(Flaw::Expired)
-        } else if self.0.contains(share) {
+        } else if self.0.iter().any(|kept| kept.is_same_link(share)) {
             Ok(())
         } else {
             Err(Flaw::Revoked)
@@ -276,6 +314,35 @@ mod tests {
         assert_eq!(ledger.admits(&read, 5), Err(Flaw::Revoked));
         let unknown = LedgerError::Unknown(share.id.clone());
         assert_eq!(ledger.revoke(&share.id), Err(unknown));
+    }
+
+    #[test]
+    fn a_link_is_named_in_the_ledger_alone_and_ledgers_without_names_are_read() {
+        let (key, share) = (key(), view(&["cam"]));
+        let named = share.clone().made_for(Some("grandma".to_owned()), 5);
+        assert_eq!(key.sign(&named), key.sign(&share));
+        let mut ledger = Ledger::default();
+        ledger.add(named.clone(), 5).unwrap();
+        let mut ledger = Ledger::parse(&ledger.to_file()).unwrap();
+        assert_eq!(ledger.iter().next(), Some(&named));
+        let read = key.verify(&key.sign(&named)).unwrap();
+        assert_eq!(ledger.admits(&read, 5), Ok(()));
+        let other = view(&[]).made_for(Some("grandma".to_owned()), 6);
+        let taken = LedgerError::Named("grandma".to_owned(), named.id.clone());
+        assert_eq!(ledger.add(other.clone(), 6), Err(taken));
+        assert_eq!(ledger.revoke("grandma"), Ok(named));
+        assert_eq!(ledger.admits(&read, 5), Err(Flaw::Revoked));
+        ledger.add(other, 6).unwrap();
+
+        let old = br#"[{"id":"0000002a","expires":1000,"scopes":"v","streams":["cam"]}]"#;
+        let old = Ledger::parse(old).unwrap();
+        let first = old.iter().next().unwrap();
+        assert_eq!((&first.name, first.made), (&None, None));
+        assert_eq!(
+            old.admits(&key.verify(&key.sign(first)).unwrap(), 5),
+            Ok(())
+        );
+        assert!(!String::from_utf8(old.to_file()).unwrap().contains("name"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod pattern;
 mod usb;
 
 use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
+use crate::os_error::plain;
 use std::fmt;
 
 /// What the configuration asks of a source.
@@ -122,7 +123,9 @@ pub enum ErrorKind {
     Stalled,
     /// One frame can't be used.
     BadFrame,
-    /// The device can't do what is needed: no capture device, no usable format.
+    /// What is named is no camera, but a file, a codec, a camera's metadata.
+    NotACamera,
+    /// The camera can't do what is needed: it has no usable format, or its driver's answers make no sense.
     Unsupported,
     /// The device's H.264 can't be passed through.
     NotPassable,
@@ -167,6 +170,7 @@ impl ErrorKind {
             Self::Lost => "lost",
             Self::Stalled => "stalled",
             Self::BadFrame => "bad_frame",
+            Self::NotACamera => "not_a_camera",
             Self::Unsupported => "unsupported",
             Self::NotPassable => "not_passable",
             Self::OnlyH264 => "only_h264",
@@ -184,6 +188,7 @@ impl ErrorKind {
             Self::Lost => "The camera was lost",
             Self::Stalled => "The camera sends no pictures",
             Self::BadFrame => "The camera sends broken pictures",
+            Self::NotACamera => "The configured device is not a camera",
             Self::Unsupported => "The camera offers no usable format",
             Self::NotPassable => "The camera's video can't be passed through",
             Self::OnlyH264 => "The camera offers nothing but H.264",
@@ -194,6 +199,7 @@ impl ErrorKind {
     pub const fn has_camera(self) -> bool {
         match self {
             Self::NotFound
+            | Self::NotACamera
             | Self::Busy
             | Self::NoPermission
             | Self::NoUsbBandwidth
@@ -229,6 +235,7 @@ impl ErrorKind {
                 "unplug the camera and plug it in again; another USB port or a lower rate may help"
             }
             Self::BadFrame => "check the cable, or try another `format`",
+            Self::NotACamera => "name a camera; `fanlight cameras` lists them",
             Self::Unsupported => {
                 "choose a format, size and rate that `fanlight cameras` lists for the device"
             }
@@ -255,11 +262,11 @@ pub struct CaptureError {
 }
 
 impl CaptureError {
-    /// An error of that kind, described by `detail`.
+    /// An error of that kind, described by `detail`, which people read.
     pub fn new(kind: ErrorKind, detail: impl fmt::Display) -> Self {
         Self {
             kind,
-            detail: detail.to_string(),
+            detail: plain(&detail),
             cure: None,
         }
     }

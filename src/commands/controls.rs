@@ -1,12 +1,13 @@
 //! `fanlight controls`: a camera's controls, listed or set, with or without a daemon.
 
-use super::links::{self, LinkError};
+use super::links::LinkError;
+use super::place;
 use crate::capture::CaptureError;
 use crate::capture::camera::{Claims, Control, Kind};
 use crate::cli::{ControlsArguments, DEFAULT_DEVICE};
 use crate::config;
 use crate::controls::{Device, Kept, Listing, SetError, View, Wish};
-use crate::state::State;
+use crate::links::Serving;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -16,16 +17,19 @@ pub enum ControlsError {
     /// The daemon whose stream is meant is not known.
     #[error(transparent)]
     Daemon(#[from] LinkError),
-    /// It has no such stream, or that shows no camera.
-    #[error("there is no stream {0:?} with a camera; there is: {1}")]
+    /// It has no such stream.
+    #[error("there is no stream {0:?}; there is: {1}")]
     Stream(String, String),
+    /// The stream shows the test pattern.
+    #[error("the stream {0:?} shows the test pattern, which has no controls; {1}")]
+    NoCamera(String, String),
     /// The camera is not there, or does not answer.
     #[error("{0}; {cure}", cure = .0.cure())]
     Camera(#[from] CaptureError),
     /// An argument is neither a camera nor a setting.
     #[error("{0:?} is no setting; write NAME=VALUE, such as brightness=128 or brightness=default")]
     Setting(String),
-    /// Controls can't be what is said.
+    /// Controls can't have these values.
     #[error("{0}; nothing was changed")]
     Wrong(String),
 }
@@ -44,7 +48,7 @@ impl From<SetError> for ControlsError {
     }
 }
 
-/// Lists the controls of a camera, after setting those that are said.
+/// Lists the controls of a camera, after setting those that the arguments name.
 ///
 /// # Errors
 /// See [`ControlsError`].
@@ -83,22 +87,21 @@ fn wish(word: &str) -> Result<(String, Wish), ControlsError> {
 
 /// A device is a camera by itself, anything else a stream of a daemon. What is set is kept where that daemon looks.
 fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device, ControlsError> {
-    let daemon = links::open(&arguments.place);
-    let directory = |(state, _): &(State, _)| state.directory().to_owned();
-    let kept = Kept::new(daemon.as_ref().ok().map(directory));
+    let daemon = place::open(&arguments.place);
+    let directory = daemon
+        .as_ref()
+        .ok()
+        .map(|daemon| daemon.state.directory().to_owned());
+    let kept = Kept::new(directory);
     let text = match target {
         Some(device) if names_a_camera(device) => device.to_owned(),
         Some(name) => {
             // Others may visit the directory while the camera is asked.
-            let (_, serving) = daemon?;
-            let devices = &serving.devices;
-            devices.get(name).cloned().ok_or_else(|| {
-                let names = devices.keys().cloned().collect::<Vec<_>>().join(", ");
-                ControlsError::Stream(name.to_owned(), names)
-            })?
+            camera_of(&daemon?.serving, name)?
         }
         None => {
-            let first = daemon.ok().and_then(|(_, serving)| {
+            let first = daemon.ok().and_then(|daemon| {
+                let serving = daemon.serving;
                 let mut names = serving.streams.iter();
                 names.find_map(|name| serving.devices.get(name).cloned())
             });
@@ -108,6 +111,23 @@ fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device,
     // What a daemon wrote down is a name of a camera, and so is what looks like one.
     let camera: config::Device = text.parse().map_err(|_| ControlsError::Setting(text))?;
     Ok(Device::new(Claims::new([]).slot(camera), kept))
+}
+
+/// The camera of a daemon's stream.
+fn camera_of(serving: &Serving, stream: &str) -> Result<String, ControlsError> {
+    if let Some(device) = serving.devices.get(stream) {
+        return Ok(device.clone());
+    }
+    let stream = stream.to_owned();
+    if !serving.streams.contains(&stream) {
+        return Err(ControlsError::Stream(stream, serving.streams.join(", ")));
+    }
+    let cameras: Vec<_> = serving.devices.keys().cloned().collect();
+    let others = match &*cameras {
+        [] => "this fanlight has no stream with a camera".to_owned(),
+        some => format!("these streams have a camera: {}", some.join(", ")),
+    };
+    Err(ControlsError::NoCamera(stream, others))
 }
 
 /// Whether a word is no stream's name, but a camera's.
@@ -231,6 +251,31 @@ mod tests {
         let error = controls(&arguments(&["/dev/video4000000000"])).unwrap_err();
         let told = "/dev/video4000000000: no such device; plug the camera in";
         assert!(error.to_string().starts_with(told), "{error}");
+    }
+
+    #[test]
+    fn a_stream_without_a_camera_is_told_from_one_that_there_is_not() {
+        let text = "[[stream]]\nname = \"a\"\npattern = true\n";
+        let serving = |text: &str| {
+            let config = config::Config::parse(text).unwrap();
+            Serving::new(&config, ([127, 0, 0, 1], 80).into())
+        };
+        let told = |serving: &Serving, stream: &str| match camera_of(serving, stream) {
+            Ok(device) => device,
+            Err(error) => error.to_string(),
+        };
+        let pattern = serving(text);
+        assert_eq!(
+            told(&pattern, "a"),
+            "the stream \"a\" shows the test pattern, which has no controls; this fanlight has no stream with a camera"
+        );
+        assert_eq!(told(&pattern, "b"), "there is no stream \"b\"; there is: a");
+        let both = serving(&format!(
+            "{text}[[stream]]\nname = \"b\"\ndevice = \"usb:046d:0825\"\n"
+        ));
+        assert_eq!(told(&both, "b"), "usb:046d:0825");
+        let told = told(&both, "a");
+        assert!(told.ends_with("these streams have a camera: b"), "{told}");
     }
 
     #[test]

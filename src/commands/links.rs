@@ -1,17 +1,25 @@
-//! `fanlight url` and `fanlight share`: links for people, out of the state directory of a daemon that may be running.
+//! `fanlight url` and `fanlight share`: links for people, from the state directory of a daemon.
 
+use super::place::{Found, open};
 use crate::access::{AccessError, Secrets};
 use crate::addresses::Interfaces;
 use crate::auth::{LedgerError, Now, Scopes, Share};
-use crate::cli::{Place, ShareArguments, UrlArguments};
-use crate::config::{Config, ConfigErrors};
-use crate::links::{FILE, Link, Serving, qr};
-use crate::state::{OF_THE_SERVICE, State, StateError, default_directory};
+use crate::cli::{ShareArguments, UrlArguments};
+use crate::config::ConfigErrors;
+use crate::links::{Link, qr};
+use crate::state::StateError;
 use crate::tls::{Authority, sha256};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// After `--renew`.
+const RENEWED: &str = "the token is new: links with the old one no longer work, and their viewers are disconnected within seconds; \
+    links from `fanlight share` stay valid";
+/// For a daemon that nobody else can reach.
+const ONLY_HERE: &str = "this fanlight listens on this machine only: the link opens nowhere else, unless [http] public_url names where";
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,18 @@ pub enum LinkError {
     /// It is somebody else's.
     #[error("{} belongs to the user that fanlight runs as; run this command as that user, or with sudo", .0.display())]
     Denied(PathBuf),
+    /// The daemon has ended.
+    #[error(
+        "no fanlight runs now with the state directory {}, so its links open nothing; start it, or name the directory of the one \
+         that runs with --state-dir",
+        .0.display()
+    )]
+    Stopped(PathBuf),
+    /// The daemon runs, but is not reached.
+    #[error(
+        "the fanlight that runs does not answer at {0}, so its links open nothing; it is still starting, or its log says why"
+    )]
+    Silent(SocketAddr),
     /// No daemon has run there.
     #[error(
         "no fanlight has run with the state directory {0}; start it first, or name its directory with --state-dir"
@@ -35,7 +55,7 @@ pub enum LinkError {
     NeverRan(String),
     /// There is nothing to sign with.
     #[error(
-        "this fanlight needs no token of its own ([auth] mode), so there is nothing to share but its plain link"
+        "this fanlight needs no token of its own ([auth] mode): there is none to renew, and no link to sign"
     )]
     NoToken,
     /// There is no such stream.
@@ -46,17 +66,45 @@ pub enum LinkError {
     Ledger(#[from] LedgerError),
 }
 
+/// What a command prints.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// On standard output.
+    pub text: String,
+    /// For people, on standard error: a program that reads the text needs none of it.
+    pub notes: Vec<String>,
+}
+
+impl From<String> for Told {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// The links to the page, with a QR code for a terminal.
 ///
 /// # Errors
 /// See [`LinkError`].
-pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
-    let (state, serving) = open(&arguments.place)?;
+pub fn url(arguments: &UrlArguments) -> Result<Told, LinkError> {
+    let found = open(&arguments.place)?;
+    let running = found.is_running();
+    let mut notes: Vec<_> = found.doubt().into_iter().collect();
+    if !arguments.renew {
+        running?;
+    } else if let Err(error) = running {
+        // A token that leaked is renewed whether the daemon runs or not.
+        notes.push(error.to_string());
+    }
+    let Found { state, serving, .. } = found;
     let mut token = String::new();
     if serving.needs_token {
         let mut secrets = Secrets::load(&state)?;
         if arguments.renew {
             secrets.renew_token(&state.writing()?)?;
+            notes.push(RENEWED.to_owned());
         }
         token.push_str(secrets.token.reveal());
     } else if arguments.renew {
@@ -64,43 +112,62 @@ pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
     }
     let links = serving.links("", &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
+    // For the device that is to trust it, which is seldom this machine.
+    let other = links.iter().find(|link| !link.is_local).or(links.first());
     if serving.is_self_signed
         && let Some(authority) = Authority::kept(&state)?
-        && let Some(first) = serving.links("ca.crt", "", &[]).first()
+        && let Some(link) = other
     {
-        let (url, print) = (&first.url, sha256(authority.der()));
-        let url = url.split('?').next().unwrap_or_default();
+        let (page, print) = (link.url.split('?').next(), sha256(authority.der()));
+        let page = page.unwrap_or_default();
         let _ = write!(
             text,
-            "\n\n{url} is the certificate to trust, SHA-256 {print}"
+            "\n\n{page}ca.crt is the certificate to trust, SHA-256 {print}"
         );
     }
-    Ok(text)
+    Ok(Told { text, notes })
 }
 
-/// Makes a link that ends, lists those that there are, or takes one back.
+/// Makes a link that expires, lists the valid ones, or revokes one.
 ///
 /// # Errors
 /// See [`LinkError`].
-pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
-    let (state, serving) = open(&arguments.place)?;
-    if !serving.needs_token {
+pub fn share(arguments: &ShareArguments) -> Result<Told, LinkError> {
+    let mut found = open(&arguments.place)?;
+    if !found.serving.needs_token {
         return Err(LinkError::NoToken);
     }
     let now = Now::system().unix;
+    let notes = found.doubt().into_iter().collect();
     if arguments.list {
-        return Ok(listed(&Secrets::load(&state)?, now));
+        let text = listed(&Secrets::load(&found.state)?, now);
+        return Ok(Told { text, notes });
     }
     // Nobody else changes the list meanwhile.
-    let state = state.writing()?;
-    let mut secrets = Secrets::load(&state)?;
+    found.state = found.state.writing()?;
+    let mut secrets = Secrets::load(&found.state)?;
     if let Some(id) = &arguments.revoke {
-        secrets.shares.revoke(id)?;
-        secrets.keep_shares(&state)?;
-        return Ok(format!(
-            "{id} is revoked; who watches by it is cut off within seconds"
-        ));
+        let share = secrets.shares.revoke(id)?;
+        secrets.keep_shares(&found.state)?;
+        let whose = called(&share);
+        let text =
+            format!("the link {whose} is revoked; its viewers are disconnected within seconds");
+        return Ok(Told { text, notes });
     }
+    make(arguments, found, secrets, notes, now)
+}
+
+fn make(
+    arguments: &ShareArguments,
+    found: Found,
+    mut secrets: Secrets,
+    mut notes: Vec<String>,
+    now: u64,
+) -> Result<Told, LinkError> {
+    notes.extend(found.is_running().err().map(|error| error.to_string()));
+    let Found {
+        state, mut serving, ..
+    } = found;
     for stream in &arguments.stream {
         if !serving.streams.contains(stream) {
             let names = serving.streams.join(", ");
@@ -109,7 +176,8 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
     }
     let scopes: Scopes = arguments.scope.iter().copied().collect();
     let time = arguments.duration.unwrap_or(Duration::from_secs(24 * 3600));
-    let share = Share::new(scopes, arguments.stream.clone(), now + time.as_secs());
+    let share = Share::new(scopes, arguments.stream.clone(), now + time.as_secs())
+        .made_for(arguments.name.clone(), now);
     let token = secrets.key.sign(&share);
     secrets.shares.add(share.clone(), now)?;
     secrets.keep_shares(&state)?;
@@ -117,58 +185,21 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
         [only] => only.as_str(),
         _ => "",
     };
-    let mut serving = serving;
-    // Whoever is on the machine needs no link, so every one printed is one to hand on.
+    // Every link that is printed is one to hand on.
     serving.needs_token_on_loopback = true;
-    let links = serving.links(page, &token, &Interfaces::read().addresses());
+    let mut links = serving.links(page, &token, &Interfaces::read().addresses());
+    links.sort_by_key(|link| link.is_local);
+    if links.iter().all(|link| link.is_local) {
+        notes.push(ONLY_HERE.to_owned());
+    }
     let mut text = told(&links, arguments.qr);
-    let about = sentence(&share, now);
-    let id = &share.id;
+    let (about, id) = (allows(&share, now), &share.id);
+    let whose = called(&share);
     let _ = write!(
         text,
-        "\n{about}; `fanlight share --revoke {id}` takes it back"
+        "\n{whose}: {about}; `fanlight share --revoke {id}` revokes it"
     );
-    Ok(text)
-}
-
-/// The state directory, and what the daemon there noted.
-pub(super) fn open(place: &Place) -> Result<(State, Serving), LinkError> {
-    let candidates = directories(place)?;
-    let missing = || {
-        let shown = candidates.iter().map(|path| path.display().to_string());
-        LinkError::NeverRan(shown.collect::<Vec<_>>().join(" or "))
-    };
-    // One that runs now before one that ran once.
-    let used = candidates.iter().find(|path| State::is_in_use(path));
-    let is_known = |path: &&PathBuf| is_denied(path) || path.join(FILE).exists();
-    let path = used.or_else(|| candidates.iter().find(is_known));
-    let path = path.ok_or_else(missing)?;
-    if is_denied(path) {
-        return Err(LinkError::Denied(path.clone()));
-    }
-    let state = State::look(path)?;
-    let serving = Serving::of_last(&state)?.ok_or_else(missing)?;
-    Ok((state, serving))
-}
-
-fn is_denied(path: &Path) -> bool {
-    let listed = std::fs::read_dir(path);
-    listed.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-}
-
-fn directories(place: &Place) -> Result<Vec<PathBuf>, LinkError> {
-    if let Some(path) = &place.state_dir {
-        return Ok(vec![path.clone()]);
-    }
-    let configured = match &place.config {
-        Some(file) => Config::load(file)?.state.directory,
-        None => None,
-    };
-    if let Some(path) = configured {
-        return Ok(vec![path]);
-    }
-    let usual = default_directory(|name| std::env::var_os(name));
-    Ok(usual.into_iter().chain([OF_THE_SERVICE.into()]).collect())
+    Ok(Told { text, notes })
 }
 
 /// One link a line, then the QR code of one that leads here from elsewhere.
@@ -186,21 +217,38 @@ fn told(links: &[Link], wants_qr: bool) -> String {
 
 fn listed(secrets: &Secrets, now: u64) -> String {
     let valid = secrets.shares.iter().filter(|share| share.expires > now);
-    let lines: Vec<_> = valid.map(|share| sentence(share, now)).collect();
+    let lines: Vec<_> = valid
+        .map(|share| {
+            let age = match share.made {
+                Some(made) => format!(", made {} ago", span(now.saturating_sub(made))),
+                None => String::new(),
+            };
+            format!("{}: {}{age}", called(share), allows(share, now))
+        })
+        .collect();
     if lines.is_empty() {
-        return "there is no link that is good".to_owned();
+        return "there are no valid links".to_owned();
     }
     lines.join("\n")
 }
 
-fn sentence(share: &Share, now: u64) -> String {
+/// `3f2a91bc` or `3f2a91bc "grandma"`.
+fn called(share: &Share) -> String {
+    match &share.name {
+        Some(name) => format!("{} {name:?}", share.id),
+        None => share.id.clone(),
+    }
+}
+
+/// What a link allows and for how long, such as `view of garden, for 2 h`.
+fn allows(share: &Share, now: u64) -> String {
     let streams = match &*share.streams {
         [] => "every stream".to_owned(),
         streams => streams.join(", "),
     };
     let scopes = Scopes::of_letters(&share.scopes).unwrap_or_default();
     let left = span(share.expires.saturating_sub(now));
-    format!("{}: {scopes} of {streams}, for {left}", share.id)
+    format!("{scopes} of {streams}, for {left}")
 }
 
 /// The two largest units of a time in seconds, such as `1 h 59 min`.

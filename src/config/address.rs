@@ -99,6 +99,34 @@ pub(super) fn origin(value: &DeValue<'_>) -> Parsed<String> {
     }
 }
 
+/// Where viewers reach the page: scheme, host and perhaps a path (RFC 3986), which is given a slash at its end.
+pub(super) fn public_url(value: &DeValue<'_>) -> Parsed<String> {
+    const EXPECTED: &str =
+        "a URL, such as \"https://cam.example\" or \"https://example.org/garden\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    let wrong = || format!("{} is not {EXPECTED}", shown(value));
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    let scheme = scheme.to_ascii_lowercase();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if text.contains(['?', '#', '@']) {
+        return Err(format!(
+            "{} has more than scheme, host, port and path; links add the rest",
+            shown(value)
+        ));
+    }
+    let is_path = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '`');
+    if !matches!(&*scheme, "http" | "https")
+        || host_and_port(host).is_none()
+        || !path.chars().all(is_path)
+    {
+        return Err(wrong());
+    }
+    let host = host.to_ascii_lowercase();
+    let path = path.trim_end_matches('/');
+    let slash = if path.is_empty() { "" } else { "/" };
+    Ok(format!("{scheme}://{host}/{path}{slash}"))
+}
+
 pub(super) fn prefix(value: &DeValue<'_>) -> Parsed<Prefix> {
     const EXPECTED: &str = "an address or a network, such as \"192.168.1.5\" or \"10.0.0.0/8\"";
     let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;

@@ -28,6 +28,41 @@ impl Device {
     /// Every way to name a camera.
     pub const EXPECTED: &str = "the path of a camera such as \"/dev/video0\", \"usb:VVVV:PPPP\" with its USB numbers in \
         hexadecimal and perhaps \":SERIAL\", \"name:\" and its name, or \"auto\"";
+
+    /// What somebody may have meant who wrote that, which names no camera.
+    fn meant(text: &str) -> Option<String> {
+        let text = text.trim();
+        let bare = text.trim_start_matches("./").trim_start_matches("dev/");
+        let digits = match bare.split_at_checked(5) {
+            Some((word, rest)) if word.eq_ignore_ascii_case("video") => rest.trim(),
+            _ => bare,
+        };
+        let candidates = [
+            digits
+                .parse::<u32>()
+                .ok()
+                .map(|number| format!("/dev/video{number}")),
+            bare.starts_with("v4l/").then(|| format!("/dev/{bare}")),
+            Some(format!("usb:{text}")),
+            text.split_once(':')
+                .map(|(kind, rest)| format!("{}:{rest}", kind.to_ascii_lowercase())),
+            (strsim::damerau_levenshtein(&text.to_ascii_lowercase(), "auto") == 1)
+                .then(|| "auto".to_owned()),
+        ];
+        let names_a_camera = |candidate: &String| candidate.parse::<Self>().is_ok();
+        candidates.into_iter().flatten().find(names_a_camera)
+    }
+
+    /// Reads what a user wrote.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected, and what may have been meant.
+    pub fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|expected| match Self::meant(text) {
+            Some(meant) => format!("did you mean \"{meant}\"? Expected is {expected}; `fanlight cameras` lists the cameras"),
+            None => format!("it is not {expected}; `fanlight cameras` lists the cameras"),
+        })
+    }
 }
 
 impl FromStr for Device {
@@ -159,6 +194,31 @@ mod tests {
             "/dev/\nvideo0",
         ] {
             assert!(wrong.parse::<Device>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_camera_is_answered_with_the_one_that_was_meant() {
+        for (text, meant) in [
+            ("video7", "/dev/video7"),
+            ("7", "/dev/video7"),
+            ("dev/video0", "/dev/video0"),
+            ("Video 0", "/dev/video0"),
+            ("v4l/by-id/usb-Cam", "/dev/v4l/by-id/usb-Cam"),
+            ("046d:082d", "usb:046d:082d"),
+            ("USB:046D:082D", "usb:046D:082D"),
+            ("Name:HD Pro", "name:HD Pro"),
+            ("aut", "auto"),
+        ] {
+            let told = Device::read(text).unwrap_err();
+            assert!(
+                told.starts_with(&format!("did you mean \"{meant}\"?")),
+                "{told}"
+            );
+        }
+        for text in ["", "g2.toml", "vidéo0", "the garden's"] {
+            let told = Device::read(text).unwrap_err();
+            assert!(told.contains("`fanlight cameras` lists"), "{told}");
         }
     }
 }

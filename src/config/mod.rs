@@ -1,5 +1,4 @@
 //! The configuration: a TOML text becomes a valid [`Config`], or a list of everything that is wrong with it.
-
 //!
 //! Nothing here touches a socket or a device: what can be known from the text alone is checked, the rest shows when
 //! the daemon starts. `docs/config.md` is the reference for users.
@@ -8,6 +7,7 @@ mod access;
 mod address;
 mod device;
 mod limits;
+mod locate;
 mod network;
 mod parse;
 mod problem;
@@ -22,15 +22,17 @@ mod whep;
 pub use address::{Prefix, listen_address};
 pub use device::{Backend, Device};
 pub use limits::Limits;
+pub use locate::Key;
 pub use network::{
     EXCLUDED_INTERFACES, ExternalAddress, InterfaceName, Rtc, StunServer, TcpListen,
 };
-pub use problem::{ConfigErrors, Problem};
+pub use problem::{BAD_CONFIGURATION, ConfigErrors, Problem};
 pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 pub use whep::{CameraDown, IceServer, Whep};
 
 use crate::media::{Flip, FrameRate, Orientation, PixelFormat, Rotation, Size, TestPicture};
+use crate::os_error::plain;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub struct Config {
 pub struct Http {
     /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// Where viewers reach the page through a proxy or a router, with a slash at the end: `https://cam.example/garden/`.
+    pub public_url: Option<String>,
     /// Origins whose pages may watch, in the form of an `Origin` header; `*` stands for all. None by default: the
     /// daemon's own page needs none.
     pub cors_origins: Vec<String>,
@@ -280,6 +284,7 @@ impl Default for Config {
         Self {
             http: Http {
                 listen: DEFAULT_LISTEN,
+                public_url: None,
                 frame_ancestors: Vec::new(),
                 mjpeg: Mjpeg::default(),
                 cors_origins: Vec::new(),
@@ -313,8 +318,12 @@ impl Config {
     /// The file can't be read or isn't UTF-8, or everything that is wrong with its text. The errors carry the path.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let in_file = |errors: ConfigErrors| errors.in_file(path);
-        let bytes = std::fs::read(path)
-            .map_err(|error| in_file(ConfigErrors::of_file(format!("cannot be read: {error}"))))?;
+        let bytes = std::fs::read(path).map_err(|error| {
+            in_file(ConfigErrors::of_file(format!(
+                "cannot be read: {}",
+                plain(&error)
+            )))
+        })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();

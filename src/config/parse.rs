@@ -24,6 +24,7 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config.http.listen = http
             .read(&mut problems, "listen", address::listen)
             .unwrap_or(config.http.listen);
+        config.http.public_url = http.read(&mut problems, "public_url", address::public_url);
         config.http.cors_origins = http.list(
             &mut problems,
             "cors_origins",

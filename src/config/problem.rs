@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The exit status of a process whose configuration is wrong: `EX_CONFIG` of sysexits.h.
+pub const BAD_CONFIGURATION: u8 = 78;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -33,6 +36,14 @@ impl ConfigErrors {
     pub(super) fn in_file(mut self, path: &Path) -> Self {
         self.file = Some(path.to_owned());
         self
+    }
+
+    /// These problems, at least one, of that file.
+    pub(super) fn new(file: Option<&Path>, problems: Vec<Problem>) -> Self {
+        Self {
+            file: file.map(Path::to_owned),
+            problems,
+        }
     }
 
     /// A problem of the file as a whole.

@@ -12,8 +12,13 @@ fn written(config: &Config, terse: bool) -> String {
         .map(ToString::to_string)
         .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\n{}cors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
+        config
+            .http
+            .public_url
+            .as_ref()
+            .map_or_else(String::new, |url| format!("public_url = {url:?}\n")),
         config.http.cors_origins,
         config.http.frame_ancestors,
         config.http.mjpeg.fps,
@@ -359,6 +364,7 @@ prop_compose! {
 prop_compose! {
     fn any_config()(
         http: SocketAddr,
+        public_url in proptest::option::of("https?://[a-z0-9.-]{1,20}(:[1-9][0-9]{0,3})?/([a-z0-9]{1,8}/){0,2}"),
         origins in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
         whep in any_whep(),
         limits in any_limits(),
@@ -383,6 +389,7 @@ prop_compose! {
         Config {
             http: Http {
                 listen: plain(http),
+                public_url,
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
                 mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },

@@ -13,6 +13,7 @@ pub(super) const HTTP: Table = (
     "http",
     &[
         "listen",
+        "public_url",
         "cors_origins",
         "frame_ancestors",
         "mjpeg_fps",

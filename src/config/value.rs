@@ -268,12 +268,7 @@ pub(super) fn duration(
 pub(super) fn device(value: &DeValue<'_>) -> Parsed<Device> {
     let expected = Device::EXPECTED;
     let text = value.as_str().ok_or_else(|| wrong_type(value, expected))?;
-    text.parse().map_err(|_| {
-        format!(
-            "{} is not {expected}; `fanlight cameras` lists what there is",
-            shown(value)
-        )
-    })
+    Device::read(text).map_err(|told| format!("{}: {told}", shown(value)))
 }
 
 /// `auto`, `v4l` or `nokhwa`.

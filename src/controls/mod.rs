@@ -10,6 +10,7 @@ pub use wish::Wish;
 
 use crate::capture::camera::{Control, Node, Slot};
 use crate::capture::{CaptureError, Opener, Source, Wanted};
+use crate::os_error::plain;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -230,9 +231,12 @@ fn refusal(control: &Control, error: &io::Error) -> String {
         }
         Some(libc::ERANGE | libc::EINVAL) => "the camera refuses this value".to_owned(),
         _ if control.is_inactive => {
-            format!("something automatic has it, which is to be switched off first ({error})")
+            format!(
+                "something automatic has it, which is to be switched off first ({})",
+                plain(error)
+            )
         }
-        _ => format!("the camera refuses: {error}"),
+        _ => format!("the camera refuses: {}", plain(error)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use crate::config::{Config, TcpListen};
+use crate::holders::Transport;
 use crate::http;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -46,12 +47,7 @@ pub fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
 }
 
 fn bind_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fault> {
-    let bound = address.map(|address| {
-        http::bind(address).map_err(|error| Fault::Bind {
-            address,
-            protocol: "TCP",
-            error,
-        })
-    });
+    let bound =
+        address.map(|address| http::bind(address).map_err(Fault::bind(Transport::Tcp, address)));
     bound.transpose()
 }

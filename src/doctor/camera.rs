@@ -1,9 +1,10 @@
 //! The cameras: there, allowed, free, and able to do what is asked of them.
 
-use super::{Finding, holders};
+use super::Finding;
 use crate::capture::camera::{Camera, Claims};
 use crate::capture::{CaptureError, ErrorKind, Request};
 use crate::config::Config;
+use crate::holders;
 use crate::stream::wanted;
 use nix::unistd::{Gid, Group, Uid, User, getgroups};
 use std::fs;

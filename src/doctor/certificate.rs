@@ -47,7 +47,7 @@ fn configured(tls: &Tls, patient: &Patient, now: SystemTime) -> Finding {
             Err(error) => Finding::fail(
                 CHECK,
                 error.to_string(),
-                "mend certificate or key under [tls]; the user that fanlight runs as must be able to read both",
+                "correct certificate or key under [tls]; the user that fanlight runs as must be able to read both",
             ),
         },
         Certificate::SelfSigned => {
@@ -83,8 +83,8 @@ fn judge(whose: &str, validity: Option<Validity>, now: SystemTime) -> Finding {
     let Some(Validity { from, until }) = validity else {
         return Finding::warn(
             CHECK,
-            format!("{whose} says nothing that is understood of its time"),
-            "make it anew",
+            format!("{whose} has no validity period that can be read"),
+            "replace it",
         );
     };
     let days = |time: Duration| time.as_secs() / DAY;
@@ -92,18 +92,18 @@ fn judge(whose: &str, validity: Option<Validity>, now: SystemTime) -> Finding {
         let ago = now.duration_since(until).unwrap_or_default();
         return Finding::fail(
             CHECK,
-            format!("{whose} ran out {} days ago", days(ago)),
+            format!("{whose} expired {} days ago", days(ago)),
             "renew it; a running fanlight takes it up by itself",
         );
     };
     if let Ok(wait) = from.duration_since(now) {
         return Finding::fail(
             CHECK,
-            format!("{whose} is good only in {} days", days(wait) + 1),
+            format!("{whose} becomes valid only in {} days", days(wait) + 1),
             "set this machine's clock, or wait",
         );
     }
-    let seen = format!("{whose} is good for {} days", days(left));
+    let seen = format!("{whose} is valid for {} days", days(left));
     if left < SOON {
         Finding::warn(
             CHECK,

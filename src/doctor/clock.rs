@@ -13,7 +13,7 @@ const CURE: &str = "`sudo timedatectl set-ntp true`, or set it by hand; until th
 /// Of systemd's service, which may have to be started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the clock can be right, and whether somebody keeps it so.
+/// Whether the time is plausible, and whether the system synchronizes the clock.
 pub async fn check() -> Vec<Finding> {
     let is_synchronized = is_synchronized().await;
     vec![judge(SystemTime::now(), written(), is_synchronized)]
@@ -23,18 +23,14 @@ fn judge(now: SystemTime, written: Option<SystemTime>, is_synchronized: Option<b
     // Two clocks may differ by a little.
     let is_before = written.is_some_and(|written| now + Duration::from_secs(3600) < written);
     if is_before {
-        return Finding::fail(
-            CHECK,
-            "it is before the time at which this program was installed",
-            CURE,
-        );
+        return Finding::fail(CHECK, "the time is before this program was installed", CURE);
     }
     match is_synchronized {
-        Some(true) => Finding::ok(CHECK, "kept right over the network"),
-        Some(false) => Finding::warn(CHECK, "nobody keeps it right", CURE),
+        Some(true) => Finding::ok(CHECK, "the system synchronizes it over the network"),
+        Some(false) => Finding::warn(CHECK, "the system does not synchronize it", CURE),
         None => Finding::ok(
             CHECK,
-            "it can be right; whether somebody keeps it so is not known here (no timedatectl)",
+            "the time is plausible; this machine has no timedatectl to ask whether it is synchronized",
         ),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Finding;
 use crate::cli::{DEFAULT_DEVICE, Run};
-use crate::config::{Config, Source};
+use crate::config::{Config, ConfigErrors, Source};
+use crate::preflight;
 use crate::state::{OF_THE_SERVICE, State};
 use nix::unistd::Uid;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     let mut config = match run.configuration_of(file) {
         Ok(config) => config,
         Err(errors) => {
-            let cure = "mend that; docs/config.md has every key";
+            let cure = "correct it; docs/config.md describes every key";
             let each = errors.to_string();
             findings.extend(each.lines().map(|line| Finding::fail(CHECK, line, cure)));
             return None;
@@ -29,6 +30,19 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
         // What the environment says is this user's, not the service's.
         let own = Config::load(file).ok().and_then(|own| own.state.directory);
         config.state.directory = own.or_else(|| Some(OF_THE_SERVICE.into()));
+    }
+    // The certificate and the cameras have checks of their own.
+    let found = preflight::check(&config).into_iter();
+    let wrong = found.filter(|(key, _)| {
+        !matches!(
+            (key.table, key.name),
+            ("tls", "certificate" | "key") | ("stream", _)
+        )
+    });
+    if let Some(errors) = ConfigErrors::of_keys(file, wrong.collect()) {
+        let each = errors.to_string();
+        let cure = "correct it: fanlight does not start with it";
+        findings.extend(each.lines().map(|line| Finding::fail(CHECK, line, cure)));
     }
     let streams = config.streams.iter().map(|stream| {
         let source = match &stream.source {

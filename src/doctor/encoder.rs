@@ -17,7 +17,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     if !Encoder::HAS_ASSEMBLY {
         findings.push(Finding::warn(
             CHECK,
-            "it was built without its assembly, and takes about three times as long",
+            "OpenH264 was built without its assembly and takes about three times as long",
             "install nasm and build fanlight again",
         ));
     }
@@ -28,7 +28,11 @@ pub fn check(config: &Config) -> Vec<Finding> {
         .filter(|stream| stream.encode != Encode::Never);
     let each = encoded.map(|stream| match measure(stream) {
         Ok(time) => judge(stream, time),
-        Err(error) => Finding::fail(CHECK, error.to_string(), "a smaller size, or a lower rate"),
+        Err(error) => Finding::fail(
+            CHECK,
+            error.to_string(),
+            "choose a smaller size or a lower rate",
+        ),
     });
     findings.extend(each);
     findings
@@ -66,7 +70,7 @@ fn judge(stream: &Stream, time: Duration) -> Finding {
         milliseconds(time),
         milliseconds(interval)
     );
-    let cure = "a smaller size or a lower rate; pictures are left out else";
+    let cure = "choose a smaller size or a lower rate; otherwise pictures are dropped";
     if time >= interval {
         Finding::fail(CHECK, seen, cure)
     } else if time * 10 >= interval * 7 {

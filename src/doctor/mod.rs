@@ -8,19 +8,19 @@ mod certificate;
 mod clock;
 mod configuration;
 mod encoder;
-mod holders;
 mod ports;
 mod session;
 mod state;
 
 use crate::cli::DoctorArguments;
+use crate::colour::Style;
 use crate::config::Config;
 use crate::daemon::without_ipv6;
 use crate::links::Serving;
+use crate::os_error::plain;
 use crate::state::State;
 use serde::Serialize;
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +40,14 @@ impl Outcome {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Fail => "fail",
+        }
+    }
+
+    const fn style(self) -> Style {
+        match self {
+            Self::Ok => Style::Green,
+            Self::Warn => Style::Yellow,
+            Self::Fail => Style::Red,
         }
     }
 }
@@ -63,7 +71,7 @@ impl Finding {
         Self {
             check,
             outcome: Outcome::Ok,
-            seen: seen.into(),
+            seen: plain(&Into::<String>::into(seen)),
             cure: None,
         }
     }
@@ -84,17 +92,18 @@ impl Finding {
     }
 }
 
-/// One line.
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (outcome, check) = (self.outcome.name(), self.check);
-        // Others' words may have several.
-        let line = |text: &str| text.lines().collect::<Vec<_>>().join(" ");
-        write!(f, "{outcome:<5} {check}: {}", line(&self.seen))?;
-        match &self.cure {
-            Some(cure) => write!(f, " → {}", line(cure)),
-            None => Ok(()),
-        }
+impl Finding {
+    /// One line.
+    fn line(&self, is_coloured: bool) -> String {
+        let word = format!("{:<5}", self.outcome.name());
+        let outcome = self.outcome.style().paint(&word, is_coloured);
+        // The words of other programs may have several lines.
+        let flat = |text: &str| text.lines().collect::<Vec<_>>().join(" ");
+        let cure = match &self.cure {
+            Some(cure) => format!(" → {}", flat(cure)),
+            None => String::new(),
+        };
+        format!("{outcome} {}: {}{cure}", self.check, flat(&self.seen))
     }
 }
 
@@ -124,20 +133,18 @@ impl Report {
         // Strings and lists always have a JSON form.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
-}
 
-/// A line for each, and the sum.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.findings {
-            writeln!(f, "{finding}")?;
-        }
+    /// For people: a line for each finding, and the sum.
+    pub fn text(&self, is_coloured: bool) -> String {
         let [warn, fail] = [Outcome::Warn, Outcome::Fail].map(|outcome| self.count(outcome));
-        match (fail, warn) {
-            (0, 0) => f.write_str("nothing is wrong"),
-            (0, warn) => write!(f, "it works; {warn} to look at"),
-            (fail, _) => write!(f, "{fail} failed"),
-        }
+        let sum = match (fail, warn) {
+            (0, 0) => "nothing is wrong".to_owned(),
+            (0, warn) => format!("it works; {warn} to look at"),
+            (fail, _) => format!("{fail} failed"),
+        };
+        let findings = self.findings.iter();
+        let lines = findings.map(|finding| finding.line(is_coloured));
+        lines.chain([sum]).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -157,12 +164,7 @@ struct Running {
 impl Running {
     /// Where a client on this machine reaches it.
     fn http(&self) -> SocketAddr {
-        let mut address = self.serving.http;
-        // IPv6's wildcard takes IPv4 as well, which some machines have alone.
-        if address.ip().is_unspecified() {
-            address.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        address
+        self.serving.local_address()
     }
 }
 
@@ -202,10 +204,12 @@ mod tests {
     fn a_finding_is_a_line() {
         let finding = Finding::fail("camera", "/dev/video0:\nno such device", "plug it in");
         assert_eq!(
-            finding.to_string(),
+            finding.line(false),
             "fail  camera: /dev/video0: no such device → plug it in"
         );
-        assert_eq!(Finding::ok("clock", "set").to_string(), "ok    clock: set");
+        let ok = Finding::ok("clock", "set");
+        assert_eq!(ok.line(false), "ok    clock: set");
+        assert_eq!(ok.line(true), "\x1b[32mok   \x1b[0m clock: set");
     }
 
     #[test]
@@ -218,7 +222,7 @@ mod tests {
             Finding::warn("a", "b", "c"),
             Finding::fail("a", "b", "c"),
         );
-        let last = |report: &Report| report.to_string().lines().last().unwrap().to_owned();
+        let last = |report: &Report| report.text(false).lines().last().unwrap().to_owned();
         assert_eq!(last(&report(std::slice::from_ref(&ok))), "nothing is wrong");
         let some = report(&[ok.clone(), warn.clone(), warn.clone()]);
         assert_eq!(last(&some), "it works; 2 to look at");

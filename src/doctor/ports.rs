@@ -1,9 +1,10 @@
 //! The ports: free, or the daemon's own.
 
-use super::holders::{self, Transport, told};
 use super::{Finding, Patient};
 use crate::config::TcpListen;
+use crate::holders::{self, Transport, told};
 use crate::http;
+use crate::os_error::plain;
 use crate::rtc::UdpSocket;
 use std::io;
 use std::net::SocketAddr;
@@ -72,12 +73,12 @@ fn judge(transport: Transport, address: SocketAddr, has_daemon: bool) -> Finding
         io::ErrorKind::PermissionDenied => Finding::fail(
             CHECK,
             format!("{name} needs a privilege that this user lacks"),
-            "a port from 1024 on; the service's unit says in its comments how to allow it a lower one",
+            "choose a port from 1024 on; the service's unit says in its comments how to allow it a lower one",
         ),
         _ => Finding::fail(
             CHECK,
-            format!("{name}: {error}"),
-            "another address with --listen",
+            format!("{name}: {}", plain(&error)),
+            "choose another address with --listen",
         ),
     }
 }

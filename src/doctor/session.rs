@@ -67,7 +67,10 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     let bound = Daemon::bind(own);
     let daemon = match bound {
         Ok(daemon) => daemon,
-        Err(error) => return Finding::fail(CHECK, error.to_string(), "as it says").into(),
+        Err(error) => {
+            let cure = "the sentence says what to do; the other findings may tell more";
+            return Finding::fail(CHECK, error.to_string(), cure).into();
+        }
     };
     let target = Target {
         address: daemon.http_addr(),
@@ -130,8 +133,9 @@ impl Target {
         let is_needed =
             serving.needs_token && (serving.needs_token_on_loopback || !address.ip().is_loopback());
         let token = is_needed.then(|| Secrets::load(&running.state)).transpose();
-        let token = token
-            .map_err(|error| Finding::fail(CHECK, error.to_string(), "mend the state directory"))?;
+        let token = token.map_err(|error| {
+            Finding::fail(CHECK, error.to_string(), "repair the state directory")
+        })?;
         Ok(Self {
             address,
             is_secure: serving.is_secure,
@@ -330,7 +334,7 @@ fn refused(stream: &str, reply: &Answer) -> Finding {
             seen,
             "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; set loopback = true to try",
         ),
-        _ => Finding::fail(CHECK, seen, "as it says; the log tells more"),
+        _ => Finding::fail(CHECK, seen, "the daemon's log tells more"),
     }
 }
 

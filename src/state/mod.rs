@@ -13,6 +13,7 @@ mod stamp;
 pub use obtain::Obtained;
 pub use stamp::Stamp;
 
+use crate::os_error::plain;
 use calls::Rights;
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
@@ -72,7 +73,7 @@ pub enum StateError {
         reason: String,
     },
     /// The system refuses.
-    #[error("can't {attempt} {}: {error}; {}", path.display(), cure(error))]
+    #[error("can't {attempt} {}: {}; {}", path.display(), plain(error), cure(error))]
     System {
         /// A verb, such as `read`.
         attempt: &'static str,

@@ -11,10 +11,11 @@ pub use client::{ClientStream, Validity, connect};
 
 use crate::addresses::Interfaces;
 use crate::config;
+use crate::os_error::plain;
 use crate::state::State;
 use source::{Files, OwnAuthority, Source};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -44,6 +45,24 @@ pub enum TlsError {
     /// The crypto library fails.
     #[error("no certificate can be made: {0}")]
     Crypto(String),
+}
+
+/// What is wrong with a certificate and its key in PEM files: each file that can't be used, with why.
+pub fn check_files(chain: &Path, key: &Path) -> Vec<(PathBuf, String)> {
+    let Err(error) = Files::new(chain, key).load() else {
+        return Vec::new();
+    };
+    let mut wrong = match error {
+        TlsError::File { path, reason } => vec![(path, reason)],
+        other => vec![(chain.to_owned(), other.to_string())],
+    };
+    // The key is looked at only after the certificate was found good.
+    if wrong.iter().all(|(path, _)| path != key)
+        && let Err(error) = std::fs::read(key)
+    {
+        wrong.push((key.to_owned(), format!("can't be read: {}", plain(&error))));
+    }
+    wrong
 }
 
 /// The server side of TLS.

@@ -3,6 +3,7 @@
 use super::TlsError;
 use super::authority::Authority;
 use crate::addresses::Interfaces;
+use crate::os_error::plain;
 use crate::watched::Watched;
 use std::fmt::Debug;
 use std::fs;
@@ -67,7 +68,7 @@ impl Files {
             reason,
         };
         let read = |path: &Path| {
-            fs::read(path).map_err(|error| wrong(path, format!("can't be read: {error}")))
+            fs::read(path).map_err(|error| wrong(path, format!("can't be read: {}", plain(&error))))
         };
         let text = read(&self.chain)?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();

@@ -88,10 +88,10 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
 
     let list = command(&state, &["share", "--list"]).unwrap();
     assert!(
-        list.starts_with(&format!("{id}: view of garden, for 1 h 59 min"))
-            || list.ends_with("for 2 h"),
+        list.starts_with(&format!("{id}: view of garden, for ")),
         "{list}"
     );
+    assert!(list.contains(", made ") && list.ends_with(" ago"), "{list}");
     command(&state, &["share", "--revoke", id]).unwrap();
     let again = command(&state, &["share", "--revoke", id]).unwrap_err();
     assert!(again.contains("there is no link"), "{again}");

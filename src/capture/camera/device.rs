@@ -71,20 +71,9 @@ impl Node {
     /// Opens a device node, or a link to one such as those in `/dev/v4l/by-id`.
     ///
     /// # Errors
-    /// `NotFound`, `NoPermission`, `Busy`, or `Unsupported` for what is no `/dev/videoN`.
+    /// `NotFound`, `NoPermission`, `Busy`, or `NotACamera` for what is no `/dev/videoN`.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let unsupported = |what: &str| {
-            let detail = format!("{}: {what}", path.display());
-            CaptureError::new(ErrorKind::Unsupported, detail).curing(ANOTHER)
-        };
-        let target =
-            fs::canonicalize(path).map_err(|error| from_io(path, Step::Opening, &error))?;
-        let kind = fs::metadata(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
-        if !kind.file_type().is_char_device() {
-            return Err(unsupported("not a camera, nor a link to one"));
-        }
-        let index = index_of(&target)
-            .ok_or_else(|| unsupported("cameras are /dev/video0, /dev/video1… or links to them"))?;
+        let (target, index) = Self::locate(path)?;
         let device =
             Descriptor::open(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
         let caps = catch_panic(path, || device.capabilities())?
@@ -98,6 +87,26 @@ impl Node {
             flags: caps.capabilities,
             device: Arc::new(device),
         })
+    }
+
+    /// The device node that the path leads to, and the N of its `/dev/videoN`. Nothing is opened.
+    ///
+    /// # Errors
+    /// `NotFound`, `NoPermission`, or `NotACamera` for what is no `/dev/videoN`.
+    pub fn locate(path: &Path) -> Result<(PathBuf, u32), CaptureError> {
+        let no_camera = |what: &str| {
+            let detail = format!("{}: {what}", path.display());
+            CaptureError::new(ErrorKind::NotACamera, detail)
+        };
+        let target =
+            fs::canonicalize(path).map_err(|error| from_io(path, Step::Opening, &error))?;
+        let kind = fs::metadata(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
+        if !kind.file_type().is_char_device() {
+            return Err(no_camera("not a camera, nor a link to one"));
+        }
+        let index = index_of(&target)
+            .ok_or_else(|| no_camera("cameras are /dev/video0, /dev/video1… or links to them"))?;
+        Ok((target, index))
     }
 
     /// Why the node can't be a camera, if it can't.
@@ -271,7 +280,7 @@ mod tests {
                 "/dev/null: cameras are /dev/video0, /dev/video1… or links to them",
             ),
         ] {
-            assert_eq!(error(path), (ErrorKind::Unsupported, detail.to_owned()));
+            assert_eq!(error(path), (ErrorKind::NotACamera, detail.to_owned()));
         }
     }
 }

@@ -173,7 +173,7 @@ mod tests {
             (
                 libc::EIO,
                 ErrorKind::Lost,
-                "/dev/video4000: opening failed: Input/output error (os error 5)",
+                "/dev/video4000: opening failed: Input/output error",
             ),
         ] {
             let error = error(errno);

@@ -28,7 +28,6 @@ use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source, Wanted, u
 use crate::config::Backend;
 use crate::media::{PixelFormat, RawFrame};
 use claims::Claim;
-use device::ANOTHER;
 use select::{Choice, choose, descend};
 use std::path::Path;
 use std::sync::Arc;
@@ -95,7 +94,7 @@ impl Camera {
             |kind, what: &str| CaptureError::new(kind, format!("{}: {what}", path.display()));
         let node = Node::open(path)?;
         if let Some(why) = node.no_camera() {
-            return Err(fail(ErrorKind::Unsupported, why).curing(ANOTHER));
+            return Err(fail(ErrorKind::NotACamera, why));
         }
         let is_portable = self.is_portable();
         if is_portable && node.interface() == Interface::MultiPlanar {

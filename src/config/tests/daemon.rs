@@ -248,6 +248,36 @@ fn origins_are_what_browsers_send() {
 }
 
 #[test]
+fn a_public_url_has_a_host_and_perhaps_a_path() {
+    let read = |url: &str| Config::parse(&format!("[http]\npublic_url = {url:?}"));
+    for (url, meant) in [
+        ("https://cam.example", "https://cam.example/"),
+        ("HTTPS://Cam.Example:8443/", "https://cam.example:8443/"),
+        ("http://[2001:db8::1]:80", "http://[2001:db8::1]:80/"),
+        ("https://example.org/Garden", "https://example.org/Garden/"),
+        ("https://example.org/a/b//", "https://example.org/a/b/"),
+    ] {
+        let config = read(url).unwrap();
+        assert_eq!(config.http.public_url.as_deref(), Some(meant));
+    }
+    for (url, part) in [
+        ("cam.example", "is not a URL, such as"),
+        ("ftp://cam.example", "is not a URL, such as"),
+        ("https://", "is not a URL, such as"),
+        ("https://a b/", "is not a URL, such as"),
+        ("https://a/b c", "is not a URL, such as"),
+        ("https://a:0/", "is not a URL, such as"),
+        ("https://a/?token=b", "links add the rest"),
+        ("https://a/#b", "links add the rest"),
+        ("https://me@a/", "links add the rest"),
+    ] {
+        let errors = read(url).unwrap_err().to_string();
+        assert!(errors.starts_with("line 2: http.public_url: "), "{errors}");
+        assert!(errors.contains(part), "{errors}");
+    }
+}
+
+#[test]
 fn ice_servers_are_whole_or_refused() {
     let told = |server: &str| complaint(&format!("[whep]\nice_servers = [{server}]"));
     for (server, part) in [

@@ -1,4 +1,4 @@
-//! Who has a port or a device, as far as this user may see (proc(5)).
+//! Which processes have a port or a device, as far as this user may see (proc(5)).
 
 use std::fmt;
 use std::fs;
