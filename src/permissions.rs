@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files of the state directory that hold a secret, or say who may watch.
+/// The files of the state directory that hold a secret or decide on access.
 const FILES: [&str; 5] = ["token", "share.key", "shares.json", "ca.pem", "dtls.pem"];
 
 /// Permissions of the group and of everybody (inode(7)).
@@ -16,12 +16,12 @@ const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 const EVERYBODY_READS: u32 = 0o004;
 
-/// What a file or directory lets other users do.
+/// A file or directory that other users have too much access to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loose {
     /// They can put something of their own there.
     pub is_writable: bool,
-    /// What it is about and what it lets them do.
+    /// Names it and the access.
     pub seen: String,
     /// The command that ends it.
     pub cure: String,
@@ -33,8 +33,8 @@ impl fmt::Display for Loose {
     }
 }
 
-/// What is loose in the state directory and the files that the configuration names. What can't be looked at is left out: its
-/// reader says so.
+/// Looks at the state directory and the files that the configuration names. Those that can't be looked at are left out: their
+/// readers say so.
 pub fn check(state: Option<&State>, config: &Config) -> Vec<Loose> {
     let mut found = Vec::new();
     if let Some(state) = state {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a file was like: its stamp, or the number of the error that there is none by.
+/// A file's stamp, or the error number in place of one.
 type Mark = Result<Stamp, i32>;
 
 /// Where the files are.
@@ -19,12 +19,12 @@ enum Place {
 #[derive(Debug)]
 pub struct Watched {
     place: Place,
-    /// Of what was taken up last.
+    /// The marks that were taken up last.
     taken: Option<Vec<Mark>>,
     failure: Option<(Instant, String)>,
 }
 
-/// What the files were like before they were read.
+/// The marks of the files before they were read.
 #[derive(Debug)]
 pub struct Change(Vec<Mark>);
 
@@ -71,7 +71,7 @@ impl Watched {
 
     /// It could not be, for that reason.
     pub fn failed(&mut self, reason: &str, now: Instant) -> Failure {
-        // Even when the files are again as they were: what is in use may be no longer.
+        // Even files that are again as they were have to be read: the value in use may be a substitute.
         self.taken = None;
         let is_new = self.failure.as_ref().is_none_or(|(_, told)| told != reason);
         let since = self.failure.as_ref().map_or(now, |(since, _)| *since);

@@ -31,7 +31,7 @@ impl Clock {
         };
         let found = state.map_or(Ok(None), |state| state.find(FILE, parse));
         let written = found.unwrap_or_else(|error| {
-            tracing::warn!("the clock alone says what has expired: {error}");
+            tracing::warn!("expiry is judged by the clock alone: {error}");
             None
         });
         let written = written.unwrap_or_default();
@@ -75,7 +75,7 @@ impl Clock {
 /// Writes the time.
 ///
 /// # Errors
-/// What is wrong with the directory.
+/// The reason, with its cure.
 pub(super) fn write(state: &State, time: u64) -> Result<(), String> {
     let written = state.write(FILE, format!("{time}\n").as_bytes());
     written.map_err(|error| error.to_string())

@@ -15,17 +15,17 @@ const GOOD_AFTER_CHANGE: Duration = Duration::from_secs(60);
 
 /// Where a secret is read.
 pub(super) trait Origin {
-    /// What it is.
+    /// Its type.
     type Secret: Clone;
 
     /// Its file.
     fn watched(&self) -> Watched;
-    /// What the file holds.
+    /// The file's content.
     ///
     /// # Errors
-    /// Why it can't be used; the sentence ends with the cure.
+    /// The reason why it can't be used, with the cure.
     fn read(&self) -> Result<Self::Secret, String>;
-    /// What is used while the file can't be: it lets nobody in by what was handed out.
+    /// A substitute while the file can't be used. No secret that was handed out opens anything by it.
     fn instead(&self) -> Self::Secret;
 }
 
@@ -97,10 +97,10 @@ pub(super) struct Current<O: Origin> {
 }
 
 impl<O: Origin> Current<O> {
-    /// What the file holds.
+    /// Reads the file.
     ///
     /// # Errors
-    /// Why it can't be used.
+    /// The reason why it can't be used.
     pub fn open(origin: O) -> Result<Self, String> {
         let mut watched = origin.watched();
         let change = watched.change();
@@ -114,7 +114,7 @@ impl<O: Origin> Current<O> {
         })
     }
 
-    /// What the file holds, or what is used instead; a later change is taken up either way.
+    /// Reads the file, or makes a substitute; a later change is taken up either way.
     pub fn start(origin: O, now: Instant) -> Self {
         let mut watched = origin.watched();
         let change = watched.change();
@@ -126,7 +126,7 @@ impl<O: Origin> Current<O> {
                 value
             }
             Err(reason) => {
-                // Told by what makes another.
+                // `instead` logs it.
                 watched.failed(&reason, now);
                 origin.instead()
             }
@@ -168,7 +168,9 @@ impl<O: Origin> Current<O> {
         }
         let is_over = failure.lasts >= GOOD_AFTER_CHANGE && !self.is_instead;
         if is_over {
-            tracing::error!("what may have been taken away opens nothing any more: {reason}");
+            tracing::error!(
+                "a changed secret could not be read for a minute, so the old one opens nothing any more: {reason}"
+            );
             (self.value, self.is_instead) = (self.origin.instead(), true);
         }
         is_over

@@ -70,7 +70,7 @@ struct Inner {
     unwritten: Option<String>,
 }
 
-/// What the proof is made of.
+/// The sources of the proof.
 enum Sources {
     /// Nothing that could change.
     Fixed,
@@ -163,7 +163,7 @@ impl Sources {
 }
 
 impl Access {
-    /// Reads the secrets, and makes those that are not there yet. What is wrong with the state directory is told in the log.
+    /// Reads the secrets, and makes those that are not there yet. The log tells what is wrong with the state directory.
     ///
     /// # Errors
     /// When the file with an issuer's keys can't be read or understood.
@@ -283,7 +283,7 @@ impl Access {
         self.lock().guard.clone()
     }
 
-    /// Takes up what has changed on disk; whether anything has.
+    /// Takes up changes on disk. True if there was one.
     fn look(&self, now: Instant) -> bool {
         let mut inner = self.lock();
         inner.looked = now;
@@ -327,7 +327,9 @@ impl Access {
         let mut inner = self.lock();
         if let Err(reason) = outcome {
             if inner.unwritten.as_ref() != Some(&reason) {
-                tracing::warn!("what has expired may be good again after the next start: {reason}");
+                tracing::warn!(
+                    "expired links or tokens may be good again after the next start: {reason}"
+                );
             }
             inner.unwritten = Some(reason);
             return;

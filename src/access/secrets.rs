@@ -5,11 +5,11 @@ use crate::auth::{Ledger, ShareKey, Token};
 use crate::state::{State, StateError};
 use std::convert::Infallible;
 
-/// What a file of the state directory holds, and is made anew where it is lost: a new one lets nobody in by what was handed out.
+/// A secret in a file of the state directory. A lost one is made anew, and nothing that was handed out opens anything by the new one.
 pub(super) trait Secret: Clone {
     /// The name of the file.
     const FILE: &'static str;
-    /// What it means that another is used, for the log.
+    /// The consequence of its loss, for the log.
     const LOST: &'static str;
 
     /// Reads the file's content, or says why that can't be.
@@ -97,7 +97,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Those in the directory; what is not there yet is made.
+    /// Reads the directory's secrets, and makes those that are missing.
     ///
     /// # Errors
     /// When a file can't be read, written or understood.
@@ -132,7 +132,7 @@ impl Secrets {
 /// Takes the links that have expired at `now`, in seconds since 1970, out of the list on disk.
 ///
 /// # Errors
-/// What is wrong with the directory.
+/// The reason, with its cure.
 pub(super) fn forget(state: &State, now: u64) -> Result<(), String> {
     let forget = || {
         let state = state.writing()?;

@@ -22,7 +22,7 @@ impl Latest {
         Self { unix, behind: None }
     }
 
-    /// The time to judge by, in seconds since 1970: that of the clock, or of the latest time and what has passed since if the clock is behind.
+    /// The time to judge by, in seconds since 1970: the clock's, or if the clock is behind, the latest time and the time that has passed since.
     pub fn judge_by(&mut self, now: Now) -> u64 {
         let since = *self.behind.get_or_insert(now.instant);
         let passed = now.instant.saturating_duration_since(since);

@@ -128,7 +128,7 @@ impl Streams {
     }
 }
 
-/// What a grant hangs on: as much of the proof as is needed to judge it anew.
+/// The basis of a grant: as much of the proof as is needed to judge it anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
     /// Nothing that could be taken back.
@@ -137,7 +137,7 @@ pub enum Basis {
     Token(Token),
     /// A signed link, which may be revoked.
     Share {
-        /// What it says.
+        /// Its content.
         share: Share,
         /// The key that signed it, which may be replaced.
         key: KeyPrint,

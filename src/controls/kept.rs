@@ -116,7 +116,7 @@ impl Kept {
             Err(error @ StateError::Damaged { .. }) => {
                 let aside = state.set_aside(FILE)?;
                 tracing::warn!(
-                    "what was set before is lost: {error}; it is kept as {}",
+                    "the values that were set before are lost: {error}; the file is kept as {}",
                     aside.display()
                 );
                 File::default()

@@ -58,18 +58,18 @@ pub fn create(directory: &File, name: &str) -> io::Result<File> {
     repeat(|| openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)).map(File::from)
 }
 
-/// What an open file is.
+/// The stamp of an open file.
 pub fn stamp(file: &File) -> io::Result<Stamp> {
     repeat(|| fstat(file)).map(|stat| Stamp::of(&stat))
 }
 
-/// What has that name, be it a link.
+/// The stamp of the entry of that name, be it a link.
 pub fn stamp_at(directory: &File, name: &str) -> io::Result<Stamp> {
     let stat = repeat(|| fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW));
     stat.map(|stat| Stamp::of(&stat))
 }
 
-/// What is in a file, up to `most` bytes.
+/// A file's content, up to `most` bytes.
 pub fn read_all(file: &File, most: usize) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let mut portion = [0; 8192];
@@ -136,7 +136,7 @@ fn errno(error: &io::Error) -> Errno {
 }
 
 /// Root's thread has the rights of another user over files until this is dropped, as setfsuid(2) gives them: root would
-/// otherwise do for a directory's owner what the owner can't. Other threads, and what is no file, keep root's rights. So do
+/// otherwise lend its rights to a directory's owner. Other threads keep root's rights, and so do calls that concern no file. So do
 /// root's further groups: they open nothing here, since every file that is read is examined and every file that is written is new.
 #[must_use]
 #[derive(Debug)]
@@ -147,7 +147,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those of the owner of something, for root; everybody else keeps what he has.
+    /// Those of the owner of a directory, for root. Other users keep their own.
     ///
     /// # Errors
     /// When root may not act as another user here.

@@ -2,7 +2,7 @@
 //!
 //! One daemon at a time has it, and one process at a time writes in it. A file is there as a whole or not at all, whatever
 //! ends the process or the machine meanwhile, and only the directory's owner can read it. Root acts here with the owner's
-//! rights, and nobody follows a link that the owner put there.
+//! rights, and follows no link that the owner put there.
 
 mod calls;
 #[cfg(test)]
@@ -61,7 +61,7 @@ pub enum StateError {
     Unfit {
         /// Which.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// The reason, with the cure.
         reason: String,
     },
     /// A file's content makes no sense.
@@ -128,7 +128,7 @@ pub struct State {
     path: PathBuf,
     /// Every file is found by it. The daemon's has the daemon's lock.
     directory: File,
-    /// Whoever writes has this lock; `None` if it is taken for each write.
+    /// The lock of the process that writes; `None` if it is taken for each write.
     writing: Option<File>,
     /// How long to wait for it.
     patience: Duration,
@@ -236,7 +236,7 @@ impl State {
         self.path.join(name)
     }
 
-    /// What the directory is.
+    /// The directory's stamp.
     ///
     /// # Errors
     /// When the system does not say.
@@ -245,7 +245,7 @@ impl State {
         stamp.map_err(|error| failed("open", &self.path, error))
     }
 
-    /// What a file is, be it a link.
+    /// A file's stamp, be it a link.
     ///
     /// # Errors
     /// When there is none, or the system does not say.

@@ -1,19 +1,19 @@
-//! The one policy for what the daemon needs of a file. What is there is used, and what is not there is made and written. What is
-//! damaged is set aside first. What can't be read or written just now is made for this run alone: the file stays as it is.
+//! The one policy for the files that the daemon needs. A file that is missing is made. A damaged one is set aside first. Where a
+//! file can't be read or written just now, its content is made for this run alone, and the file stays as it is.
 
 use super::{State, StateError};
 
-/// What the daemon goes on with.
+/// The content that the daemon goes on with.
 #[derive(Debug)]
 pub struct Obtained<T> {
-    /// That.
+    /// As it was read or made.
     pub value: T,
     /// Why it is not what the file held, or will not be there after the next start.
     pub trouble: Option<String>,
 }
 
 impl State {
-    /// What a file holds, as `parse` reads it or says why it can't; `None` if there is no such file.
+    /// A file's content, as `parse` reads it or says why it can't; `None` if there is no such file.
     ///
     /// # Errors
     /// When it can't be read, or is damaged.
@@ -30,7 +30,7 @@ impl State {
         parsed.map(Some)
     }
 
-    /// The same; what is not there is made, together with the file's content, and written.
+    /// The same; a missing file is made: `make` returns the value and the file's content.
     ///
     /// # Errors
     /// When the file can't be read or written, or is damaged.

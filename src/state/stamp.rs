@@ -1,4 +1,4 @@
-//! What the system says of a file, beside its content.
+//! The system's facts about a file, beside its content.
 
 use nix::sys::stat::{FileStat, SFlag, stat};
 use std::io;

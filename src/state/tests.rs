@@ -1,4 +1,4 @@
-//! What is kept is kept whole, private, and in no other place.
+//! Files are kept whole, private, and in no other place.
 
 use super::*;
 use nix::sys::stat::Mode;

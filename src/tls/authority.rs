@@ -46,8 +46,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The one in the state directory. One is made for these names and addresses if there is none or it is damaged. What can't
-    /// be kept is told in the log.
+    /// The one in the state directory. One is made for these names and addresses if there is none or it is damaged. The log
+    /// tells what can't be kept.
     ///
     /// # Errors
     /// When the crypto library fails.

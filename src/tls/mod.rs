@@ -133,7 +133,7 @@ struct Current {
 }
 
 impl Current {
-    /// Takes up another certificate, if there is one; what can't be used is tried again.
+    /// Takes up another certificate. One that can't be used is tried again.
     fn refresh(&mut self) {
         match self.source.load() {
             Ok(key) => {
