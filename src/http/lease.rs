@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
 const MOST: usize = 262_144;
 
-/// One link may have hundreds of sessions, which all end with it.
+/// A link may have hundreds of sessions, and all of them end with it.
 static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 
 /// What ends with the permission for it.
