@@ -25,7 +25,7 @@ const SHARES: &str = "shares.json";
 /// How long a change of a file may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Strangers guess many times. The metrics count every attempt.
+/// Strangers who guess. Metrics count them all.
 static REFUSED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 
 /// Why there are no secrets.
