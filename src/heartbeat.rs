@@ -1,9 +1,9 @@
-//! The sign of life of a part of the daemon that does nothing unless asked: whoever watches asks for a beat, and counts them.
+//! The sign of life of a part of the daemon: a watcher asks for a beat, and the part beats if it is not stuck.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
-/// Shared by the part that lives and by the one that watches.
+/// A counter of beats, shared by the part and its watcher.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
     asked: Notify,
@@ -11,13 +11,13 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// How often it has beaten. Asks for one beat more, so that this is more the next time, unless the part is stuck.
+    /// The number of beats so far. Asks for one more, so that the next call returns a larger number unless the part is stuck.
     pub fn ask(&self) -> u64 {
         self.asked.notify_one();
         self.beats.load(Ordering::Relaxed)
     }
 
-    /// Beats when it is asked to, as often as whoever lives polls this. Never completes.
+    /// Beats once for each time that it is asked to, as long as the part polls this. Never completes.
     pub async fn answer(&self) {
         loop {
             self.asked.notified().await;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// Signals that ask for the end. QUIT is what Ctrl-\\ sends, XCPU what a limit on the processor time sends before it kills.
+/// Signals that ask for the end. Ctrl-\ sends QUIT; a limit on the processor time sends XCPU before it kills.
 const ENDING: [(&str, i32); 4] = [
     ("TERM", libc::SIGTERM),
     ("INT", libc::SIGINT),

@@ -17,14 +17,14 @@ use tokio::sync::oneshot;
 /// How often the daemon is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The thread that watches over the daemon. It is its own, so that neither what strangers ask nor a stuck part keeps systemd's
-/// watchdog from hearing the truth. It ends with this.
+/// The thread that watches over the daemon. Neither strangers' requests nor a stuck part delay what it tells systemd's
+/// watchdog. The thread ends when this is dropped.
 pub struct Upkeep {
     given_up: oneshot::Receiver<String>,
     _end: Sender<()>,
 }
 
-/// What the thread looks at.
+/// The thread's own state.
 struct Watch {
     streams: Streams,
     plane: Arc<Plane>,
@@ -34,7 +34,7 @@ struct Watch {
     patience: Option<Duration>,
     /// The status line that systemd has.
     told: String,
-    /// What was said to be broken, where no service manager would start the daemon anew.
+    /// The fault that the log has, where no service manager would start the daemon anew.
     said: Option<Fault>,
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use std::sync::Barrier;
 
-    /// As `given_up` makes of them: what the watchdog says of an HTTP server's beats after that long without one.
+    /// The watchdog's verdict on an HTTP server that has this heartbeat.
     fn verdict(heartbeat: &Heartbeat, watchdog: &mut Watchdog, now: Instant) -> Option<Fault> {
         let turns = Turns {
             media: None,

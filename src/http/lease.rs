@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
 const MOST: usize = 262_144;
 
-/// One link may have hundreds of sessions, which all end with it.
+/// A link may have hundreds of sessions, and all of them end with it.
 static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 /// How often links that have expired are forgotten, and whether the time is to be written is asked.
 const TEND_AGAIN: Duration = Duration::from_secs(10);

@@ -83,7 +83,7 @@ use tokio::net::TcpStream;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Shortage of descriptors, for one, lasts: it is told once a minute.
+/// A shortage of descriptors lasts, and each attempt fails: one line a minute tells of it.
 static NOT_ACCEPTED: LogLimit = LogLimit::once_a_minute();
 /// What a connection may buffer, and so what a request's head may be long; hyper's own bound is 25 times that, which
 /// `[limits] connections` of them would make a lot. Tokens are 8 KiB at the most.
@@ -115,7 +115,7 @@ pub struct Context {
     pub frame_ancestors: Vec<String>,
     /// Who may use the daemon from pages of other origins.
     pub cors: Cors,
-    /// The line of offers.
+    /// The line of offers that wait for an answer.
     pub answers: Answers,
     /// How the offer exchange behaves.
     pub whep: config::Whep,
@@ -123,13 +123,13 @@ pub struct Context {
     pub jpegs: Option<Making>,
     /// How much is taken on.
     pub limits: config::Limits,
-    /// Of those who ask for changes, by address.
+    /// The rates at which addresses ask for changes.
     pub clients: Clients,
-    /// Of sessions whose viewers send candidates.
+    /// The rates at which sessions' viewers send candidates.
     pub patches: Patches,
-    /// For HTTP connections.
+    /// The places of HTTP connections.
     pub places: Arc<Places>,
-    /// Tells that connections are being taken in.
+    /// The sign of life of the loop that takes connections in.
     pub heartbeat: Arc<Heartbeat>,
     /// For connections with media.
     pub media: MediaDoor,

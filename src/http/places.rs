@@ -89,7 +89,7 @@ impl Places {
             table.make_room(group, most, now)?;
         }
         if table.held.len() >= self.limits.connections as usize {
-            // One at a time: whoever waits takes the place of the one that is told.
+            // One at a time: a connection that waits takes the place of one that gives way.
             if table.leaving == 0 {
                 let longest = longest_silent(&table.silent, now);
                 longest.into_iter().for_each(|id| table.send_away(id));
@@ -309,7 +309,7 @@ mod tests {
             [&first, &second, &third].map(has_to_go),
             [false, true, false]
         );
-        // One place for one who waits.
+        // One connection gives way to one that waits.
         assert_eq!(take(4, 7).err(), Some(NoPlace::AtAll));
         assert_eq!(
             [&first, &second, &third].map(has_to_go),

@@ -9,7 +9,7 @@ use crate::metrics;
 use crate::stream::Channel;
 use std::time::Instant;
 
-/// Those who flood the socket can cause it.
+/// A flood of datagrams can cause it again and again.
 static OVERLOADED: LogLimit = LogLimit::once_a_minute();
 
 /// A watched stream.

@@ -188,5 +188,12 @@ fn ten_thousand_wrong_tokens_open_nothing_and_lock_nobody_out() {
     assert_eq!(ask(&mut stream, &target.daemon.token()), 200);
     let failures = target.metric("fanlight_auth_failures_total{reason=\"unknown\"}");
     assert_eq!(failures, 10_000.0);
+    // Twenty a minute.
+    let lines = target
+        .daemon
+        .log()
+        .matches("a token or link was refused")
+        .count();
+    assert!((20..=100).contains(&lines), "{lines}");
     target.check("10,000 wrong tokens", 24);
 }
