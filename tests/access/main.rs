@@ -1,10 +1,12 @@
 //! Who may watch: every kind of proof over real HTTP, the commands that make links, and what each refusal says.
 
+mod cookies;
 mod jwt;
 #[path = "../interop/offer.rs"]
 #[expect(dead_code, reason = "this test needs one offer")]
 mod offer;
 mod open;
+mod proxies;
 mod shares;
 #[path = "../support/mod.rs"]
 mod support;
