@@ -9,7 +9,7 @@ const FILE: &str = "identity";
 const LENGTH: usize = 16;
 
 /// The word of the daemon with that state directory, made at its first start. Without a directory, or when the word can't be kept, it
-/// is another one at each start: who opened a link before opens it again.
+/// is another one at each start, and people open their links once more.
 pub fn of(state: Option<&State>) -> String {
     let kept = state.and_then(|state| state.read(FILE).ok().flatten());
     if let Some(word) = kept.and_then(|file| read(&file)) {

@@ -177,7 +177,8 @@ impl Guard {
         }
     }
 
-    /// Where nobody needs a proof, it matters that the browser asks us, and for one of our pages or to look.
+    /// What the request may do where nobody needs a proof: everything, if it names a host of ours, and no page of another site gives
+    /// orders by it.
     fn judge_by_place(&self, request: &Request<'_>) -> Result<Grant, Refusal> {
         if !request.is_for_us(&self.policy.hosts) {
             return Err(Refusal::Host);

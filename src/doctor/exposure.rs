@@ -1,4 +1,5 @@
-//! Who gets in, from where, and under which host names: what a reverse proxy and DNS rebinding make of it.
+//! The people that the configuration lets in, and the host names under which it does: reverse proxies and DNS rebinding bring others
+//! than it seems.
 
 use super::Finding;
 use crate::config::{AuthMode, Config};
