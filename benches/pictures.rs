@@ -40,6 +40,7 @@ impl Frame {
             captured_at: Instant::now(),
             lost: 0,
             is_late: false,
+            full_range: self.format.is_full_range(),
         }
     }
 }
@@ -72,15 +73,37 @@ fn in_format(frame: &Frame, format: PixelFormat) -> Frame {
     let size = frame.size;
     let pixels = size.pixels();
     let (luma, chroma) = frame.data.split_at(pixels);
+    let pairs = |first: usize, second: usize| {
+        let (first, second) = (&chroma[first..], &chroma[second..]);
+        let pairs = first.iter().zip(second).take(pixels / 4);
+        let pairs = pairs.flat_map(|(first, second)| [*first, *second]);
+        luma.iter().copied().chain(pairs).collect()
+    };
     let data = match format {
         PixelFormat::I420 => frame.data.to_vec(),
-        PixelFormat::Grey => luma.to_vec(),
-        PixelFormat::Nv12 => {
+        PixelFormat::Yv12 => {
             let (u, v) = chroma.split_at(pixels / 4);
-            let pairs = u.iter().zip(v).flat_map(|(u, v)| [*u, *v]);
-            luma.iter().copied().chain(pairs).collect()
+            [luma, v, u].concat()
         }
-        PixelFormat::Yuyv => luma.iter().flat_map(|y| [*y, 128]).collect(),
+        PixelFormat::Grey => luma.to_vec(),
+        PixelFormat::Y10 => luma
+            .iter()
+            .flat_map(|y| (u16::from(*y) << 2).to_le_bytes())
+            .collect(),
+        PixelFormat::Y16 => luma.iter().flat_map(|y| [0, *y]).collect(),
+        PixelFormat::Y10p => {
+            let groups = luma.as_chunks::<4>().0.iter();
+            groups
+                .flat_map(|[a, b, c, d]| [*a, *b, *c, *d, 0])
+                .collect()
+        }
+        PixelFormat::Nv12 => pairs(0, pixels / 4),
+        PixelFormat::Nv21 => pairs(pixels / 4, 0),
+        PixelFormat::Yuyv | PixelFormat::Yvyu => luma.iter().flat_map(|y| [*y, 128]).collect(),
+        PixelFormat::Uyvy | PixelFormat::Vyuy => luma.iter().flat_map(|y| [128, *y]).collect(),
+        PixelFormat::Rgb3 | PixelFormat::Bgr3 => {
+            luma.iter().flat_map(|y| [*y, 255 - *y, 128]).collect()
+        }
         PixelFormat::Mjpeg => {
             let mut compressor = Compressor::new().expect("it needs memory only");
             compressor.set_quality(80).expect("it is in range");

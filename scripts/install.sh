@@ -23,6 +23,22 @@ put() {  # MODE FROM TO
     echo "$dest$3"
 }
 
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# As a word of a unit's command (systemd.service(5)): each % doubled, in quotes if it needs them.
+unit_word() {
+    case $1 in
+        *[!A-Za-z0-9_./%:@+-]*) printf '"%s"' "$(printf %s "$1" | sed 's/[\\"]/\\&/g; s/%/%%/g')" ;;
+        *) printf %s "$1" | sed 's/%/%%/g' ;;
+    esac
+}
+
+# For a URL (RFC 3986), in which systemd expands specifiers.
+unit_url() { printf %s "$1" | sed 's/%/%%25/g; s/ /%%20/g; s/"/%%22/g; s/\\/%%5C/g'; }
+
+# Replaces a text by another, both as they are.
+replace() { sed "s|$(printf %s "$1" | sed 's/[][\\.*^$|]/\\&/g')|$(printf %s "$2" | sed 's/[\\&|]/\\&/g')|g"; }
+
 create_user() {
     if command -v systemd-sysusers >/dev/null; then
         systemd-sysusers "$users"
@@ -39,16 +55,24 @@ case ${1:-} in
         fi
         put 755 "$binary" "$program"
         patched=$(mktemp); trap 'rm -f "$patched"' EXIT
-        sed "s|/usr/local|$prefix|g; s|/etc/fanlight|$etc/fanlight|g" systemd/fanlight.service >"$patched"
+        replace /usr/local/bin/fanlight "$(unit_word "$program")" <systemd/fanlight.service |
+            replace /etc/fanlight/fanlight.toml "$(unit_word "$config")" |
+            replace /usr/local/share/doc/fanlight "$(unit_url "$docs")" >"$patched"
         put 644 "$patched" "$unit"
         put 644 systemd/fanlight.sysusers "$users"
         for file in $documents; do put 644 "$file" "$docs/$(basename "$file")"; done
-        if [ -e "$dest$config" ]; then
+        [ -n "$dest" ] || create_user
+        if is_there "$dest$config"; then
             echo "$dest$config: kept as it is"
         else
-            put 644 systemd/fanlight.toml "$config"
+            # It may hold the password of a TURN server.
+            put 640 systemd/fanlight.toml "$config"
+            if [ -n "$dest" ]; then
+                echo "the service reads it by its group: chgrp fanlight $config, where the user is"
+            else
+                chown root:fanlight "$config"
+            fi
         fi
-        [ -n "$dest" ] || create_user
         if running; then
             systemctl daemon-reload
             echo "start it now and at every boot: systemctl enable --now fanlight"
@@ -57,9 +81,9 @@ case ${1:-} in
         if running; then systemctl disable --now fanlight 2>/dev/null || true; fi
         rm -f "$dest$program" "$dest$unit" "$dest$users"
         for file in $documents; do rm -f "$dest$docs/$(basename "$file")"; done
-        if cmp -s systemd/fanlight.toml "$dest$config"; then
+        if [ ! -L "$dest$config" ] && cmp -s systemd/fanlight.toml "$dest$config"; then
             rm "$dest$config"
-        elif [ -e "$dest$config" ]; then
+        elif is_there "$dest$config"; then
             echo "$dest$config: kept, since it was edited"
         fi
         if [ -e "$dest$state" ]; then

@@ -136,7 +136,7 @@ fn look_at(index: u32, path: &Path, links: Vec<String>) -> Camera {
     let node = match Node::open(path) {
         Ok(node) => node,
         Err(error) => {
-            camera.note = Some(format!("{error}; {}", error.kind.cure()));
+            camera.note = Some(format!("{error}; {}", error.cure()));
             return camera;
         }
     };
@@ -157,9 +157,9 @@ fn look_at(index: u32, path: &Path, links: Vec<String>) -> Camera {
 impl From<Offer> for Format {
     fn from(offer: Offer) -> Self {
         Self {
-            fourcc: offer.fourcc,
+            fourcc: offer.fourcc(),
+            format: offer.format().map(|format| format.name()),
             description: offer.description,
-            format: offer.format.map(|format| format.name()),
             sizes: offer.sizes.into_iter().map(Mode::from).collect(),
         }
     }

@@ -8,24 +8,29 @@
 mod ports;
 
 use crate::access::{Access, AccessError};
-use crate::addresses::Interfaces;
-use crate::auth::{Policy, cookie};
+use crate::addresses::{Interfaces, host_names};
+use crate::auth::{Policy, Token, cookie};
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
 use crate::config::{self, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
-use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
+use crate::heartbeat::Heartbeat;
+use crate::http::{
+    self, Answers, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Patches,
+    Places,
+};
 use crate::identity;
 use crate::links::Serving;
 use crate::metrics::Metrics;
+use crate::permissions;
 use crate::rtc::{Plane, UdpSocket};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::stream::{self, Making, Stream, Streams};
 use crate::tls::{Tls, TlsError};
-use crate::upkeep::{self, notify};
+use crate::upkeep::{self, Upkeep, notify};
 pub use ports::without_ipv6;
 use ports::{bind_media, bind_redirect, has_media};
 use sd_notify::NotifyState;
@@ -125,6 +130,11 @@ impl Kept {
     fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
         let metrics = Arc::new(Metrics::new());
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
+        let foreign = state.as_deref().and_then(permissions::foreign);
+        let loose = permissions::check(state.as_deref(), config);
+        for loose in foreign.into_iter().chain(loose) {
+            tracing::warn!("{loose}");
+        }
         let access = Access::start(
             &config.auth,
             policy(&config.http),
@@ -242,13 +252,18 @@ impl Daemon {
     }
 
     /// The daemon's own token, if the page needs it.
-    pub fn token(&self) -> Option<String> {
+    pub fn token(&self) -> Option<Token> {
         self.kept.access.token()
     }
 
     /// Where and how it serves.
     pub fn serving(&self) -> Serving {
         Serving::new(&self.config, self.http)
+    }
+
+    /// Whether the state directory is this daemon's, so that `fanlight url` and `fanlight share` know of it.
+    pub const fn has_state(&self) -> bool {
+        self.kept.state.is_some()
     }
 
     /// The addresses of this machine.
@@ -281,7 +296,7 @@ impl Daemon {
             interfaces,
             metrics,
         } = self.kept;
-        let directory = state.as_ref().map(|state| state.path(""));
+        let directory = state.as_ref().map(|state| state.directory().to_owned());
         let controls = Controls::new(self.slots, &KeptControls::new(directory));
         let streams = start_streams(&self.config, &self.open, &controls, &metrics)?;
         let plane = Arc::new(Plane::start(
@@ -293,7 +308,7 @@ impl Daemon {
             metrics.rtc(),
             state.as_deref(),
         )?);
-        let shutdown = Shutdown::new();
+        let (shutdown, heartbeat) = (Shutdown::new(), Arc::new(Heartbeat::default()));
         let context = Arc::new(Context {
             streams: streams.clone(),
             controls,
@@ -305,9 +320,13 @@ impl Daemon {
             cookie: cookie::of_daemon(&identity::of(state.as_deref())),
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
+            answers: Answers::default(),
             whep: self.config.whep,
             jpegs: making(self.config.http.mjpeg),
-            clients: Arc::new(Clients::new(self.config.limits.clone())),
+            clients: Clients::new(self.config.limits.clone()),
+            patches: Patches::default(),
+            places: Arc::new(Places::new(self.config.limits.clone())),
+            heartbeat: heartbeat.clone(),
             media: MediaDoor::new(&self.config.limits),
             has_media,
             limits: self.config.limits,
@@ -327,14 +346,16 @@ impl Daemon {
             NotifyState::Ready,
             NotifyState::Status(&upkeep::status(&streams, &plane)),
         ]);
+        let mut upkeep = Upkeep::start(streams.clone(), plane.clone(), heartbeat)?;
         let outcome = tokio::select! {
             () = end => Ok(()),
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
-            why = upkeep::tend(&streams, &plane) => Err(Fault::GaveUp(why)),
+            why = upkeep.given_up() => Err(Fault::GaveUp(why)),
             () = interfaces.follow() => Ok(()),
             () = plane.clone().follow_network() => Ok(()),
         };
+        drop(upkeep);
         tracing::info!(sessions = plane.sessions(), "stopping");
         notify(&[NotifyState::Stopping]);
         shutdown.cancel();
@@ -372,23 +393,6 @@ pub fn own_hosts(http: &config::Http) -> Vec<String> {
         }
     }
     all
-}
-
-/// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).
-fn host_names() -> Vec<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim().to_ascii_lowercase();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    if name.is_empty() || name == "localhost" || !name.chars().all(is_name) {
-        return Vec::new();
-    }
-    let first = name.split('.').next().unwrap_or_default();
-    let local = format!("{first}.local");
-    if name == local {
-        vec![local]
-    } else {
-        vec![local, name]
-    }
 }
 
 /// The state directory. A daemon that can't keep anything serves all the same, and says what that means.

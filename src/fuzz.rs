@@ -147,7 +147,7 @@ fn signed(text: &str, lines: &[&str], now: Now) {
                 .judge(&request, Scope::View, Target::Any, now)
                 .is_err()
         );
-        read.grant();
+        read.grant(key.print());
     }
     let _ = (
         Ledger::parse(text.as_bytes()),

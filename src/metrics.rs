@@ -168,6 +168,8 @@ pub struct Rtc {
     pub packets: Counter,
     /// Datagrams that the kernel refused, a full socket buffer for one.
     pub send_errors: Counter,
+    /// Times when the kernel failed to say what had come.
+    pub receive_errors: Counter,
     /// TCP connections that viewers have for media.
     pub tcp_connections: Gauge,
     /// Keyframes that viewers asked for (PLI and FIR).
@@ -445,6 +447,11 @@ fn rtc(registry: &mut Registry) -> Rtc {
             registry,
             "send_errors",
             "Datagrams that the kernel refused to send",
+        ),
+        receive_errors: family(
+            registry,
+            "receive_errors",
+            "Reads of the media socket that failed",
         ),
         tcp_connections: family(
             registry,

@@ -5,7 +5,7 @@ mod opening;
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::shutdown::Shutdown;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use crate::signals::Signals;
 
 /// Serves until a signal ends it. A second signal ends the process at once.
 ///
@@ -23,14 +23,12 @@ pub fn serve(config: Config) -> Result<(), Fault> {
 }
 
 async fn run(config: Config) -> Result<(), Fault> {
+    // Before anything else, so that no signal ends the process without a goodbye.
+    let signals = Signals::listen()?;
     let daemon = Daemon::bind(config)?;
-    let signals = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
     let end = Shutdown::new();
     // Of its own, so that it listens during the drain too, and after a fault.
-    tokio::spawn(listen(signals, end.clone()));
+    tokio::spawn(obey(signals, end.clone()));
     opening::print(&daemon);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
     if let Some(tcp_media) = daemon.tcp_media_addr() {
@@ -42,9 +40,9 @@ async fn run(config: Config) -> Result<(), Fault> {
     daemon.run(async move { end.cancelled().await }).await
 }
 
-async fn listen((mut terminate, mut interrupt): (Signal, Signal), end: Shutdown) {
+async fn obey(mut signals: Signals, end: Shutdown) {
     loop {
-        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+        signals.end().await;
         if end.is_cancelled() {
             end_at_once();
         }

@@ -1,54 +1,121 @@
 //! What goes on beside serving: systemd's status line and watchdog, the ladder for cameras that fall silent, and waking streams when a
 //! camera is plugged in.
 
+use crate::heartbeat::Heartbeat;
 use crate::hotplug::Hotplug;
 use crate::rtc::Plane;
 use crate::stream::{Stream, Streams};
-use crate::watchdog::{Fault, Sight, Watchdog};
+use crate::watchdog::{Fault, Sight, Turns, Watchdog};
 use sd_notify::NotifyState;
+use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// How often the daemon is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Keeps systemd's status line true, and tells its watchdog that all is well while it is. Completes with the reason to give up; never where
-/// no service manager would start the daemon anew.
-pub async fn tend(streams: &Streams, plane: &Plane) -> String {
-    let patience = sd_notify::watchdog_enabled();
-    // Twice within what systemd waits.
-    let interval = patience.map_or(INTERVAL, |patience| INTERVAL.min(patience / 2));
-    let mut tick = tokio::time::interval(interval);
-    let mut told = status(streams, plane);
-    let mut watchdog = Watchdog::default();
-    let mut given_up = None;
-    loop {
-        tick.tick().await;
-        let now = status(streams, plane);
-        if now != told {
-            notify(&[NotifyState::Status(&now)]);
-            told = now;
+/// The thread that watches over the daemon. It is its own, so that neither what strangers ask nor a stuck part keeps systemd's
+/// watchdog from hearing the truth. It ends with this.
+pub struct Upkeep {
+    given_up: oneshot::Receiver<String>,
+    _end: Sender<()>,
+}
+
+/// What the thread looks at.
+struct Watch {
+    streams: Streams,
+    plane: Arc<Plane>,
+    heartbeat: Arc<Heartbeat>,
+    watchdog: Watchdog,
+    /// How long systemd waits, if it does.
+    patience: Option<Duration>,
+    /// The status line that systemd has.
+    told: String,
+    /// What was said to be broken, where no service manager would start the daemon anew.
+    said: Option<Fault>,
+}
+
+impl Upkeep {
+    /// Keeps systemd's status line true, and tells its watchdog that all is well while it is.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start(
+        streams: Streams,
+        plane: Arc<Plane>,
+        heartbeat: Arc<Heartbeat>,
+    ) -> io::Result<Self> {
+        let (give_up, given_up) = oneshot::channel();
+        let (end, ended) = channel();
+        let patience = sd_notify::watchdog_enabled();
+        let mut watch = Watch {
+            told: status(&streams, &plane),
+            streams,
+            plane,
+            heartbeat,
+            watchdog: Watchdog::default(),
+            patience,
+            said: None,
+        };
+        // Twice within what systemd waits.
+        let interval = patience.map_or(INTERVAL, |patience| INTERVAL.min(patience / 2));
+        let work = move || {
+            while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                if let Some(why) = watch.look(Instant::now()) {
+                    // Nobody listens when the daemon ends anyway.
+                    let _ = give_up.send(why);
+                    return;
+                }
+            }
+        };
+        Builder::new().name("upkeep".into()).spawn(work)?;
+        Ok(Self {
+            given_up,
+            _end: end,
+        })
+    }
+
+    /// Completes with the reason to give up; never where no service manager would start the daemon anew.
+    pub async fn given_up(&mut self) -> String {
+        let why = (&mut self.given_up).await;
+        why.unwrap_or_else(|_| "the thread that watches over the daemon ended".to_owned())
+    }
+}
+
+impl Watch {
+    /// Looks once. The reason to give up, if there is one: then systemd's watchdog hears nothing more.
+    fn look(&mut self, now: Instant) -> Option<String> {
+        let (streams, plane) = (&self.streams, &self.plane);
+        let status = status(streams, plane);
+        if status != self.told {
+            notify(&[NotifyState::Status(&status)]);
+            self.told = status;
         }
         let sights: Vec<_> = streams.iter().map(|stream| sight(stream)).collect();
-        let verdict = watchdog.look(Instant::now(), &sights, plane.pulse());
-        for stream in verdict
-            .resets
-            .iter()
-            .filter_map(|at| streams.iter().nth(*at))
-        {
+        let turns = Turns {
+            media: plane.pulse(),
+            http: Some(self.heartbeat.ask()),
+        };
+        let verdict = self.watchdog.look(now, &sights, turns);
+        let silent = verdict.resets.iter();
+        for stream in silent.filter_map(|at| streams.iter().nth(*at)) {
             reset(stream.clone());
         }
-        match (verdict.fault, patience) {
-            (Some(fault), Some(_)) => return describe(fault, streams),
-            (Some(fault), None) if given_up != Some(fault) => {
-                given_up = Some(fault);
+        match (verdict.fault, self.patience) {
+            (Some(fault), Some(_)) => return Some(describe(fault, streams)),
+            (Some(fault), None) if self.said != Some(fault) => {
+                self.said = Some(fault);
                 let what = describe(fault, streams);
                 tracing::error!("{what}; start fanlight anew, or run it as a service that is");
             }
             (Some(_), None) => {}
             (None, Some(_)) => notify(&[NotifyState::Watchdog]),
-            (None, None) => given_up = None,
+            (None, None) => self.said = None,
         }
+        None
     }
 }
 
@@ -69,20 +136,24 @@ fn describe(fault: Fault, streams: &Streams) -> String {
             let name = streams.iter().nth(at).map_or("", |stream| stream.name());
             format!("stream {name}: {fault}, though its camera is there")
         }
-        Fault::Media => fault.to_string(),
+        Fault::Media | Fault::Http => fault.to_string(),
     }
 }
 
 /// Blocks for a moment, so on a thread of its own.
 fn reset(stream: Arc<Stream>) {
-    tokio::task::spawn_blocking(move || {
+    let name = stream.name().to_owned();
+    let work = move || {
         stream.channel().metrics().resets.inc();
         let name = stream.name();
         match stream.reset_source() {
             Ok(()) => tracing::warn!(stream = name, "the camera's USB device was reset"),
             Err(error) => tracing::warn!(stream = name, "no USB reset: {error}"),
         }
-    });
+    };
+    if let Err(error) = Builder::new().name("usb-reset".into()).spawn(work) {
+        tracing::warn!(stream = name, "no USB reset: {error}");
+    }
 }
 
 /// Tells streams when a camera may have been plugged in, as long as what is returned lives.
@@ -112,5 +183,58 @@ pub fn status(streams: &Streams, plane: &Plane) -> String {
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "can't notify systemd");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    /// As `given_up` makes of them: what the watchdog says of an HTTP server's beats after that long without one.
+    fn verdict(heartbeat: &Heartbeat, watchdog: &mut Watchdog, now: Instant) -> Option<Fault> {
+        let turns = Turns {
+            media: None,
+            http: Some(heartbeat.ask()),
+        };
+        watchdog.look(now, &[], turns).fault
+    }
+
+    #[test]
+    fn a_runtime_whose_workers_are_stuck_gives_no_sign_of_life() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        let heartbeat = Arc::new(Heartbeat::default());
+        let beating = heartbeat.clone();
+        runtime.spawn(async move { beating.answer().await });
+        let before = heartbeat.ask();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while heartbeat.ask() == before {
+            assert!(Instant::now() < deadline, "it never beats");
+            std::thread::yield_now();
+        }
+        // Both are stuck from here on.
+        let barrier = Arc::new(Barrier::new(3));
+        for _ in 0..2 {
+            let barrier = barrier.clone();
+            runtime.spawn(async move {
+                barrier.wait();
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        let (mut watchdog, now) = (Watchdog::default(), Instant::now());
+        assert_eq!(verdict(&heartbeat, &mut watchdog, now), None);
+        let later = now + Watchdog::TURN;
+        assert_eq!(
+            verdict(&heartbeat, &mut watchdog, later),
+            None,
+            "the first look at it"
+        );
+        let later = later + Watchdog::TURN;
+        assert_eq!(verdict(&heartbeat, &mut watchdog, later), Some(Fault::Http));
+        barrier.wait();
     }
 }

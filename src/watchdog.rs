@@ -35,6 +35,8 @@ pub enum Fault {
     Stream(usize),
     /// The media thread does not turn.
     Media,
+    /// HTTP takes in no connections.
+    Http,
 }
 
 impl fmt::Display for Fault {
@@ -42,16 +44,33 @@ impl fmt::Display for Fault {
         match self {
             Self::Stream(_) => write!(f, "no picture for {:?}", Watchdog::GIVE_UP),
             Self::Media => write!(f, "no turn of the media thread for {:?}", Watchdog::TURN),
+            Self::Http => write!(f, "no turn of the HTTP server for {:?}", Watchdog::TURN),
         }
     }
+}
+
+/// How often the parts turned that are asked to at each look; `None` if there is nothing for one to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Turns {
+    /// The media thread.
+    pub media: Option<u64>,
+    /// The HTTP server.
+    pub http: Option<u64>,
 }
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Watchdog {
     streams: Vec<Stream>,
+    media: Part,
+    http: Part,
+}
+
+/// A part that turns when it is asked to.
+#[derive(Debug, Default)]
+struct Part {
     turns: Option<u64>,
-    /// Since when the media thread has not turned.
+    /// Since when it has not turned.
     still_since: Option<Instant>,
 }
 
@@ -71,12 +90,11 @@ impl Watchdog {
     pub const RESET: Duration = Duration::from_secs(20);
     /// After so long the process gives up.
     pub const GIVE_UP: Duration = Duration::from_secs(60);
-    /// The media thread is asked at each look to turn, which takes it no time.
+    /// The media thread and the HTTP server are asked at each look to turn, which takes them no time.
     pub const TURN: Duration = Duration::from_secs(15);
 
-    /// Looks at all streams, in the same order each time, and at the turns of the media thread; `None` if there is nothing for
-    /// it to do.
-    pub fn look(&mut self, now: Instant, streams: &[Sight], turns: Option<u64>) -> Verdict {
+    /// Looks at all streams, in the same order each time, and at the turns of the other parts.
+    pub fn look(&mut self, now: Instant, streams: &[Sight], turns: Turns) -> Verdict {
         self.streams.resize(streams.len(), Stream::default());
         let mut verdict = Verdict::default();
         for (place, (stream, sight)) in self.streams.iter_mut().zip(streams).enumerate() {
@@ -91,12 +109,17 @@ impl Watchdog {
                 verdict.fault = Some(Fault::Stream(place));
             }
         }
-        if self.stillness(now, turns) >= Self::TURN {
+        if self.media.stillness(now, turns.media) >= Self::TURN {
             verdict.fault = Some(Fault::Media);
+        }
+        if self.http.stillness(now, turns.http) >= Self::TURN {
+            verdict.fault = Some(Fault::Http);
         }
         verdict
     }
+}
 
+impl Part {
     fn stillness(&mut self, now: Instant, turns: Option<u64>) -> Duration {
         if turns.is_none() || turns != self.turns {
             self.turns = turns;
@@ -145,14 +168,18 @@ mod tests {
     fn watch(
         seconds: u64,
         sight: impl Fn(u64) -> Sight,
-        turns: impl Fn(u64) -> Option<u64>,
+        media: impl Fn(u64) -> Option<u64>,
     ) -> (Option<u64>, Option<(u64, Fault)>) {
         let start = Instant::now();
         let mut watchdog = Watchdog::default();
         let (mut reset, mut fault) = (None, None);
         for at in (0..seconds).step_by(LOOK as usize) {
             let now = start + Duration::from_secs(at);
-            let verdict = watchdog.look(now, &[another(at), sight(at)], turns(at));
+            let turns = Turns {
+                media: media(at),
+                http: Some(at),
+            };
+            let verdict = watchdog.look(now, &[another(at), sight(at)], turns);
             if let Some(place) = verdict.resets.first() {
                 assert_eq!((*place, reset), (1, None), "once in a silence");
                 reset = Some(at);
@@ -251,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_media_thread_that_has_something_to_do_must_turn() {
+    fn a_part_that_has_something_to_do_must_turn() {
         let well = |at| Sight {
             deliveries: at,
             ..SIGHT
@@ -259,6 +286,20 @@ mod tests {
         assert_eq!(watch(3600, well, Some), (None, None));
         let hangs = |at: u64| Some(at.min(50));
         assert_eq!(watch(600, well, hangs).1, Some((70, Fault::Media)));
+        let start = Instant::now();
+        let mut watchdog = Watchdog::default();
+        let mut look = |at: u64| {
+            let turns = Turns {
+                media: Some(at),
+                http: Some(at.min(50)),
+            };
+            let now = start + Duration::from_secs(at);
+            watchdog.look(now, &[], turns).fault
+        };
+        let faults: Vec<_> = (0..=70).step_by(5).map(&mut look).collect();
+        let (before, last) = faults.split_at(faults.len() - 1);
+        assert!(before.iter().all(Option::is_none), "{faults:?}");
+        assert_eq!(last, [Some(Fault::Http)]);
         let rests = |at: u64| (at < 50).then_some(7 * at);
         assert_eq!(watch(600, well, rests), (None, None));
     }

@@ -236,6 +236,23 @@ fn a_state_directory_that_can_not_be_is_told_with_a_cure() {
 }
 
 #[test]
+fn a_directory_that_others_can_change_is_told_with_the_command_that_ends_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let state = scratch.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    for (mode, outcome) in [(0o777, "fail"), (0o755, "warn"), (0o700, "")] {
+        std::fs::set_permissions(&state, PermissionsExt::from_mode(mode)).unwrap();
+        let found = Found::of(STREAM, free(), &state);
+        assert_eq!(found.is_well, outcome != "fail");
+        let cure = format!("chmod 700 {}", state.display());
+        let findings = found.all("state");
+        let told = findings.iter().find(|(_, _, told)| *told == cure);
+        assert_eq!(told.map_or("", |told| told.0), outcome, "{mode:o}");
+    }
+}
+
+#[test]
 fn a_configuration_that_is_wrong_is_all_that_is_told() {
     let found = Found::of(
         "[http]\nlisten = 99999\nlisten_on = 1\n",

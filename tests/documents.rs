@@ -29,7 +29,7 @@ fn the_reference_names_every_key_and_no_other() {
 #[test]
 fn the_reference_names_every_format_and_every_reserved_name() {
     let section = section("stream");
-    for format in PixelFormat::CAPTURED {
+    for format in PixelFormat::ALL {
         assert!(section.contains(&format!("`\"{format}\"`")), "{format}");
     }
     for name in RESERVED_NAMES {

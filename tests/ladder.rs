@@ -185,6 +185,8 @@ async fn a_session_takes_the_servers_named_to_it_and_goes_on_after_an_ice_restar
     let browser = Browser::start().await;
     let config = "[whep]\nice_servers = [{ url = \"turn:127.0.0.1:9\", username = \"a, \\\"b\\\"\", credential = \"c;d\" }]\n";
     let daemon = Daemon::configured(&(config.to_owned() + &streams(&["camera"])));
+    // For its cookie, and without a session.
+    browser.open(&daemon.url("/nosuch")).await;
     browser.open(&daemon.url("/assets/trust.html")).await;
     let watching = "
         const { WhepClient } = await import('/assets/whep.js');
@@ -258,6 +260,8 @@ async fn where_no_picture_arrives_in_a_session_that_is_connected_the_server_is_a
     let browser = Browser::start().await;
     // Nothing is to be shown in place of the reason.
     let daemon = Daemon::configured(&format!("[http]\nmjpeg_fps = 0\n{}", streams(&["camera"])));
+    // For its cookie, and without a session.
+    browser.open(&daemon.url("/nosuch")).await;
     browser.open(&daemon.url("/assets/trust.html")).await;
     let found = browser.run(FROZEN, &[]).await;
     let told = &found["told"];

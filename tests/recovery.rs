@@ -18,6 +18,7 @@ use fanlight::media::{FrameRate, PixelFormat, Size};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use std::cell::RefCell;
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
@@ -31,7 +32,10 @@ use vm::webcam::{Clips, Webcam};
 
 const DEVICE: &str = "/dev/video0";
 const SIZE: Size = Size::new(320, 180);
-const CYCLES: usize = 50;
+/// How often a camera is unplugged, unless [`CYCLES_VARIABLE`] says another number.
+const CYCLES: usize = 10;
+/// `make soak` sets it.
+const CYCLES_VARIABLE: &str = "FANLIGHT_UNPLUG_CYCLES";
 const LIVE: &str = "fanlight_stream_transitions_total{stream=\"camera\",state=\"live\"}";
 const DOWN: &str = "fanlight_stream_transitions_total{stream=\"camera\",state=\"down\"}";
 const UNSUPPORTED: &str = "fanlight_stream_failures_total{stream=\"camera\",kind=\"unsupported\"}";
@@ -49,7 +53,7 @@ fn vivid_is_unplugged_and_plugged_in_again_under_a_viewer() {
     vm::inside(test, &[vm::VIVID], || {
         for backend in BACKENDS {
             let mut watch = Watch::start(&stream(DEVICE, PixelFormat::Yuyv, backend));
-            watch.cycle(CYCLES, unplug, plug_in);
+            watch.cycle(cycles(), unplug, plug_in);
             watch.end();
             plug_in();
         }
@@ -60,7 +64,7 @@ fn vivid_is_unplugged_and_plugged_in_again_under_a_viewer() {
 fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
     let test = "a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer";
     with_a_webcam(test, |webcam| {
-        cycle(webcam, PixelFormat::Mjpeg, Backend::V4l, CYCLES);
+        cycle(webcam, PixelFormat::Mjpeg, Backend::V4l, cycles());
         // Passed through, with slates that are encoded in between.
         cycle(webcam, PixelFormat::H264, Backend::V4l, 10);
     });
@@ -70,8 +74,14 @@ fn a_usb_webcam_is_unplugged_and_plugged_in_again_under_a_viewer() {
 fn a_usb_webcam_is_unplugged_and_plugged_in_again_with_nokhwa() {
     let test = "a_usb_webcam_is_unplugged_and_plugged_in_again_with_nokhwa";
     with_a_webcam(test, |webcam| {
-        cycle(webcam, PixelFormat::Mjpeg, Backend::Nokhwa, CYCLES);
+        cycle(webcam, PixelFormat::Mjpeg, Backend::Nokhwa, cycles());
     });
+}
+
+fn cycles() -> usize {
+    env::var(CYCLES_VARIABLE).map_or(CYCLES, |number| {
+        number.parse().expect("the number of cycles is a number")
+    })
 }
 
 fn with_a_webcam(test: &str, act: impl FnOnce(&mut Webcam)) {

@@ -1,6 +1,7 @@
 //! What is installed beside the binary: the unit, the service user, the sample configuration, and installing itself.
 
 use fanlight::config::{Config, KEYS};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -148,9 +149,14 @@ fn the_user_of_the_unit_is_the_one_that_is_created() {
 
 /// `make install` or `make uninstall` below the scratch folder, with the prefix /opt/cam.
 fn make(target: &str, scratch: &Scratch) -> String {
+    make_with(target, scratch, "/opt/cam")
+}
+
+fn make_with(target: &str, scratch: &Scratch, prefix: &str) -> String {
     let output = Command::new("make")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["--no-print-directory", target, "PREFIX=/opt/cam"])
+        .args(["--no-print-directory", target])
+        .env("PREFIX", prefix)
         .arg(format!("DESTDIR={}", scratch.0.display()))
         .arg(format!("BINARY={}", env!("CARGO_BIN_EXE_fanlight")))
         .output()
@@ -222,4 +228,51 @@ fn an_edited_configuration_survives_installing_and_uninstalling() {
     assert!(told.contains("etc/fanlight/fanlight.toml: kept"), "{told}");
     assert_eq!(files_below(&scratch.0), std::slice::from_ref(&config));
     assert_eq!(std::fs::read_to_string(config).unwrap(), "# mine\n");
+}
+
+#[test]
+fn a_prefix_is_taken_as_it_is_whatever_characters_it_has() {
+    for (number, (prefix, command, documentation)) in [
+        ("/opt/r&d", r#""/opt/r&d/bin/fanlight""#, "/opt/r&d/"),
+        (
+            "/opt/my cam",
+            r#""/opt/my cam/bin/fanlight""#,
+            "/opt/my%%20cam/",
+        ),
+        ("/opt/100%", "/opt/100%%/bin/fanlight", "/opt/100%%25/"),
+        ("/opt/a|b", r#""/opt/a|b/bin/fanlight""#, "/opt/a|b/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let scratch = Scratch::new(&format!("prefix-{number}"));
+        make_with("install", &scratch, prefix);
+        let below = prefix.trim_start_matches('/');
+        assert!(scratch.exists(&format!("{below}/bin/fanlight")), "{prefix}");
+        let unit = format!("{below}/lib/systemd/system/fanlight.service");
+        let unit = std::fs::read_to_string(scratch.0.join(unit)).unwrap();
+        let line = format!("\nExecStart={command} run --config ");
+        assert!(unit.contains(&line), "{prefix}: {unit}");
+        let line = format!("\nDocumentation=file:{documentation}share/doc/");
+        assert!(unit.contains(&line), "{prefix}: {unit}");
+        make_with("uninstall", &scratch, prefix);
+        assert_eq!(files_below(&scratch.0), Vec::<PathBuf>::new(), "{prefix}");
+    }
+}
+
+#[test]
+fn the_configuration_is_private_and_a_link_in_its_place_is_left_alone() {
+    let scratch = Scratch::new("private");
+    make("install", &scratch);
+    let config = scratch.0.join("etc/fanlight/fanlight.toml");
+    let mode = std::fs::metadata(&config).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    std::fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink("/nowhere/fanlight.toml", &config).unwrap();
+    for target in ["install", "uninstall"] {
+        let told = make(target, &scratch);
+        assert!(told.contains("etc/fanlight/fanlight.toml: kept"), "{told}");
+        let link = std::fs::read_link(&config).unwrap();
+        assert_eq!(link, Path::new("/nowhere/fanlight.toml"));
+    }
 }

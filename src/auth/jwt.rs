@@ -1,7 +1,7 @@
 //! JSON Web Tokens (RFC 7519) of an issuer whose keys are in a file: which algorithm a key is for says the key, never the
 //! token (RFC 8725, 3.1).
 
-use super::{Basis, Flaw, Grant, Scope, Scopes, Streams, verify};
+use super::{Basis, Flaw, Grant, KeyPrint, Scope, Scopes, Streams, verify};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
@@ -45,13 +45,23 @@ pub enum KeysError {
     TooMany,
 }
 
+#[derive(Clone)]
 struct Key {
     id: Option<String>,
+    print: KeyPrint,
     key: DecodingKey,
     validation: Validation,
 }
 
-/// The keys of an issuer, and what its tokens must say.
+impl Key {
+    /// Whether a token that names `named` may be signed by it.
+    fn is_named(&self, named: Option<&str>) -> bool {
+        named.is_none() || self.id.is_none() || self.id.as_deref() == named
+    }
+}
+
+/// The keys of an issuer, and what its tokens must say. Without keys no token is good.
+#[derive(Clone, Default)]
 pub struct JwtKeys(Vec<Key>);
 
 #[derive(Deserialize)]
@@ -106,6 +116,7 @@ impl JwtKeys {
         };
         let with_rules = keys.into_iter().map(|(id, algorithm, key)| Key {
             id,
+            print: print(algorithm, &key),
             key,
             validation: validation(algorithm, audience, issuer),
         });
@@ -125,16 +136,40 @@ impl JwtKeys {
         if header.crit.is_some() {
             return Err(Flaw::Claims);
         }
-        let is_named =
-            |key: &&Key| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
+        let named = header.kid.as_deref();
         let mut flaw = Flaw::Unknown;
-        for key in self.0.iter().filter(is_named) {
+        for key in self.0.iter().filter(|key| key.is_named(named)) {
             match decode::<Claims>(token, &key.key, &key.validation) {
-                Ok(data) => return grant(data.claims, now),
+                Ok(data) => {
+                    let named = header.kid.clone();
+                    let key = key.print;
+                    return grant(data.claims, Basis::Jwt { named, key }, now);
+                }
                 Err(error) => flaw = worst(flaw, error.kind()),
             }
         }
         Err(flaw)
+    }
+
+    /// Whether a reader of the file can sign tokens: it has a secret that the issuer shares.
+    pub fn has_secret(&self) -> bool {
+        let mut algorithms = self.0.iter().flat_map(|key| &key.validation.algorithms);
+        algorithms.any(|algorithm| algorithm.family() == Algorithm::HS256.family())
+    }
+
+    /// Whether a token that was signed by that key, and names `named`, may be so still.
+    pub fn has(&self, key: KeyPrint, named: Option<&str>) -> bool {
+        let mut keys = self.0.iter();
+        keys.any(|known| known.print == key && known.is_named(named))
+    }
+}
+
+/// Of a key for that algorithm.
+fn print(algorithm: Algorithm, key: &DecodingKey) -> KeyPrint {
+    let algorithm = format!("{algorithm:?}");
+    match key.kind() {
+        DecodingKeyKind::SecretOrDer(key) => KeyPrint::of(&[algorithm.as_bytes(), key]),
+        DecodingKeyKind::RsaModulusExponent { n, e } => KeyPrint::of(&[algorithm.as_bytes(), n, e]),
     }
 }
 
@@ -178,7 +213,7 @@ fn validation(algorithm: Algorithm, audience: Option<&str>, issuer: Option<&str>
     validation
 }
 
-fn grant(claims: Claims, now: u64) -> Result<Grant, Flaw> {
+fn grant(claims: Claims, basis: Basis, now: u64) -> Result<Grant, Flaw> {
     // Out of range saturates, which makes it what it means: far away.
     let seconds = |time: f64| time as u64;
     let expires = seconds(claims.exp).saturating_add(LEEWAY);
@@ -204,7 +239,7 @@ fn grant(claims: Claims, now: u64) -> Result<Grant, Flaw> {
             Some(streams) => Streams::Only(streams.into_vec()),
         },
         expires: Some(expires),
-        basis: Basis::Nothing,
+        basis,
     })
 }
 

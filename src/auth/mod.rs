@@ -1,11 +1,13 @@
 //! Who may do what: the decision about a request, from what it says of itself and from the secrets of this daemon.
 //!
-//! Pure: no clock, no file, no socket, and nothing of any HTTP library. `access.rs` keeps the secrets, `http/` asks.
+//! Pure: no clock, no file, no socket, and nothing of any HTTP library. `access/` keeps the secrets, `http/` asks.
 
 pub mod cookie;
 mod failures;
 mod host;
 mod jwt;
+mod latest;
+mod print;
 mod request;
 mod scope;
 mod share;
@@ -15,6 +17,8 @@ mod verify;
 pub use failures::Failures;
 pub use host::Host;
 pub use jwt::{JwtKeys, KeysError};
+pub use latest::Latest;
+pub use print::KeyPrint;
 pub use request::Request;
 pub use scope::{Basis, Grant, Scope, Scopes, Streams, Target};
 pub use share::{Ledger, LedgerError, Share, ShareKey};
@@ -226,20 +230,24 @@ impl Guard {
                 }
                 let share = key.verify(text)?;
                 shares.admits(&share, now.unix)?;
-                Ok(share.grant())
+                Ok(share.grant(key.print()))
             }
             Proof::Jwt(keys) => keys.verify(text, now.unix),
         }
     }
 
-    /// Whether what was granted still holds: it has not expired, its link was not revoked, and its token not replaced.
+    /// Whether what was granted still holds: the proof that it came from would be accepted again.
     pub fn still_holds(&self, grant: &Grant, now: Now) -> bool {
-        let is_revoked = match (&self.proof, &grant.basis) {
-            (Proof::Token { shares, .. }, Basis::Share(id)) => !shares.contains(id),
-            (Proof::Token { token, .. }, Basis::Token(used)) => token != used,
+        let is_accepted = match (&self.proof, &grant.basis) {
+            (_, Basis::Nothing) => true,
+            (Proof::Token { token, .. }, Basis::Token(used)) => token == used,
+            (Proof::Token { key, shares, .. }, Basis::Share { share, key: used }) => {
+                key.print() == *used && shares.admits(share, now.unix).is_ok()
+            }
+            (Proof::Jwt(keys), Basis::Jwt { named, key }) => keys.has(*key, named.as_deref()),
             _ => false,
         };
-        !is_revoked && grant.expires.is_none_or(|expires| now.unix < expires)
+        is_accepted && grant.expires.is_none_or(|expires| now.unix < expires)
     }
 }
 

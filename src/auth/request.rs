@@ -112,11 +112,6 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the browser says that it shows the reply in a tab. Over plain HTTP it says nothing.
-    pub fn is_in_tab(&self) -> bool {
-        self.text("sec-fetch-dest") == Some("document")
-    }
-
     fn is_secure(&self) -> bool {
         let says = |name, words: &[u8]| {
             let mut values = self.values(name);

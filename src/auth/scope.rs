@@ -1,6 +1,6 @@
 //! What can be allowed: scopes, the streams that they are for, and for how long.
 
-use super::Token;
+use super::{KeyPrint, Share, Token};
 use std::fmt;
 use std::str::FromStr;
 
@@ -138,15 +138,27 @@ impl Streams {
     }
 }
 
-/// What a grant hangs on: with it, what was granted ends.
+/// What a grant hangs on: as much of the proof as is needed to judge it anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
     /// Nothing that could be taken back.
     Nothing,
     /// The daemon's token, which may be replaced.
     Token(Token),
-    /// A signed link, by its name, which may be revoked.
-    Share(String),
+    /// A signed link, which may be revoked.
+    Share {
+        /// What it says.
+        share: Share,
+        /// The key that signed it, which may be replaced.
+        key: KeyPrint,
+    },
+    /// A JSON Web Token.
+    Jwt {
+        /// The key that it names, if it names one.
+        named: Option<String>,
+        /// The key that signed it, which may be removed.
+        key: KeyPrint,
+    },
 }
 
 /// What somebody may do.

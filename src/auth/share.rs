@@ -5,7 +5,7 @@
 //! has to quote: the expiry in seconds since 1970, the scopes as letters, no stream for all of them, and HMAC-SHA256
 //! (RFC 2104) of all before it, base64url.
 
-use super::{Basis, Flaw, Grant, Scopes, Streams};
+use super::{Basis, Flaw, Grant, KeyPrint, Scopes, Streams};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
@@ -62,23 +62,27 @@ impl Share {
         text
     }
 
-    /// What it allows.
-    pub fn grant(self) -> Grant {
+    /// What it allows, signed by that key.
+    pub fn grant(self, key: KeyPrint) -> Grant {
         Grant {
             scopes: Scopes::of_letters(&self.scopes).unwrap_or_default(),
             streams: if self.streams.is_empty() {
                 Streams::All
             } else {
-                Streams::Only(self.streams)
+                Streams::Only(self.streams.clone())
             },
             expires: Some(self.expires),
-            basis: Basis::Share(self.id),
+            basis: Basis::Share { share: self, key },
         }
     }
 }
 
 /// Signs links.
-pub struct ShareKey(hmac::Key);
+#[derive(Clone)]
+pub struct ShareKey {
+    key: hmac::Key,
+    print: KeyPrint,
+}
 
 impl ShareKey {
     /// Material for a new one, from the system's randomness.
@@ -88,7 +92,15 @@ impl ShareKey {
 
     /// The key of that material.
     pub fn new(material: &[u8; KEY]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, material))
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, material),
+            print: KeyPrint::of(&[material]),
+        }
+    }
+
+    /// Tells it from another.
+    pub const fn print(&self) -> KeyPrint {
+        self.print
     }
 
     /// The key whose material stands in a file, base64url.
@@ -111,7 +123,7 @@ impl ShareKey {
     /// The token that stands in a link.
     pub fn sign(&self, share: &Share) -> String {
         let text = share.text();
-        let mac = hmac::sign(&self.0, text.as_bytes());
+        let mac = hmac::sign(&self.key, text.as_bytes());
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
@@ -124,7 +136,7 @@ impl ShareKey {
             let (text, mac) = (token.len() <= LONGEST).then(|| token.rsplit_once('.'))??;
             let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
             // In constant time.
-            hmac::verify(&self.0, text.as_bytes(), &mac).ok()?;
+            hmac::verify(&self.key, text.as_bytes(), &mac).ok()?;
             Share::read(text)
         };
         verified().ok_or(Flaw::Unknown)
@@ -147,12 +159,10 @@ pub enum LedgerError {
     #[error("there is no link {0}; `fanlight share --list` shows what there is")]
     Unknown(String),
     /// The key's file is not one of ours.
-    #[error(
-        "it holds no key of 32 bytes; delete it, a new one is made, and no link is good any more"
-    )]
+    #[error("it holds no key of 32 bytes")]
     Key,
     /// The file is not one of ours.
-    #[error("it is no list of links: {0}; delete it, and every link is revoked")]
+    #[error("it is no list of links: {0}")]
     Malformed(String),
 }
 
@@ -186,12 +196,25 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Full`].
     pub fn add(&mut self, share: Share, now: u64) -> Result<(), LedgerError> {
-        self.0.retain(|share| share.expires > now);
+        self.forget(now);
         if self.0.len() >= MOST {
             return Err(LedgerError::Full);
         }
         self.0.push(share);
         Ok(())
+    }
+
+    /// Forgets the links that have expired at `now`, in seconds since 1970: they stay expired when the clock is set back.
+    /// Whether there were any.
+    pub fn forget(&mut self, now: u64) -> bool {
+        let before = self.0.len();
+        self.0.retain(|share| share.expires > now);
+        self.0.len() < before
+    }
+
+    /// Whether [`forget`](Self::forget) would forget a link.
+    pub fn has_expired(&self, now: u64) -> bool {
+        self.0.iter().any(|share| share.expires <= now)
     }
 
     /// Takes a link back.
@@ -205,11 +228,6 @@ impl Ledger {
             return Err(LedgerError::Unknown(id.to_owned()));
         }
         Ok(())
-    }
-
-    /// Whether a link of that id was made and not revoked.
-    pub fn contains(&self, id: &str) -> bool {
-        self.0.iter().any(|share| share.id == id)
     }
 
     /// Whether a link whose signature is good may be used at `now`, in seconds since 1970.
@@ -274,14 +292,18 @@ mod tests {
 
     #[test]
     fn what_a_link_says_is_what_it_grants() {
-        let some = view(&["cam", "door"]).grant();
+        let some = view(&["cam", "door"]).grant(key().print());
         assert!(some.allows(Scope::View, Target::Stream("door")));
         assert!(
             !some.allows(Scope::View, Target::Stream("attic"))
                 && !some.allows(Scope::View, Target::Daemon)
         );
         assert!(!some.allows(Scope::Admin, Target::Stream("cam")));
-        assert!(view(&[]).grant().allows(Scope::View, Target::Daemon));
+        assert!(
+            view(&[])
+                .grant(key().print())
+                .allows(Scope::View, Target::Daemon)
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What the guard decides, over every kind of proof.
 
 use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ring::hmac;
 
 const NOW: u64 = 2_000_000_000;
 
@@ -268,13 +271,20 @@ fn a_link_opens_its_stream_with_its_scope_until_it_ends() {
     assert!(!guard.still_holds(&grant, later));
     let expired = guard.judge(&request, Scope::View, Target::Stream("cam"), later);
     assert_eq!(expired, Err(Refusal::Invalid(Flaw::Expired)));
-    let Proof::Token { shares, .. } = &mut guard.proof else {
+    let Proof::Token { key, .. } = &mut guard.proof else {
         unreachable!()
     };
-    let Basis::Share(id) = &grant.basis else {
+    let Basis::Share { share, .. } = &grant.basis else {
         panic!("{grant:?}")
     };
-    shares.revoke(id).unwrap();
+    let used = key.clone();
+    *key = ShareKey::new(&ShareKey::material());
+    assert!(!guard.still_holds(&grant, now()), "with its key");
+    let Proof::Token { key, shares, .. } = &mut guard.proof else {
+        unreachable!()
+    };
+    *key = used;
+    shares.revoke(&share.id).unwrap();
     let revoked = of(&guard, Scope::View, Target::Stream("cam"));
     assert_eq!(revoked, Err(Refusal::Invalid(Flaw::Revoked)));
     assert!(!guard.still_holds(&grant, now()));
@@ -331,6 +341,48 @@ fn of_several_cookies_the_one_that_covers_more_counts_and_links_do_not_exclude_e
     let request = from("10.0.0.9", &[("cookie", &both)]);
     let judged = guard.judge(&request, Scope::View, Target::Stream("attic"), now());
     assert_eq!(judged, Err(Refusal::Scope(Scope::View)));
+}
+
+#[test]
+fn with_the_key_of_an_issuer_go_those_whose_tokens_it_signed() {
+    let jwt_keys = |names: &[&str]| {
+        let keys = names.iter().map(|name| {
+            let secret = URL_SAFE_NO_PAD.encode(name.repeat(32));
+            serde_json::json!({ "kty": "oct", "kid": name, "k": secret })
+        });
+        let set = serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string();
+        Proof::Jwt(JwtKeys::parse(set.as_bytes(), None, None).unwrap())
+    };
+    let part = |part: &str| URL_SAFE_NO_PAD.encode(part);
+    let text = format!(
+        "{}.{}",
+        part(r#"{"alg":"HS256","kid":"a"}"#),
+        part(&format!(r#"{{"exp":{},"scope":"view"}}"#, NOW + 9)),
+    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, "a".repeat(32).as_bytes());
+    let mac = URL_SAFE_NO_PAD.encode(hmac::sign(&key, text.as_bytes()));
+    let bearer = format!("Bearer {text}.{mac}");
+    let mut guard = Guard {
+        policy: Policy::default(),
+        proof: jwt_keys(&["a", "b"]),
+    };
+    let request = from("10.0.0.9", &[("authorization", &bearer)]);
+    let judged = guard.judge(&request, Scope::View, Target::Daemon, now());
+    let grant = judged.unwrap();
+    for (names, is_good) in [
+        (&["b", "a"][..], true),
+        (&["b"], false),
+        (&["a"], true),
+        (&[], false),
+    ] {
+        guard.proof = match names {
+            [] => Proof::Jwt(JwtKeys::default()),
+            names => jwt_keys(names),
+        };
+        let is_admitted = guard.judge(&request, Scope::View, Target::Daemon, now());
+        assert_eq!(is_admitted.is_ok(), is_good, "{names:?}");
+        assert_eq!(guard.still_holds(&grant, now()), is_good, "{names:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The table and the JSON of machines that there are.
 
 use super::*;
-use crate::media::{PixelFormat, Size};
+use crate::media::Size;
 
 fn webcam() -> Camera {
     let rates =
@@ -10,16 +10,14 @@ fn webcam() -> Camera {
         sizes: Sizes::One(Size::new(width, height)),
         rates: rates(fps),
     };
-    let offer = |fourcc: &str, format, sizes| Offer {
-        fourcc: fourcc.to_owned(),
+    let offer = |code: &[u8; 4], sizes| Offer {
+        code: *code,
         description: "A format".to_owned(),
-        format,
         sizes,
     };
     let offers = [
         offer(
-            "YUYV",
-            Some(PixelFormat::Yuyv),
+            b"YUYV",
             vec![
                 size(640, 480, &[7.5, 30.0]),
                 SizeOffer {
@@ -35,12 +33,8 @@ fn webcam() -> Camera {
                 },
             ],
         ),
-        offer(
-            "H264",
-            Some(PixelFormat::H264),
-            vec![size(1920, 1080, &[30.0])],
-        ),
-        offer("HEVC", None, vec![]),
+        offer(b"H264", vec![size(1920, 1080, &[30.0])]),
+        offer(b"HEVC", vec![]),
     ];
     Camera {
         device: "/dev/video0".to_owned(),

@@ -109,6 +109,8 @@ pub enum ErrorKind {
     NoPermission,
     /// The USB bus has no room for the format (ENOSPC).
     NoUsbBandwidth,
+    /// The machine has no memory or no descriptor for it (ENOMEM, EMFILE, ENFILE).
+    NoResources,
     /// The device was there and is gone, or failed while streaming.
     Lost,
     /// The device is there, and delivers nothing for too long.
@@ -142,6 +144,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::NoPermission => "no_permission",
             Self::NoUsbBandwidth => "no_usb_bandwidth",
+            Self::NoResources => "no_resources",
             Self::Lost => "lost",
             Self::Stalled => "stalled",
             Self::BadFrame => "bad_frame",
@@ -158,6 +161,7 @@ impl ErrorKind {
             Self::Busy => "Another program is using the camera",
             Self::NoPermission => "The camera may not be opened",
             Self::NoUsbBandwidth => "The USB bus is too busy for the camera",
+            Self::NoResources => "The machine has no room for the camera",
             Self::Lost => "The camera was lost",
             Self::Stalled => "The camera sends no pictures",
             Self::BadFrame => "The camera sends broken pictures",
@@ -174,6 +178,7 @@ impl ErrorKind {
             | Self::Busy
             | Self::NoPermission
             | Self::NoUsbBandwidth
+            | Self::NoResources
             | Self::OnlyH264 => false,
             Self::Lost | Self::Stalled | Self::BadFrame | Self::Unsupported | Self::NotPassable => {
                 true
@@ -196,6 +201,9 @@ impl ErrorKind {
             }
             Self::NoUsbBandwidth => {
                 "ask for a smaller size, a lower rate or `format = \"mjpeg\"`, or use another USB port"
+            }
+            Self::NoResources => {
+                "ask for a smaller `size`, or give the machine more memory (on small boards, the kernel's `cma=`)"
             }
             Self::Lost => "check the cable; the camera is opened again when it is back",
             Self::Stalled => {
@@ -223,6 +231,8 @@ pub struct CaptureError {
     pub kind: ErrorKind,
     /// What happened, with the device's name: `/dev/video0: no such device`.
     pub detail: String,
+    /// A cure that fits better than that of the kind.
+    cure: Option<&'static str>,
 }
 
 impl CaptureError {
@@ -231,6 +241,27 @@ impl CaptureError {
         Self {
             kind,
             detail: detail.to_string(),
+            cure: None,
         }
+    }
+
+    /// The same, with a cure that fits better than that of its kind.
+    #[must_use]
+    pub const fn curing(mut self, cure: &'static str) -> Self {
+        self.cure = Some(cure);
+        self
+    }
+
+    /// What the user can do about it.
+    pub const fn cure(&self) -> &'static str {
+        match self.cure {
+            Some(cure) => cure,
+            None => self.kind.cure(),
+        }
+    }
+
+    /// Whether its cure fits better than that of its kind.
+    pub const fn has_own_cure(&self) -> bool {
+        self.cure.is_some()
     }
 }

@@ -6,6 +6,7 @@ use crate::capture::camera::{Claims, Control, Kind};
 use crate::cli::{ControlsArguments, DEFAULT_DEVICE};
 use crate::config;
 use crate::controls::{Device, Kept, Listing, SetError, View, Wish};
+use crate::state::State;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -19,7 +20,7 @@ pub enum ControlsError {
     #[error("there is no stream {0:?} with a camera; there is: {1}")]
     Stream(String, String),
     /// The camera is not there, or does not answer.
-    #[error("{0}; {cure}", cure = .0.kind.cure())]
+    #[error("{0}; {cure}", cure = .0.cure())]
     Camera(#[from] CaptureError),
     /// An argument is neither a camera nor a setting.
     #[error("{0:?} is no setting; write NAME=VALUE, such as brightness=128 or brightness=default")]
@@ -83,8 +84,8 @@ fn wish(word: &str) -> Result<(String, Wish), ControlsError> {
 /// A device is a camera by itself, anything else a stream of a daemon. What is set is kept where that daemon looks.
 fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device, ControlsError> {
     let daemon = links::open(&arguments.place);
-    let directory = daemon.as_ref().ok().map(|(state, _)| state.path(""));
-    let kept = Kept::new(directory);
+    let directory = |(state, _): &(State, _)| state.directory().to_owned();
+    let kept = Kept::new(daemon.as_ref().ok().map(directory));
     let text = match target {
         Some(device) if names_a_camera(device) => device.to_owned(),
         Some(name) => {

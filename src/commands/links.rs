@@ -7,7 +7,7 @@ use crate::cli::{Place, ShareArguments, UrlArguments};
 use crate::config::{Config, ConfigErrors};
 use crate::links::{FILE, Link, Serving, qr};
 use crate::state::{OF_THE_SERVICE, State, StateError, default_directory};
-use crate::tls::{Authority, TlsError, sha256};
+use crate::tls::{Authority, sha256};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -41,9 +41,6 @@ pub enum LinkError {
     /// There is no such stream.
     #[error("there is no stream {0:?}; there is: {1}")]
     Stream(String, String),
-    /// The certificate authority can't be read.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The list of links says no.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -59,7 +56,7 @@ pub fn url(arguments: &UrlArguments) -> Result<String, LinkError> {
     if serving.needs_token {
         let mut secrets = Secrets::load(&state)?;
         if arguments.renew {
-            secrets.renew_token(&state)?;
+            secrets.renew_token(&state.writing()?)?;
         }
         token.push_str(secrets.token.reveal());
     } else if arguments.renew {
@@ -90,11 +87,13 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
     if !serving.needs_token {
         return Err(LinkError::NoToken);
     }
-    let mut secrets = Secrets::load(&state)?;
     let now = Now::system().unix;
     if arguments.list {
-        return Ok(listed(&secrets, now));
+        return Ok(listed(&Secrets::load(&state)?, now));
     }
+    // Nobody else changes the list meanwhile.
+    let state = state.writing()?;
+    let mut secrets = Secrets::load(&state)?;
     if let Some(id) = &arguments.revoke {
         secrets.shares.revoke(id)?;
         secrets.keep_shares(&state)?;
@@ -144,7 +143,7 @@ pub(super) fn open(place: &Place) -> Result<(State, Serving), LinkError> {
     if is_denied(path) {
         return Err(LinkError::Denied(path.clone()));
     }
-    let state = State::visit(path)?;
+    let state = State::look(path)?;
     let serving = Serving::of_last(&state)?.ok_or_else(missing)?;
     Ok((state, serving))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Bounds on viewers, connections and requests.
 ///
-/// Addresses are counted as [`crate::addresses::client`] tells them apart: an IPv6 network of 64 bits is one.
+/// Addresses are counted as [`crate::addresses::client`] tells them apart: an IPv6 network of 56 bits is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions, connected or not.
@@ -24,7 +24,7 @@ pub struct Limits {
     pub connections: u32,
     /// The same from one address.
     pub connections_per_address: u32,
-    /// POST, PUT, PATCH and DELETE requests a second from one address, in the long run.
+    /// POST, PUT and DELETE requests and ICE restarts a second from one address, in the long run.
     pub request_rate: u32,
     /// How many of them may come at once after a pause.
     pub request_burst: u32,

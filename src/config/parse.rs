@@ -247,9 +247,14 @@ fn stream_source(
             let device = device?;
             let first = seen.devices.get(&device);
             if let Some(first) = first.filter(|_| device != Device::Auto) {
-                let message = format!(
+                let mut message = format!(
                     "{device} already belongs to {first}; a camera serves one stream, and a stream any number of viewers"
                 );
+                if !matches!(device, Device::Path(_)) {
+                    // Makers give one serial number to all cameras of a model.
+                    message += "; if two cameras have this name, take their links in /dev/v4l/by-path/, which `fanlight cameras` lists: \
+                        they tell them apart by their ports";
+                }
                 problems.add(entry.span().start, &section.key("device"), message);
             }
             seen.devices.insert(device.clone(), section.path.clone());

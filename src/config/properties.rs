@@ -199,7 +199,7 @@ prop_compose! {
         picture in proptest::sample::select(&TestPicture::ALL[..]),
         (width, height) in (8u32..=1920, 8u32..=1080),
         milli_fps in 1000u32..=120_000,
-        format in proptest::option::of(proptest::sample::select(&PixelFormat::CAPTURED[..])),
+        format in proptest::option::of(proptest::sample::select(&PixelFormat::ALL[..])),
         (rotate, flip) in (
             proptest::sample::select(&Rotation::ALL[..]),
             proptest::sample::select(&Flip::ALL[..]),

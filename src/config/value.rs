@@ -108,7 +108,7 @@ pub(super) fn size(value: &DeValue<'_>) -> Parsed<Size> {
 }
 
 pub(super) fn format(value: &DeValue<'_>) -> Parsed<Option<PixelFormat>> {
-    let formats = PixelFormat::CAPTURED.map(|format| (format.name(), Some(format)));
+    let formats = PixelFormat::ALL.map(|format| (format.name(), Some(format)));
     let all: Vec<_> = [("auto", None)].into_iter().chain(formats).collect();
     one_of(value, &all)
 }

@@ -34,15 +34,13 @@ struct Camera {
 }
 
 impl File {
-    /// A file that is no use is as none: it is small loss, and the next value replaces it.
-    fn read(content: Option<&[u8]>) -> Self {
-        let Some(content) = content else {
-            return Self::default();
-        };
-        serde_json::from_slice(content).unwrap_or_else(|error| {
-            tracing::warn!("{FILE} is no use, so no control is set by it: {error}");
-            Self::default()
-        })
+    fn parse(content: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(content).map_err(|error| error.to_string())
+    }
+
+    fn write(&self, state: &State) -> Result<(), StateError> {
+        // Only maps with keys that are not strings fail, and nothing here has such.
+        state.write(FILE, &serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn values(self, camera: &str) -> BTreeMap<String, i64> {
@@ -89,8 +87,12 @@ impl Kept {
             return BTreeMap::new();
         };
         // Written as a whole or not at all, so it can be read without waiting for anybody.
-        let content = std::fs::read(directory.join(FILE)).ok();
-        File::read(content.as_deref()).values(camera)
+        let found = State::look(directory).and_then(|state| state.find(FILE, File::parse));
+        let file = found.unwrap_or_else(|error| {
+            tracing::warn!("no control is set as it was: {error}");
+            None
+        });
+        file.unwrap_or_default().values(camera)
     }
 
     /// Keeps values of a camera, or forgets them.
@@ -109,10 +111,20 @@ impl Kept {
             return Ok(());
         }
         let state = State::visit(directory)?;
-        let mut file = File::read(state.read(FILE)?.as_deref());
+        let mut file = match state.find(FILE, File::parse) {
+            Ok(found) => found.unwrap_or_default(),
+            Err(error @ StateError::Damaged { .. }) => {
+                let aside = state.set_aside(FILE)?;
+                tracing::warn!(
+                    "what was set before is lost: {error}; it is kept as {}",
+                    aside.display()
+                );
+                File::default()
+            }
+            Err(error) => return Err(error),
+        };
         file.change(camera, changes);
-        // Only maps with keys that are not strings fail, and nothing here has such.
-        state.write(FILE, &serde_json::to_vec(&file).unwrap_or_default())
+        file.write(&state)
     }
 }
 
@@ -150,6 +162,8 @@ mod tests {
         assert_eq!(read("a"), []);
         kept.change("a", &changes(&[("gain", Some(5))])).unwrap();
         assert_eq!(read("a"), [("gain".to_owned(), 5)]);
+        let aside = std::fs::read_to_string(folder.join("controls.json.bad"));
+        assert_eq!(aside.unwrap(), "half a fi");
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -109,6 +109,7 @@ mod tests {
             stride: 0,
             lost: 0,
             is_late: false,
+            full_range: false,
             captured_at: Instant::now(),
         };
         let mut back = I420::new(size);

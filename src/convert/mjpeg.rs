@@ -1,22 +1,37 @@
 //! Motion JPEG to planar 4:2:0: decoded straight to the JPEG's own planes, then brought to limited range and 4:2:0 in one pass.
+//!
+//! Whether an image is whole, its markers tell, and the decoder's warnings: none is a good sign, one of stray bytes has the data looked
+//! through, any other is damage.
 
-use super::{ConvertError, NEUTRAL};
+mod huffman;
+mod markers;
+
+use super::range::{limited_luma, mean_of_four, mean_of_two, twice_mean_of_two};
+use super::{ConvertError, NEUTRAL, raw};
 use crate::media::{I420, Size};
-use turbojpeg::{Colorspace, Decompressor, Error, Subsamp, YuvImage, yuv_pixels_len};
+use markers::Markers;
+use turbojpeg::{
+    Colorspace, Decompressor, Error, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len,
+};
 
 /// Scans that a progressive JPEG may have. Cameras send one; a hostile image must not hold the thread for minutes.
 const MAX_SCANS: u32 = 64;
 
-/// Warnings that a good picture may come with: webcams pad scans and get the unused parameters of a baseline scan wrong.
-/// libjpeg reports the first warning only, and the message is all that it tells.
-const HARMLESS: [&str; 2] = ["extraneous bytes before marker", "Invalid SOS parameters"];
+/// The decoder's words for bytes between the data and a marker, which webcams leave there. It tells of the first flaw only: others
+/// may have followed.
+const STRAY: &str = "extraneous bytes before marker";
 
-/// Owns the decompressor and the planes it decodes to.
+/// The side of a block: by less, a camera's encoder pads the picture to whole ones.
+const BLOCK: u32 = 16;
+
+/// Owns the decompressor and what it decodes to.
 #[derive(Debug)]
 pub(super) struct Decoder {
     decompressor: Decompressor,
-    /// Full-range Y, U and V in the JPEG's own subsampling.
+    /// Full-range Y, U and V in the JPEG's own subsampling; colours, if there is no name for it.
     planes: Vec<u8>,
+    /// The image as it should be, if it is not: made with the first such image.
+    mended: Vec<u8>,
 }
 
 impl Decoder {
@@ -26,43 +41,107 @@ impl Decoder {
         Ok(Self {
             decompressor,
             planes: Vec::new(),
+            mended: Vec::new(),
         })
     }
 
     /// A picture with missing or damaged data is an error: showing half of it in grey is worse than skipping it.
+    ///
+    /// Returns the picture's size before it is cut to even sides: `expected`, or what the JPEG has.
     pub(super) fn decode(
         &mut self,
-        jpeg: &[u8],
-        size: Size,
+        data: &[u8],
+        expected: Size,
         picture: &mut I420,
-    ) -> Result<(), ConvertError> {
-        let header = self.decompressor.read_header(jpeg).map_err(unusable)?;
-        // Checked before anything is allocated by what the header says.
-        if (header.width, header.height) != (size.width as usize, size.height as usize) {
-            return Err(ConvertError::JpegSize {
-                expected: size,
-                actual: Size::new(header.width as u32, header.height as u32),
-            });
+    ) -> Result<Size, ConvertError> {
+        let flawed = |flaw: &str| ConvertError::Jpeg(flaw.to_owned());
+        // Some drivers begin buffers with zeros.
+        let start = data.iter().position(|byte| *byte != 0);
+        let image = &data[start.unwrap_or_default()..];
+        let markers = Markers::read(image).map_err(flawed)?;
+        let size = shown(markers.size, expected);
+        if size.even().pixels() == 0 {
+            return Err(ConvertError::Empty(size));
         }
-        let layout = Layout::new(size, header.subsamp, header.colorspace)?;
-        let len =
-            yuv_pixels_len(header.width, 1, header.height, header.subsamp).map_err(unusable)?;
-        self.planes.resize(len, 0);
-        let image = YuvImage {
-            pixels: &mut self.planes[..],
-            width: header.width,
-            align: 1,
-            height: header.height,
-            subsamp: header.subsamp,
+        let jpeg = mended(image, &markers, &mut self.mended);
+        let header = self.decompressor.read_header(jpeg).map_err(unusable)?;
+        let layout = Layout::new(markers.size, size, header.subsamp, header.colorspace)?;
+        let decoded = match layout.subsampling {
+            Subsampling::Unnamed => {
+                decode_colours(&mut self.decompressor, jpeg, &layout, &mut self.planes)
+            }
+            _ => decode_planes(&mut self.decompressor, jpeg, &layout, &mut self.planes),
         };
-        match self.decompressor.decompress_to_yuv(jpeg, image) {
-            Err(Error::TurboJpegError(text))
-                if HARMLESS.iter().any(|harmless| text.contains(harmless)) => {}
+        match decoded {
+            Err(Error::TurboJpegError(text)) if text.contains(STRAY) => {
+                huffman::check(image, &markers).map_err(flawed)?;
+            }
             decoded => decoded.map_err(unusable)?,
         }
-        layout.subsample(&self.planes, picture);
-        Ok(())
+        layout.subsample(&self.planes, picture)?;
+        Ok(size)
     }
+}
+
+/// The size that is shown of a picture: the expected one if the rest is padding.
+fn shown(actual: Size, expected: Size) -> Size {
+    let is_padded = |actual: u32, expected: u32| (expected..expected + BLOCK).contains(&actual);
+    let is_padded =
+        is_padded(actual.width, expected.width) && is_padded(actual.height, expected.height);
+    if is_padded { expected } else { actual }
+}
+
+/// The image without what the decoder would warn of: copied only if there is something.
+fn mended<'a>(image: &'a [u8], markers: &Markers, copy: &'a mut Vec<u8>) -> &'a [u8] {
+    let is_as_meant = markers.has_end && markers.mends.iter().all(Option::is_none);
+    if is_as_meant {
+        return image;
+    }
+    copy.clear();
+    copy.extend_from_slice(&image[..markers.end]);
+    for (at, byte) in markers.mends.into_iter().flatten() {
+        copy[at] = byte;
+    }
+    copy.extend([0xff, 0xd9]);
+    copy
+}
+
+/// Decodes to the JPEG's own planes.
+fn decode_planes(
+    decompressor: &mut Decompressor,
+    jpeg: &[u8],
+    layout: &Layout,
+    planes: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let (width, height) = layout.sides();
+    planes.resize(yuv_pixels_len(width, 1, height, layout.subsamp)?, 0);
+    let image = YuvImage {
+        pixels: &mut planes[..],
+        width,
+        align: 1,
+        height,
+        subsamp: layout.subsamp,
+    };
+    decompressor.decompress_to_yuv(jpeg, image)
+}
+
+/// Decodes to red, green and blue.
+fn decode_colours(
+    decompressor: &mut Decompressor,
+    jpeg: &[u8],
+    layout: &Layout,
+    pixels: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let (width, height) = layout.sides();
+    pixels.resize(3 * width * height, 0);
+    let image = Image {
+        pixels: &mut pixels[..],
+        width,
+        pitch: 3 * width,
+        height,
+        format: PixelFormat::RGB,
+    };
+    decompressor.decompress(jpeg, image)
 }
 
 /// The library's words as our error.
@@ -73,44 +152,67 @@ pub(super) fn unusable(error: Error) -> ConvertError {
     })
 }
 
-/// How the decompressor lays out the planes of one picture.
+/// How chroma is subsampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subsampling {
+    /// There is none.
+    Grey,
+    /// Luma samples per chroma sample, across and down, each 1, 2 or 4.
+    By(usize, usize),
+    /// In a way that has no name in the library, such as 4:1:0: it decodes such pictures to colours only.
+    Unnamed,
+}
+
+/// How the decompressor lays out one picture.
 struct Layout {
+    /// The JPEG's.
     size: Size,
-    /// Bytes per luma row and number of luma rows: padded to whole chroma samples.
-    luma: (usize, usize),
-    /// Luma samples per chroma sample, across and down, each 1 or 2; `None` for a picture without chroma.
-    subsampling: Option<(usize, usize)>,
+    /// What is taken of it, from the upper left corner.
+    taken: Size,
+    subsamp: Subsamp,
+    subsampling: Subsampling,
 }
 
 impl Layout {
-    fn new(size: Size, subsamp: Subsamp, colorspace: Colorspace) -> Result<Self, ConvertError> {
+    fn new(
+        size: Size,
+        taken: Size,
+        subsamp: Subsamp,
+        colorspace: Colorspace,
+    ) -> Result<Self, ConvertError> {
         let subsampling = match (colorspace, subsamp) {
-            (Colorspace::Gray, _) => None,
-            (Colorspace::YCbCr, Subsamp::None) => Some((1, 1)),
-            (Colorspace::YCbCr, Subsamp::Sub2x1) => Some((2, 1)),
-            (Colorspace::YCbCr, Subsamp::Sub1x2) => Some((1, 2)),
-            (Colorspace::YCbCr, Subsamp::Sub2x2) => Some((2, 2)),
-            (Colorspace::YCbCr, other) => {
-                return Err(ConvertError::Jpeg(format!("{other:?} subsampling")));
-            }
+            (Colorspace::Gray, _) => Subsampling::Grey,
+            (Colorspace::YCbCr, Subsamp::Unknown) | (Colorspace::RGB, _) => Subsampling::Unnamed,
+            (Colorspace::YCbCr, subsamp) => Subsampling::By(subsamp.width(), subsamp.height()),
             (other, _) => return Err(ConvertError::Jpeg(format!("{other:?} colours"))),
         };
-        let (across, down) = subsampling.unwrap_or((1, 1));
         Ok(Self {
             size,
-            luma: (
-                (size.width as usize).next_multiple_of(across),
-                (size.height as usize).next_multiple_of(down),
-            ),
+            taken,
+            subsamp,
             subsampling,
         })
     }
 
-    /// Full-range planes to a limited-range 4:2:0 picture.
-    fn subsample(&self, planes: &[u8], picture: &mut I420) {
-        picture.reset(self.size);
+    const fn sides(&self) -> (usize, usize) {
+        (self.size.width as usize, self.size.height as usize)
+    }
+
+    /// Full-range planes, or colours, to a limited-range 4:2:0 picture.
+    fn subsample(&self, planes: &[u8], picture: &mut I420) -> Result<(), ConvertError> {
+        let (across, down) = match self.subsampling {
+            Subsampling::Unnamed => {
+                let stride = 3 * self.size.width as usize;
+                return raw::rgb(planes, (self.taken, stride), (false, true), picture);
+            }
+            Subsampling::Grey => (1, 1),
+            Subsampling::By(across, down) => (across, down),
+        };
+        picture.reset(self.taken);
         let width = picture.size().width as usize;
-        let (stride, rows) = self.luma;
+        // Planes are padded to whole chroma samples.
+        let stride = (self.size.width as usize).next_multiple_of(across);
+        let rows = (self.size.height as usize).next_multiple_of(down);
         let (y, chroma) = planes.split_at(stride * rows);
         for (output, row) in picture
             .y
@@ -121,82 +223,29 @@ impl Layout {
                 *output = limited_luma(sample);
             }
         }
-        let Some((across, down)) = self.subsampling else {
+        if self.subsampling == Subsampling::Grey {
             picture.u.fill(NEUTRAL);
             picture.v.fill(NEUTRAL);
-            return;
+            return Ok(());
+        }
+        let mean = match across {
+            1 => mean_of_four,
+            2 => mean_of_two,
+            _ => twice_mean_of_two,
         };
+        let stride = stride / across;
         let (u, v) = chroma.split_at(chroma.len() / 2);
         for (plane, output) in [(u, &mut picture.u), (v, &mut picture.v)] {
-            let stride = stride / across;
             for (index, output) in output.chunks_exact_mut(width / 2).enumerate() {
                 // Two rows of the plane make one, or one is there already and counts twice.
                 let upper = &plane[index * 2 / down * stride..][..stride];
                 let lower = &plane[(index * 2 + 1) / down * stride..][..stride];
-                if across == 2 {
-                    mean_of_two(upper, lower, output);
-                } else {
-                    mean_of_four(upper, lower, output);
-                }
+                mean(upper, lower, output);
             }
         }
-    }
-}
-
-/// `numerator / 255`, rounded, for numerators that leave room for the rounding in 16 bits: there the compiler computes
-/// eight and more samples at once, which a table look-up can't.
-const fn div255(numerator: u16) -> u8 {
-    let rounded = numerator + 128;
-    ((rounded + (rounded >> 8)) >> 8) as u8
-}
-
-/// 0…255 to 16…235.
-const fn limited_luma(sample: u8) -> u8 {
-    div255(sample as u16 * 219 + 16 * 255)
-}
-
-/// 128 ± 127.5 to 128 ± 112, scaled by 255. What remains of the centre after the samples are multiplied by 224.
-const CENTRE: u16 = 128 * (255 - 224);
-
-/// One sample from each of two rows. Not inlined: within the loop over the rows the compiler gives up on vector code,
-/// which makes it ten times slower.
-#[inline(never)]
-fn mean_of_two(upper: &[u8], lower: &[u8], output: &mut [u8]) {
-    for ((output, &upper), &lower) in output.iter_mut().zip(upper).zip(lower) {
-        *output = div255((u16::from(upper) + u16::from(lower)) * (224 / 2) + CENTRE);
-    }
-}
-
-/// Two samples from each of two rows. Not inlined for the same reason.
-#[inline(never)]
-fn mean_of_four(upper: &[u8], lower: &[u8], output: &mut [u8]) {
-    // A pair is added as one number: that is vector code, two bytes are not.
-    let sum = |pair: &[u8; 2]| {
-        let pair = u16::from_le_bytes(*pair);
-        (pair & 0xff) + (pair >> 8)
-    };
-    let pairs = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
-    for (output, (upper, lower)) in output.iter_mut().zip(pairs) {
-        *output = div255((sum(upper) + sum(lower)) * (224 / 4) + CENTRE);
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_sample_is_rounded_to_its_limited_range_value() {
-        for sample in 0..=255_u8 {
-            let x = f64::from(sample);
-            let luma = 16.0 + x * 219.0 / 255.0;
-            let chroma = 128.0 + (x - 128.0) * 224.0 / 255.0;
-            assert_eq!(limited_luma(sample), luma.round() as u8);
-            let mut output = [0; 2];
-            mean_of_two(&[sample; 1], &[sample; 1], &mut output[..1]);
-            mean_of_four(&[sample; 2], &[sample; 2], &mut output[1..]);
-            assert_eq!(output, [chroma.round() as u8; 2]);
-        }
-        assert_eq!((limited_luma(0), limited_luma(255)), (16, 235));
-    }
-}
+mod tests;

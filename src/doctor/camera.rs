@@ -100,14 +100,15 @@ fn users(path: &Path, has_daemon: bool) -> Option<Finding> {
 
 fn cure(error: &CaptureError, path: &Path) -> String {
     match error.kind {
-        ErrorKind::NoPermission => permission(path).unwrap_or_else(|| error.kind.cure().to_owned()),
+        _ if error.has_own_cure() => error.cure().to_owned(),
+        ErrorKind::NoPermission => permission(path).unwrap_or_else(|| error.cure().to_owned()),
         ErrorKind::Busy => {
             let users = holders::told(&holders::of_device(path));
             let users =
                 users.unwrap_or_else(|| format!("`sudo fuser -v {}` names it", path.display()));
-            format!("{}: {users}", error.kind.cure())
+            format!("{}: {users}", error.cure())
         }
-        kind => kind.cure().to_owned(),
+        _ => error.cure().to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Finding, Running};
 use crate::config::Config;
 use crate::links::Serving;
+use crate::permissions::{self, Loose};
 use crate::state::{State, StateError};
 use std::fs;
 use std::path::Path;
@@ -21,6 +22,15 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
         ));
         return None;
     };
+    let state = State::look(path).ok();
+    let others = permissions::check(state.as_ref(), config);
+    // Root looks after others' directories.
+    let is_root = nix::unistd::geteuid().is_root();
+    let foreign = state
+        .as_ref()
+        .filter(|_| !is_root)
+        .and_then(permissions::foreign);
+    findings.extend(foreign.into_iter().chain(others).map(loose));
     if State::is_in_use(path) {
         return match running(path) {
             Ok(Some(running)) => {
@@ -57,8 +67,16 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
     None
 }
 
+fn loose(loose: Loose) -> Finding {
+    if loose.is_writable {
+        Finding::fail(CHECK, loose.seen, loose.cure)
+    } else {
+        Finding::warn(CHECK, loose.seen, loose.cure)
+    }
+}
+
 fn running(path: &Path) -> Result<Option<Running>, StateError> {
-    let state = State::visit(path)?;
+    let state = State::look(path)?;
     let serving = Serving::of_last(&state)?;
     Ok(serving.map(|serving| Running { state, serving }))
 }
@@ -67,9 +85,7 @@ fn running(path: &Path) -> Result<Option<Running>, StateError> {
 fn tried(path: &Path) -> Finding {
     let tried = State::open(path).and_then(|state| {
         state.write(TRIAL, b"")?;
-        // That it was there is what matters.
-        let _ = fs::remove_file(state.path(TRIAL));
-        Ok(())
+        state.remove(TRIAL)
     });
     match tried {
         Ok(()) => Finding::ok(

@@ -8,31 +8,40 @@ use hyper::{Response, StatusCode};
 /// Name, type and content of each file of the player.
 const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("api.js", include_str!("../web/api.js")),
-    asset_of("controls.css", include_str!("../web/controls.css")),
     asset_of("controls.js", include_str!("../web/controls.js")),
-    asset_of("flaw.js", include_str!("../web/flaw.js")),
     asset_of("doctor.js", include_str!("../web/doctor.js")),
     asset_of("events.js", include_str!("../web/events.js")),
     asset_of("fallback.js", include_str!("../web/fallback.js")),
+    asset_of("flaw.js", include_str!("../web/flaw.js")),
     asset_of("grid.js", include_str!("../web/grid.js")),
     asset_of("icon.svg", include_str!("../web/icon.svg")),
+    asset_of("layout.js", include_str!("../web/layout.js")),
     asset_of("live.js", include_str!("../web/live.js")),
     asset_of("locked.js", include_str!("../web/locked.js")),
     asset_of("main.js", include_str!("../web/main.js")),
     asset_of("mjpeg.js", include_str!("../web/mjpeg.js")),
+    asset_of("neighbours.js", include_str!("../web/neighbours.js")),
     asset_of("notice.js", include_str!("../web/notice.js")),
+    asset_of("panel.js", include_str!("../web/panel.js")),
+    asset_of("panels.css", include_str!("../web/panels.css")),
     asset_of("player.css", include_str!("../web/player.css")),
     asset_of("player.js", include_str!("../web/player.js")),
+    asset_of("router.js", include_str!("../web/router.js")),
     asset_of("screen.js", include_str!("../web/screen.js")),
+    asset_of("snapshot.js", include_str!("../web/snapshot.js")),
     asset_of("stats.js", include_str!("../web/stats.js")),
     asset_of("style.css", include_str!("../web/style.css")),
+    asset_of("token.js", include_str!("../web/token.js")),
     asset_of("trust.html", include_str!("../web/trust.html")),
+    asset_of("verdict.js", include_str!("../web/verdict.js")),
     asset_of("whep.js", include_str!("../web/whep.js")),
     asset_of("why.js", include_str!("../web/why.js")),
     asset_of("words.js", include_str!("../web/words.js")),
 ];
 
 const PAGE: &str = include_str!("../web/index.html");
+/// For people who opened a URL at which there is nothing; `UP` leads from there to the front page.
+const MISSING: &str = include_str!("../web/missing.html");
 
 /// Nothing from elsewhere, no inline script, no plug-ins.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -70,6 +79,22 @@ pub fn page(context: &Context, stream: Option<&str>) -> Reply {
     let name = HeaderName::from_static("permissions-policy");
     headers.insert(name, value(permissions));
     reply
+}
+
+/// What a browser shows where there is nothing. Its links are relative, so that they are right below a path prefix too.
+pub fn missing(path: &str) -> Reply {
+    let up = "../".repeat(path.matches('/').count().saturating_sub(1));
+    let page = MISSING.replace("UP/", &up);
+    let mut reply = respond::typed("text/html; charset=utf-8", page);
+    *reply.status_mut() = StatusCode::NOT_FOUND;
+    respond::set(&mut reply, header::CONTENT_SECURITY_POLICY, &policy(&[]));
+    reply
+}
+
+/// Whether a browser asks for something to show, and no program for data.
+pub fn is_for_people(request: &HeaderMap) -> bool {
+    let accepted = request.get(header::ACCEPT).map(HeaderValue::as_bytes);
+    accepted.is_some_and(|types| types.starts_with(b"text/html"))
 }
 
 /// The page's policy, with who may show it in a frame.

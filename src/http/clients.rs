@@ -1,15 +1,16 @@
-//! Clients by their addresses: how many connections each has, and how fast it asks for changes.
+//! Clients by their addresses, and how fast each asks for changes.
 
+use super::bucket::{Bucket, Rate};
 use crate::addresses::client;
 use crate::config::Limits;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Clients remembered before those who are at rest are looked for and forgotten. Afterwards there is room for twice as
 /// many as are left: the table is as long as there are clients who asked for something within `request_burst` /
-/// `request_rate` seconds, or are connected.
+/// `request_rate` seconds.
 const FIRST_SWEEP: usize = 1024;
 
 /// All clients.
@@ -19,20 +20,9 @@ pub struct Clients {
 }
 
 struct Table {
-    clients: HashMap<IpAddr, Client>,
+    clients: HashMap<IpAddr, Bucket>,
     sweep_at: usize,
 }
-
-struct Client {
-    connections: u32,
-    /// Requests that it may make at once.
-    tokens: f64,
-    /// When that was so.
-    counted: Instant,
-}
-
-/// A connection that is counted, as long as this lives.
-pub struct Place(Option<(Arc<Clients>, IpAddr)>);
 
 impl Clients {
     /// None yet.
@@ -52,20 +42,6 @@ impl Clients {
         self.limits.counts(peer).then(|| client(peer))
     }
 
-    /// Takes in a connection, unless its client has too many.
-    pub fn connect(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Option<Place> {
-        let Some(ip) = self.of(peer) else {
-            return Some(Place(None));
-        };
-        let mut table = self.lock();
-        let client = table.client(ip, &self.limits, now);
-        if client.connections >= self.limits.connections_per_address {
-            return None;
-        }
-        client.connections += 1;
-        Some(Place(Some((self.clone(), ip))))
-    }
-
     /// Takes in a request that changes something.
     ///
     /// # Errors
@@ -75,15 +51,8 @@ impl Clients {
             return Ok(());
         };
         let mut table = self.lock();
-        let client = table.client(ip, &self.limits, now);
-        client.refill(&self.limits, now);
-        if client.tokens < 1.0 {
-            let missing = 1.0 - client.tokens;
-            let wait = missing / f64::from(self.limits.request_rate);
-            return Err(Duration::from_secs_f64(wait));
-        }
-        client.tokens -= 1.0;
-        Ok(())
+        let rate = Rate::of(&self.limits);
+        table.client(ip, rate, now).take(rate, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -93,39 +62,13 @@ impl Clients {
 }
 
 impl Table {
-    fn client(&mut self, ip: IpAddr, limits: &Limits, now: Instant) -> &mut Client {
+    fn client(&mut self, ip: IpAddr, rate: Rate, now: Instant) -> &mut Bucket {
         if self.clients.len() >= self.sweep_at {
-            self.clients.retain(|_, client| {
-                client.refill(limits, now);
-                let is_at_rest = client.tokens >= f64::from(limits.request_burst);
-                client.connections > 0 || !is_at_rest
-            });
+            self.clients.retain(|_, bucket| !bucket.is_full(rate, now));
             self.sweep_at = (2 * self.clients.len()).max(FIRST_SWEEP);
         }
-        self.clients.entry(ip).or_insert(Client {
-            connections: 0,
-            tokens: f64::from(limits.request_burst),
-            counted: now,
-        })
-    }
-}
-
-impl Client {
-    fn refill(&mut self, limits: &Limits, now: Instant) {
-        let passed = now.saturating_duration_since(self.counted).as_secs_f64();
-        let earned = passed * f64::from(limits.request_rate);
-        self.tokens = (self.tokens + earned).min(f64::from(limits.request_burst));
-        self.counted = now;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some((clients, ip)) = &self.0
-            && let Some(client) = clients.lock().clients.get_mut(ip)
-        {
-            client.connections -= 1;
-        }
+        let full = || Bucket::full(rate, now);
+        self.clients.entry(ip).or_insert_with(full)
     }
 }
 
@@ -133,13 +76,12 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn clients() -> Arc<Clients> {
-        Arc::new(Clients::new(Limits {
-            connections_per_address: 2,
+    fn clients() -> Clients {
+        Clients::new(Limits {
             request_rate: 10,
             request_burst: 3,
             ..Limits::default()
-        }))
+        })
     }
 
     fn ip(n: u32) -> IpAddr {
@@ -165,24 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_so_many_connections_and_shared_addresses_any_number() {
-        let (clients, now) = (clients(), Instant::now());
-        let connect = |text: &str| clients.connect(text.parse().unwrap(), now);
-        let first = connect("2001:db8::1");
-        let _second = connect("2001:db8::2");
-        assert!(first.is_some() && connect("2001:db8::3").is_none());
-        assert!(connect("2001:db8:0:1::1").is_some());
-        drop(first);
-        assert!(connect("2001:db8::3").is_some());
-        let many: Vec<_> = (0..9).map(|_| connect("127.0.0.1").unwrap()).collect();
-        assert_eq!(many.len(), 9);
-    }
-
-    #[test]
     fn clients_at_rest_are_forgotten() {
         let (clients, start) = (clients(), Instant::now());
-        let _connected = clients.connect(ip(0), start);
-        for n in 1..100_000 {
+        for n in 0..100_000 {
             let now = start + Duration::from_millis(u64::from(n));
             assert_eq!(clients.request(ip(n), now), Ok(()));
         }
@@ -192,6 +119,5 @@ mod tests {
             "{}",
             table.clients.len()
         );
-        assert!(table.clients.contains_key(&ip(0)));
     }
 }

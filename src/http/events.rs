@@ -6,6 +6,7 @@
 use super::body::body;
 use super::respond::{self, Error, JSON, Reply};
 use super::{Context, endless, whep};
+use crate::auth::Grant;
 use crate::rtc::Plane;
 use crate::stream::{State, Stream};
 use hyper::body::{Body, Incoming};
@@ -159,8 +160,12 @@ pub async fn create(
     Ok(reply)
 }
 
-/// `GET`: the events, as they come.
-pub fn read(context: &Context, stream: &str, session: &str, id: &str) -> Result<Reply, Error> {
+/// `GET`: the events, as they come, until the session or the reader's permission ends.
+pub fn read(
+    context: &Context,
+    (stream, session, id): (&str, &str, &str),
+    grant: &Grant,
+) -> Result<Reply, Error> {
     let stream = whep::find(context, Some(stream))?;
     let begun = context.plane.has(stream.name(), session).then(|| {
         context.events.with(session, id, |subscription| {
@@ -183,7 +188,7 @@ pub fn read(context: &Context, stream: &str, session: &str, id: &str) -> Result<
         plane: context.plane.clone(),
         streams: context.events.clone(),
     };
-    let over = context.shutdown.clone().cancelled_owned();
+    let over = endless::end_of(context, grant);
     Ok(endless::events(over, move || events.next()))
 }
 

@@ -1,5 +1,5 @@
 //! The gate before every resource: what a request needs a proof for, what it is told when it has none, and how a link
-//! becomes a cookie. `access.rs` judges.
+//! becomes a cookie. `access/` judges.
 
 use super::respond::{self, Reply};
 use super::route::Resource;
@@ -71,9 +71,10 @@ pub fn admit<B>(
         .then(|| cookie::set(&context.cookie, token, &grant, now, facts.way()));
     match resource {
         // Browsers may keep a framed page from having cookies. It keeps the token itself, and takes it out of its address.
-        Resource::Page(stream) if !context.frame_ancestors.is_empty() && !facts.is_in_tab() => Err(
-            Box::new(with_cookie(assets::page(context, *stream), cookie)),
-        ),
+        Resource::Page(stream) if may_be_framed(context, request) => Err(Box::new(with_cookie(
+            assets::page(context, *stream),
+            cookie,
+        ))),
         _ => Err(Box::new(with_cookie(without_token(request), cookie))),
     }
 }
@@ -83,6 +84,18 @@ fn with_cookie(mut reply: Reply, cookie: Option<String>) -> Reply {
         respond::set(&mut reply, header::SET_COOKIE, &cookie);
     }
     reply
+}
+
+/// Whether the page may be for a frame. Browsers say so with HTTPS and on loopback (W3C Fetch Metadata, 2.1); over plain HTTP
+/// they say nothing, and whether a browser asks is all that is known.
+fn may_be_framed<B>(context: &Context, request: &Request<B>) -> bool {
+    if context.frame_ancestors.is_empty() {
+        return false;
+    }
+    match request.headers().get("sec-fetch-dest") {
+        Some(destination) => matches!(destination.as_bytes(), b"iframe" | b"frame"),
+        None => assets::is_for_people(request.headers()),
+    }
 }
 
 fn facts<'a, B>(

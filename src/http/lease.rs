@@ -1,14 +1,16 @@
 //! Sessions, and replies without an end, of those whose permission may end: they end with it, if their viewers don't leave
 //! before.
 
+use super::Context;
 use super::whep::Made;
 use crate::access::Access;
 use crate::auth::{Grant, Now};
+use crate::log_limit::LogLimit;
 use crate::rtc::{Plane, SessionError};
 use crate::shutdown::Shutdown;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long a session may outlive its permission.
@@ -18,6 +20,29 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Sessions and replies that are remembered: more than there can be with as many viewers and connections as the configuration takes,
 /// 100,000 each, and those that are over, which are forgotten soon. With one more, the oldest ends.
 const MOST: usize = 262_144;
+
+/// One link may have hundreds of sessions, which all end with it.
+static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
+/// How often links that have expired are forgotten, and whether the time is to be written is asked.
+const TEND_AGAIN: Duration = Duration::from_secs(10);
+
+/// Ends what outlives its permission, and forgets permissions that have expired; never completes.
+pub async fn watch(context: &Arc<Context>) {
+    tokio::join!(
+        context.leases.watch(&context.access, &context.plane),
+        tend(context)
+    );
+}
+
+async fn tend(context: &Arc<Context>) {
+    loop {
+        let context = context.clone();
+        let tended = tokio::task::spawn_blocking(move || context.access.tend(Now::system()));
+        // A panic there is told by the panic's own message.
+        let _ = tended.await;
+        tokio::time::sleep(TEND_AGAIN).await;
+    }
+}
 
 /// What ends with the permission for it.
 enum Held {
@@ -95,7 +120,7 @@ impl Leases {
     }
 
     /// Ends sessions as their permissions end; never completes.
-    pub async fn watch(&self, access: &Access, plane: &Plane) {
+    async fn watch(&self, access: &Access, plane: &Plane) {
         loop {
             while self.lock().is_empty() {
                 self.added.notified().await;
@@ -120,7 +145,7 @@ impl Leases {
             }
             let is_over = held.end(plane);
             if is_over {
-                tracing::info!("a session ends with its permission");
+                log_end(Instant::now());
             }
             is_done &= is_over;
             !is_over
@@ -134,10 +159,16 @@ impl Leases {
     }
 }
 
+fn log_end(now: Instant) {
+    if let Some(left_out) = ENDED.admit(now) {
+        tracing::info!(left_out, "a session ends with its permission");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Basis;
+    use crate::auth::{Basis, Token};
 
     #[test]
     fn all_sessions_end_with_their_permission_however_many_end_at_once() {
@@ -147,7 +178,7 @@ mod tests {
         for session in names {
             let stream = "camera".to_owned();
             let made = Made { stream, session };
-            leases.add(made, Grant::all(Basis::Share("link".into())), &plane);
+            leases.add(made, Grant::all(Basis::Token(Token::generate())), &plane);
         }
         assert!(leases.sweep(&plane, |_| true));
         assert_eq!((plane.sessions(), taken()), (SESSIONS, 0));

@@ -4,6 +4,7 @@
 mod api;
 mod assets;
 mod body;
+mod bucket;
 mod changes;
 pub mod client;
 mod clients;
@@ -17,10 +18,13 @@ pub mod fuzz;
 mod gate;
 mod lease;
 mod links;
+mod listen;
 mod mjpeg;
 mod opening;
 mod pace;
 mod panics;
+mod patches;
+mod places;
 mod plain;
 mod respond;
 mod route;
@@ -31,12 +35,18 @@ pub use clients::Clients;
 pub use cors::Cors;
 pub use events::EventStreams;
 pub use lease::Leases;
+pub use listen::{Listeners, bind};
 pub use opening::MediaDoor;
+pub use patches::Patches;
+pub use places::Places;
+pub use whep::Answers;
 
 use crate::access::Access;
 use crate::auth::{Grant, Scope, Target};
 use crate::config;
 use crate::controls::Controls;
+use crate::heartbeat::Heartbeat;
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
 use crate::shutdown::Shutdown;
@@ -48,13 +58,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use listen::{Accepted, Listener};
 use opening::{Opening, Passed};
 use pace::{Pace, Paced, Watched};
 use panics::counted;
 use respond::Reply;
 use route::Resource;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
@@ -63,14 +73,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpStream;
 
 /// How long connections may take to finish their last reply when the daemon ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failure to accept, so that a shortage of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const BACKLOG: i32 = 1024;
+/// Shortage of descriptors, for one, lasts: it is told once a minute.
+static NOT_ACCEPTED: LogLimit = LogLimit::once_a_minute();
 /// What a connection may buffer, and so what a request's head may be long; hyper's own bound is 25 times that, which
 /// `[limits] connections` of them would make a lot. Tokens are 8 KiB at the most.
 const BUFFER: usize = 16 << 10;
@@ -103,14 +113,22 @@ pub struct Context {
     pub frame_ancestors: Vec<String>,
     /// Who may use the daemon from pages of other origins.
     pub cors: Cors,
+    /// The line of offers.
+    pub answers: Answers,
     /// How the offer exchange behaves.
     pub whep: config::Whep,
     /// How JPEG images are made; `None` if they are not.
     pub jpegs: Option<Making>,
     /// How much is taken on.
     pub limits: config::Limits,
-    /// Those who are connected, by address.
-    pub clients: Arc<Clients>,
+    /// Of those who ask for changes, by address.
+    pub clients: Clients,
+    /// Of sessions whose viewers send candidates.
+    pub patches: Patches,
+    /// For HTTP connections.
+    pub places: Arc<Places>,
+    /// Tells that connections are being taken in.
+    pub heartbeat: Arc<Heartbeat>,
     /// For connections with media.
     pub media: MediaDoor,
     /// Whether they come to the listener of HTTP.
@@ -121,24 +139,6 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to end.
     pub shutdown: Shutdown,
-}
-
-/// Binds the listener. An IPv6 wildcard address takes IPv4 as well.
-///
-/// # Errors
-/// When the address is in use, is not one of this machine's, or needs a privilege.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    // A restarted daemon needs its port at once, not when the kernel has forgotten the last connections.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// The two ends of a connection.
@@ -152,113 +152,62 @@ pub struct Connection {
     pub is_secure: bool,
 }
 
-/// Where connections come in.
-pub struct Listeners {
-    /// HTTP, or HTTPS and what is sent there; and media, unless there is another for it.
-    pub main: TcpListener,
-    /// Plain HTTP beside HTTPS.
-    pub redirect: Option<TcpListener>,
-    /// Media, and nothing else.
-    pub media: Option<TcpListener>,
-}
-
-/// Which of them a connection came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listener {
-    Main,
-    Redirect,
-    Media,
-}
-
-/// A connection that was taken in.
-struct Accepted {
-    stream: TcpStream,
-    peer: SocketAddr,
-    listener: Listener,
-    place: OwnedSemaphorePermit,
-}
-
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listeners: Listeners, context: Arc<Context>) {
-    let graceful = GracefulShutdown::new();
-    // Beyond that many, connections wait in the kernel until one ends.
-    let places = Arc::new(Semaphore::new(context.limits.connections as usize));
-    let mut leases = pin!(context.leases.watch(&context.access, &context.plane));
+    let mut leases = pin!(lease::watch(&context));
+    let mut heartbeat = pin!(context.heartbeat.answer());
     loop {
+        // The last two never complete: a connection that was accepted, and waits for a place, is not lost to them.
         let accepted = tokio::select! {
-            accepted = accept(&listeners, &places) => accepted,
-            () = &mut leases => break,
+            accepted = listeners.accept(&context) => accepted,
             () = context.shutdown.cancelled() => break,
+            () = &mut leases => break,
+            () = &mut heartbeat => break,
         };
         match accepted {
-            Ok(accepted) => connection(accepted, &context, &graceful),
+            Ok(accepted) => connection(accepted, &context),
             Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
+                if let Some(left_out) = NOT_ACCEPTED.admit(Instant::now()) {
+                    tracing::warn!(%error, left_out, "can't accept connections");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listeners);
     // What does not finish is cut off with the runtime.
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, context.places.emptied()).await;
 }
 
-async fn accept(listeners: &Listeners, places: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let place = places.clone().acquire_owned().await;
-    let place = place.map_err(io::Error::other)?;
-    let other = async |listener: &Option<TcpListener>| match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
-    };
-    let (listener, accepted) = tokio::select! {
-        accepted = listeners.main.accept() => (Listener::Main, accepted),
-        accepted = other(&listeners.redirect) => (Listener::Redirect, accepted),
-        accepted = other(&listeners.media) => (Listener::Media, accepted),
-    };
-    let (stream, peer) = accepted?;
-    Ok(Accepted {
-        stream,
-        peer,
-        listener,
-        place,
-    })
-}
-
-fn connection(accepted: Accepted, context: &Arc<Context>, graceful: &GracefulShutdown) {
+fn connection(accepted: Accepted, context: &Arc<Context>) {
     let Accepted {
         stream,
         peer,
         listener,
         place,
     } = accepted;
-    let now = Instant::now();
     let from = Connection {
         peer: peer.ip().to_canonical(),
         reached: stream.local_addr().ok().map(|a| a.ip().to_canonical()),
         is_secure: false,
-    };
-    let Some(of_client) = context.clients.connect(from.peer, now) else {
-        context.metrics.http().refused("connections_per_address");
-        return;
     };
     // Replies are small; waiting to fill packets only delays them.
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(&stream);
     let _ = socket.set_tcp_user_timeout(Some(ACKNOWLEDGE_TIMEOUT));
     let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
-    let pace = Pace::new(&context.limits, now);
-    let (context, watcher) = (context.clone(), graceful.watcher());
+    let pace = Pace::new(&context.limits, place, Instant::now());
+    let context = context.clone();
     let panics = context.metrics.http().panics;
     tokio::spawn(counted(panics, async move {
         // The handshake of TLS is part of the first request's head: it has no time of its own.
         let came = (peer, listener);
-        let conversation = converse(stream, from, came, context, pace.clone(), watcher);
+        let conversation = converse(stream, from, came, context, pace.clone());
         match pace::keep(&pace, conversation).await {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%peer, %error, "connection"),
             None => tracing::debug!(%peer, "connection: too slow"),
         }
-        drop((place, of_client));
     }));
 }
 
@@ -283,6 +232,7 @@ async fn open(
         opening = Opening::look(&stream) => opening?,
         // Nothing was asked yet.
         () = context.shutdown.cancelled() => return Ok(None),
+        () = pace.given_away() => return Ok(None),
     };
     pace.received(Instant::now());
     if opening == Opening::Ice && is_for_media {
@@ -302,19 +252,18 @@ async fn converse(
     (peer, listener): (SocketAddr, Listener),
     context: Arc<Context>,
     pace: Arc<Pace>,
-    watcher: Watcher,
 ) -> Result<(), ClientError> {
     let Some((stream, opening)) = open(stream, peer, listener, &context, &pace).await? else {
         return Ok(());
     };
     let Some(tls) = &context.tls else {
-        return exchange(stream, from, context, pace, watcher).await;
+        return exchange(stream, from, context, pace).await;
     };
     let is_main = listener == Listener::Main;
     if is_main && opening == Opening::Tls {
         let stream = tls.accept(stream).await?;
         from.is_secure = true;
-        return exchange(stream, from, context, pace, watcher).await;
+        return exchange(stream, from, context, pace).await;
     }
     let authority = tls.authority();
     let to = plain::Target {
@@ -322,7 +271,7 @@ async fn converse(
         authority: authority.map(|authority| Bytes::copy_from_slice(authority.der())),
     };
     let answer = move |request| std::future::ready(plain::redirect(&request, &to));
-    serve_requests(stream, pace, watcher, answer).await
+    serve_requests(stream, pace, &context.shutdown, answer).await
 }
 
 /// Requests to the daemon's resources.
@@ -331,25 +280,26 @@ async fn exchange(
     from: Connection,
     context: Arc<Context>,
     pace: Arc<Pace>,
-    watcher: Watcher,
 ) -> Result<(), ClientError> {
+    let end = context.shutdown.clone();
     let answer = move |request| {
         let context = context.clone();
         async move { handle(&context, request, from).await }
     };
-    serve_requests(stream, pace, watcher, answer).await
+    serve_requests(stream, pace, &end, answer).await
 }
 
 async fn serve_requests<F: Future<Output = Reply> + Send>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     pace: Arc<Pace>,
-    watcher: Watcher,
+    end: &Shutdown,
     answer: impl Fn(Request<Incoming>) -> F + Send,
 ) -> Result<(), ClientError> {
     let io = TokioIo::new(Watched::new(stream, pace.clone()));
+    let served = pace.clone();
     let service = service_fn(move |request| {
-        pace.begin();
-        let (reply, pace) = (answer(request), pace.clone());
+        served.begin();
+        let (reply, pace) = (answer(request), served.clone());
         async move { Ok::<_, Infallible>(reply.await.map(|body| Paced::new(body, pace))) }
     });
     let connection = http1::Builder::new()
@@ -358,7 +308,15 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .serve_connection(io, service);
-    Ok(watcher.watch(connection).await?)
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = &mut connection => return Ok(served?),
+        () = end.cancelled() => {}
+        () = pace.given_away() => pace.leave(Instant::now()),
+    }
+    // It takes no further request. What it still owes of a reply is sent.
+    connection.as_mut().graceful_shutdown();
+    Ok(connection.await?)
 }
 
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
@@ -369,6 +327,9 @@ async fn handle(context: &Context, request: Request<Incoming>, from: Connection)
     }
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
+        if is_read(&method) && assets::is_for_people(request.headers()) {
+            return gate::harden(assets::missing(&path));
+        }
         let detail = format!("there is nothing at {path}");
         return gate::harden(respond::Error::NotFound(detail).into());
     };
@@ -425,8 +386,9 @@ async fn serve_resource(
     if !resource.methods().contains(request.method()) {
         return Err(respond::Error::MethodNotAllowed(resource.methods()));
     }
-    // draft-ietf-wish-whep-03, 5: sessions must be neither made nor guessed too fast.
-    if !is_read(request.method()) {
+    // draft-ietf-wish-whep-03, 5: sessions must be neither made nor guessed too fast. A PATCH to a session that there is has
+    // a limit of its own.
+    if !is_read(request.method()) && *request.method() != Method::PATCH {
         let asked = context.clients.request(from.peer, Instant::now());
         asked.map_err(respond::Error::TooManyRequests)?;
     }
@@ -473,7 +435,7 @@ async fn serve_resource(
             stream,
             session,
             id,
-        } if is_read(request.method()) => events::read(context, stream, session, id),
+        } if is_read(request.method()) => events::read(context, (stream, session, id), grant),
         Resource::EventStream {
             stream,
             session,

@@ -1,6 +1,6 @@
 //! What a connection begins with: HTTP, TLS, or ICE over TCP, whose connections go over to the media plane.
 
-use super::clients::Clients;
+use super::places::{NoPlace, Places};
 use crate::config::Limits;
 use crate::rtc::{Arrival, FRAME_HEADER, Plane, announced_frame, is_check};
 use std::io;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 /// Which protocol a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,18 +65,12 @@ async fn first_check(mut stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> 
 
 /// The way of connections to the media plane, and how many there may be: as many as for HTTP, and counted apart from
 /// those, so that neither takes the other's places.
-pub struct MediaDoor {
-    clients: Arc<Clients>,
-    places: Arc<Semaphore>,
-}
+pub struct MediaDoor(Arc<Places>);
 
 impl MediaDoor {
     /// Nobody has passed yet.
     pub fn new(limits: &Limits) -> Self {
-        Self {
-            clients: Arc::new(Clients::new(limits.clone())),
-            places: Arc::new(Semaphore::new(limits.connections as usize)),
-        }
+        Self(Arc::new(Places::new(limits.clone())))
     }
 
     /// Hands a connection over, once its first frame is there.
@@ -92,17 +85,18 @@ impl MediaDoor {
     ) -> io::Result<Passed> {
         let check = first_check(&mut stream).await?;
         let peer = remote.ip().to_canonical();
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return Ok(Passed::Refused("media_connections"));
-        };
-        let Some(of_client) = self.clients.connect(peer, Instant::now()) else {
-            return Ok(Passed::Refused("media_connections_per_address"));
+        let place = match self.0.take(peer, Instant::now()) {
+            Ok(place) => place,
+            Err(NoPlace::AtAll) => return Ok(Passed::Refused("media_connections")),
+            Err(NoPlace::OfClient) => {
+                return Ok(Passed::Refused("media_connections_per_address"));
+            }
         };
         plane.connect(Arrival {
             stream: stream.into_std()?,
             remote: SocketAddr::new(peer, remote.port()),
             check,
-            place: Box::new((place, of_client)),
+            place: Box::new(place),
         });
         Ok(Passed::On)
     }

@@ -1,6 +1,7 @@
 //! How long a connection may take: for a request's head, and between two requests. A client that sends a byte now and
 //! then, or none, holds no connection for long.
 
+use super::places::Place;
 use crate::config::Limits;
 use hyper::body::{Body, Frame, SizeHint};
 use std::future::poll_fn;
@@ -16,6 +17,9 @@ use tokio::time::sleep_until;
 /// each of the TCP candidates of a viewer whom UDP reaches, and some for requests to come. They wait 10 s before they close them.
 const FIRST_BYTE: Duration = Duration::from_secs(3);
 
+/// For what a connection that gives way is still owed of a reply.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -27,20 +31,24 @@ enum State {
     Idle(Instant),
     /// A request is being served.
     Busy,
+    /// It was told at that time to give way to another connection.
+    Leaving(Instant),
 }
 
-/// One connection's time.
-#[derive(Debug)]
+/// One connection's time, and its place, which is free when nothing knows of the connection any more.
 pub struct Pace {
     header_time: Duration,
     idle_time: Duration,
+    place: Place,
     state: Mutex<State>,
 }
 
 impl Pace {
     /// Of a connection that was just opened.
-    pub fn new(limits: &Limits, now: Instant) -> Arc<Self> {
+    pub fn new(limits: &Limits, place: Place, now: Instant) -> Arc<Self> {
+        place.opened(now);
         Arc::new(Self {
+            place,
             header_time: limits.header_time,
             idle_time: limits.idle_time,
             state: Mutex::new(State::New(now)),
@@ -53,8 +61,19 @@ impl Pace {
             State::New(since) => Some(since + self.header_time.min(FIRST_BYTE)),
             State::Head(since) => Some(since + self.header_time),
             State::Idle(since) => Some(since + self.idle_time),
+            State::Leaving(since) => Some(since + LEAVE_TIME),
             State::Busy => None,
         }
+    }
+
+    /// Completes when the connection is to give way to another.
+    pub async fn given_away(&self) {
+        self.place.given_away().await;
+    }
+
+    /// It gives way. Nothing gives it more time from now on.
+    pub fn leave(&self, now: Instant) {
+        self.set(State::Leaving(now));
     }
 
     /// Bytes came in.
@@ -62,7 +81,7 @@ impl Pace {
         match self.get() {
             State::New(since) => self.set(State::Head(since)),
             State::Idle(_) => self.set(State::Head(now)),
-            State::Head(_) | State::Busy => {}
+            State::Head(_) | State::Busy | State::Leaving(_) => {}
         }
     }
 
@@ -81,7 +100,16 @@ impl Pace {
     }
 
     fn set(&self, state: State) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        let mut present = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*present, State::Leaving(_)) {
+            return;
+        }
+        *present = state;
+        drop(present);
+        match state {
+            State::Idle(since) => self.place.silent(since),
+            _ => self.place.busy(),
+        }
     }
 }
 
@@ -201,7 +229,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::places::Places;
     use super::*;
+    use std::net::Ipv4Addr;
+
+    fn place() -> Place {
+        let places = Arc::new(Places::new(Limits::default()));
+        let taken = places.take(Ipv4Addr::LOCALHOST.into(), Instant::now());
+        taken.unwrap_or_else(|_| panic!("it is the first"))
+    }
 
     #[test]
     fn a_head_and_a_silence_have_their_own_times_and_a_reply_has_none() {
@@ -213,6 +249,7 @@ mod tests {
                 idle_time: Duration::from_secs(30),
                 ..Limits::default()
             },
+            place(),
             start,
         );
         assert_eq!(pace.deadline(), Some(at(3)), "from its opening");
@@ -228,5 +265,9 @@ mod tests {
         pace.received(at(129));
         pace.received(at(135));
         assert_eq!(pace.deadline(), Some(at(139)), "from the first byte");
+        pace.leave(at(136));
+        pace.begin();
+        pace.end(at(137));
+        assert_eq!(pace.deadline(), Some(at(137)), "it has to go");
     }
 }

@@ -7,6 +7,7 @@ use crate::rtc::Fragment;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
+use std::time::Instant;
 
 /// `GET`: it has no representation (draft-ietf-wish-whep-03, 4.1).
 pub fn get(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
@@ -25,15 +26,25 @@ pub async fn patch(
     request: Request<Incoming>,
     from: Connection,
 ) -> Result<Reply, Error> {
+    let now = Instant::now();
     if !context.plane.has(stream, id) {
+        // Guesses count as all requests from an address do.
+        let asked = context.clients.request(from.peer, now);
+        asked.map_err(Error::TooManyRequests)?;
         return Err(no_session());
     }
+    let asked = context.patches.take(id, now);
+    asked.map_err(Error::TooManyRequests)?;
     let condition = Condition::of(request.headers());
     let text = body(request, FRAGMENT, &context.limits).await?;
     let fragment = Fragment::parse(&text).map_err(|problem| Error::Malformed(problem.into()))?;
     // RFC 9110, 13.2.1: conditions come after everything else that could be wrong.
     if condition == Condition::None && context.whep.require_if_match {
         return Err(Error::PreconditionRequired);
+    }
+    if context.plane.is_restart(stream, id, &fragment) {
+        let asked = context.clients.request(from.peer, now);
+        asked.map_err(Error::TooManyRequests)?;
     }
     let is_meant = |tag: &str| condition.holds(tag);
     let patched = context

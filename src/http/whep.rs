@@ -9,8 +9,11 @@ use crate::stream::Stream;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 
 /// `{"type":"offer","sdp":…}` and `{"type":"answer","sdp":…}`, as browsers serialize descriptions.
 #[derive(Serialize, Deserialize)]
@@ -30,7 +33,7 @@ pub async fn offer(
     let stream = watchable(context, stream)?;
     let path = request.uri().path().to_owned();
     let offer = body(request, SDP, &context.limits).await?;
-    let session = answer(context, &offer, stream, from)?;
+    let session = answer(context, offer, stream, from).await?;
     let reply = respond::typed(SDP, session.answer.clone());
     Ok(created(context, reply, &path, stream, &session))
 }
@@ -54,7 +57,7 @@ pub async fn json_offer(
         let detail = "the description's type must be \"offer\"";
         return Err(Error::Malformed(detail.into()));
     }
-    let session = answer(context, &offer.sdp, stream, from)?;
+    let session = answer(context, offer.sdp, stream, from).await?;
     let answer = Description {
         kind: "answer".into(),
         sdp: session.answer.clone(),
@@ -63,15 +66,64 @@ pub async fn json_offer(
     Ok(created(context, reply, &path, stream, &session))
 }
 
-fn answer(
+/// Off the runtime's workers: whatever an offer costs, other requests are served meanwhile.
+async fn answer(
     context: &Context,
-    offer: &str,
+    offer: String,
     stream: &Arc<Stream>,
     from: Connection,
 ) -> Result<Session, Error> {
+    let turn = context.answers.turn().await?;
     let client = context.clients.of(from.peer);
-    let session = context.plane.answer(offer, stream, from.reached, client)?;
-    Ok(session)
+    let (plane, stream) = (context.plane.clone(), stream.clone());
+    let answered = spawn_blocking(move || {
+        // Held to the end of the work, even if the client hangs up before.
+        let _turn = turn;
+        plane.answer(&offer, &stream, from.reached, from.peer, client)
+    });
+    match answered.await {
+        Ok(session) => Ok(session?),
+        Err(error) => match error.try_into_panic() {
+            // It ends the connection here, as it would have there.
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(Error::Stopping),
+        },
+    }
+}
+
+/// Offers that are answered at the same time. Answering is nothing but work, so more would finish no sooner.
+const ANSWERS_AT_ONCE: usize = 2;
+/// Offers that may wait for their turn. A further one is refused with 503: each takes its place in less than 10 ms, so this line
+/// is gone after a second.
+const ANSWERS_IN_LINE: usize = 256;
+
+/// The line of offers to be answered.
+pub struct Answers {
+    turns: Arc<Semaphore>,
+    line: Semaphore,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
+            line: Semaphore::new(ANSWERS_IN_LINE),
+        }
+    }
+}
+
+impl Answers {
+    /// Waits for the turn of one offer, which lasts as long as what is returned.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if the line is too long.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let _in_line = self.line.try_acquire().map_err(|_| Error::Overloaded)?;
+        // Nobody closes the semaphore.
+        let turn = self.turns.clone().acquire_owned().await;
+        turn.map_err(|_| Error::Stopping)
+    }
 }
 
 /// `GET` of an endpoint: it has no representation (4.1).
@@ -155,7 +207,40 @@ pub fn find<'a>(context: &'a Context, name: Option<&str>) -> Result<&'a Arc<Stre
 
 #[cfg(test)]
 mod tests {
-    use super::location;
+    use super::*;
+
+    #[tokio::test]
+    async fn offers_are_answered_in_turn_and_a_line_that_is_too_long_takes_no_more() {
+        let answers = Arc::new(Answers::default());
+        let turns = [answers.turn().await, answers.turn().await];
+        assert!(turns.iter().all(Result::is_ok));
+        let mut waiting: Vec<_> = (0..ANSWERS_IN_LINE)
+            .map(|_| Box::pin(answers.turn()))
+            .collect();
+        for turn in &mut waiting {
+            assert!(futures_are_pending(turn).await);
+        }
+        assert!(matches!(answers.turn().await, Err(Error::Overloaded)));
+        // One that hangs up, and one whose turn comes, make room in the line.
+        waiting.pop();
+        let mut another = Box::pin(answers.turn());
+        assert!(futures_are_pending(&mut another).await);
+        drop(turns);
+        let first = waiting.remove(0).await;
+        assert!(first.is_ok());
+        let last = Box::pin(answers.turn());
+        drop((waiting, another));
+        assert!(last.await.is_ok());
+    }
+
+    /// Whether a future has to wait when it is polled once.
+    async fn futures_are_pending(future: &mut (impl Future + Unpin)) -> bool {
+        std::future::poll_fn(|cx| {
+            let polled = std::pin::Pin::new(&mut *future).poll(cx);
+            std::task::Poll::Ready(polled.is_pending())
+        })
+        .await
+    }
 
     #[test]
     fn a_session_is_found_from_each_url_that_makes_one() {

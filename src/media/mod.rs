@@ -2,10 +2,12 @@
 //!
 //! Plain values. This module knows no other module.
 
+mod format;
 mod orientation;
 mod profile;
 
 use bytes::Bytes;
+pub use format::{Depth, Layout, Order, PixelFormat};
 pub use orientation::{Flip, Orientation, Rotation};
 pub use profile::{Profile, ProfileLevelId, Profiles};
 use std::fmt;
@@ -13,7 +15,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// Width and height of a picture in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size {
     /// In pixels.
     pub width: u32,
@@ -108,82 +110,6 @@ impl fmt::Display for FrameRate {
     }
 }
 
-/// How a source lays out the pixels of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PixelFormat {
-    /// Packed 4:2:2, Y0 U Y1 V.
-    Yuyv,
-    /// Planar 4:2:0 with interleaved chroma.
-    Nv12,
-    /// Planar 4:2:0: all of Y, then U, then V.
-    I420,
-    /// Luma only, 8 bits.
-    Grey,
-    /// One JPEG image a frame.
-    Mjpeg,
-    /// A byte stream of H.264 (ITU-T H.264, annex B), whole access units a frame. It is passed through, never decoded.
-    H264,
-}
-
-impl PixelFormat {
-    /// Every format.
-    pub const ALL: [Self; 6] = [
-        Self::Yuyv,
-        Self::Nv12,
-        Self::I420,
-        Self::Grey,
-        Self::Mjpeg,
-        Self::H264,
-    ];
-
-    /// Those that a camera can be asked for, in the order in which documentation lists them.
-    pub const CAPTURED: [Self; 4] = [Self::Yuyv, Self::Nv12, Self::Mjpeg, Self::H264];
-
-    /// The name that the configuration and the logs use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Yuyv => "yuyv",
-            Self::Nv12 => "nv12",
-            Self::I420 => "i420",
-            Self::Grey => "grey",
-            Self::Mjpeg => "mjpeg",
-            Self::H264 => "h264",
-        }
-    }
-
-    /// Bytes from one row of luma, or of packed pixels, to the next: `stride` if that is room enough for a row, else
-    /// the length of a row. 0 for a compressed format.
-    ///
-    /// Rows of interleaved chroma are as far apart, rounded up to a whole pair; rows of planar chroma half as far.
-    pub const fn stride(self, width: u32, stride: usize) -> usize {
-        let row = match self {
-            // Odd sides are legal: chroma that half a pixel pair needs is there.
-            Self::Yuyv => width.div_ceil(2) as usize * 4,
-            Self::Nv12 | Self::I420 | Self::Grey => width as usize,
-            Self::Mjpeg | Self::H264 => return 0,
-        };
-        if stride > row { stride } else { row }
-    }
-
-    /// Bytes of one frame of that size and [`stride`](Self::stride); `None` for a compressed format.
-    pub const fn frame_len(self, size: Size, stride: usize) -> Option<usize> {
-        let stride = self.stride(size.width, stride);
-        let luma = stride * size.height as usize;
-        let chroma_rows = size.height.div_ceil(2) as usize;
-        match self {
-            Self::Yuyv | Self::Grey => Some(luma),
-            Self::Nv12 | Self::I420 => Some(luma + stride.next_multiple_of(2) * chroma_rows),
-            Self::Mjpeg | Self::H264 => None,
-        }
-    }
-}
-
-impl fmt::Display for PixelFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What a test pattern shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TestPicture {
@@ -224,6 +150,8 @@ pub struct RawFrame<'a> {
     pub lost: u32,
     /// A newer one waits already: where only the newest counts, this one can be left out.
     pub is_late: bool,
+    /// Raw samples go from 0 to 255, else luma from 16 to 235 and chroma from 16 to 240. JPEG always has full range.
+    pub full_range: bool,
 }
 
 /// A planar 4:2:0 picture with limited-range BT.601/BT.709 samples, ready to be encoded.
@@ -322,22 +250,5 @@ mod tests {
         let picture = I420::new(Size::new(5, 3));
         assert_eq!(picture.size(), Size::new(4, 2));
         assert_eq!((picture.y.len(), picture.u.len()), (8, 2));
-    }
-
-    #[test]
-    fn frame_lengths_follow_the_format() {
-        let lengths = |size, stride| PixelFormat::ALL.map(|format| format.frame_len(size, stride));
-        assert_eq!(
-            lengths(Size::new(4, 2), 0),
-            [Some(16), Some(12), Some(12), Some(8), None, None]
-        );
-        assert_eq!(
-            lengths(Size::new(3, 3), 0),
-            [Some(24), Some(17), Some(17), Some(9), None, None]
-        );
-        assert_eq!(
-            lengths(Size::new(4, 2), 10),
-            [Some(20), Some(30), Some(30), Some(20), None, None]
-        );
     }
 }

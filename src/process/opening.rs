@@ -2,6 +2,7 @@
 //!
 //! The links carry the token on a terminal only. A log or a journal keeps what it gets, and others read it.
 
+use crate::auth::Token;
 use crate::daemon::Daemon;
 use crate::links::{Link, Serving, qr};
 use std::io::{self, IsTerminal, Write};
@@ -11,10 +12,11 @@ use std::net::IpAddr;
 pub fn print(daemon: &Daemon) {
     let (serving, addresses) = (daemon.serving(), daemon.addresses());
     let text = if io::stdout().is_terminal() {
-        let token = daemon.token().unwrap_or_default();
-        on_terminal(&serving.links("", &token, &addresses))
+        let token = daemon.token();
+        let token = token.as_ref().map_or("", Token::reveal);
+        on_terminal(&serving.links("", token, &addresses))
     } else {
-        in_log(&serving, &addresses)
+        in_log(&serving, &addresses, daemon.has_state())
     };
     // Nobody may be reading.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -39,8 +41,8 @@ fn on_terminal(links: &[Link]) -> String {
     text
 }
 
-/// Every URL without the token, and where to get it.
-fn in_log(serving: &Serving, addresses: &[IpAddr]) -> String {
+/// Every URL without the token, and where to get it, if it is kept.
+fn in_log(serving: &Serving, addresses: &[IpAddr], has_state: bool) -> String {
     let bare = Serving {
         needs_token: false,
         ..serving.clone()
@@ -49,9 +51,16 @@ fn in_log(serving: &Serving, addresses: &[IpAddr]) -> String {
     let mut text: String = links
         .map(|link| format!("fanlight: open {}\n", link.url))
         .collect();
-    if serving.needs_token {
-        text += "fanlight: the page asks for a token: `fanlight url` prints the links with it, `fanlight token` the token alone\n";
-    }
+    text += match (serving.needs_token, has_state) {
+        (false, _) => "",
+        (true, true) => {
+            "fanlight: the page asks for a token: `fanlight url` prints the links with it, `fanlight token` the token alone\n"
+        }
+        (true, false) => {
+            "fanlight: nobody can watch: the token is kept nowhere; the log says why, and `fanlight url` prints links of another \
+             fanlight, if any\n"
+        }
+    };
     text
 }
 
@@ -97,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_log_gets_no_token_and_says_where_it_is() {
-        let told = in_log(&serving(AuthMode::Token), &addresses());
+        let told = in_log(&serving(AuthMode::Token), &addresses(), true);
         let urls = "fanlight: open http://localhost:8080/\nfanlight: open http://192.168.1.5:8080/\n\
             fanlight: open http://10.0.0.5:8080/\n";
         let rest = told.strip_prefix(urls).unwrap();
@@ -105,6 +114,8 @@ mod tests {
             rest.contains("`fanlight url`") && rest.contains("`fanlight token`"),
             "{rest}"
         );
-        assert_eq!(in_log(&serving(AuthMode::None), &addresses()), urls);
+        assert_eq!(in_log(&serving(AuthMode::None), &addresses(), true), urls);
+        let nowhere = in_log(&serving(AuthMode::Token), &addresses(), false);
+        assert!(nowhere.contains("nobody can watch"), "{nowhere}");
     }
 }

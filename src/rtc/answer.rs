@@ -152,7 +152,8 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
     } else {
         ""
     };
-    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be; where both are Constrained
+    // RFC 6184, 8.2.2: profile and mode are the offer's, or the payload type would not be, so that a mode which was left out is
+    // left out here too; where both profiles are Constrained
     // Baseline, that is also what the parameter set says. The level is the video's own.
     let both = [codec.profile, local.profile];
     let profile = if both.iter().all(|id| id.is_constrained_baseline()) {
@@ -163,8 +164,13 @@ fn video(sdp: &mut Lines, section: &Section, video: &Video, local: &Local<'_>) {
             ..codec.profile
         }
     };
+    let mode = if codec.names_mode {
+        "packetization-mode=1;"
+    } else {
+        ""
+    };
     sdp.line(format_args!(
-        "a=fmtp:{payload_type} {asymmetry}packetization-mode=1;profile-level-id={profile}"
+        "a=fmtp:{payload_type} {asymmetry}{mode}profile-level-id={profile}"
     ));
     for feedback in &codec.feedback {
         sdp.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
@@ -295,7 +301,8 @@ mod tests {
         m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=mid:a\r\na=recvonly\r\n\
         a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=recvonly\r\n\
-        a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=fingerprint:sha-256 AA\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
+        a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n\
         a=setup:actpass\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n\
         a=fmtp:97 packetization-mode=1;profile-level-id=42e01f\r\na=rtcp-fb:97 nack pli\r\n\
         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";

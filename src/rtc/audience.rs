@@ -5,11 +5,12 @@ use super::cache::Picture;
 use super::contain::contained;
 use super::delivery::PORTION_INTERVAL;
 use super::demux::{Demux, Kind, ViewerId, kind};
-use super::diagnosis::ports;
 use super::feed::Feed;
+use super::ice::Change;
 use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
+use super::session_log;
 use super::sessions::Sessions;
 use super::tcp;
 use super::timers::Timers;
@@ -82,7 +83,7 @@ impl Audience {
         feed.viewers.push(id);
         self.viewers.insert(id, viewer);
         self.metrics.active.set(self.viewers.len() as i64);
-        self.settle(id, now, None, out);
+        self.settle(id, now, out);
     }
 
     /// Ends a session: farewell, tables, log.
@@ -93,13 +94,13 @@ impl Audience {
         // After a panic the core is not to be called again.
         if reason != "panic" {
             let farewell = || {
-                viewer.peer.close(now);
-                viewer.transmit(out, |_| ());
+                viewer.close(now);
+                viewer.transmit(out);
             };
             contained(&self.metrics.panics, farewell);
             out.flush();
         }
-        self.demux.remove(id);
+        self.demux.remove(id, viewer.paths());
         self.timers.remove(id);
         self.sessions.lock().end(&viewer.session, now, reason);
         let name = viewer.channel().name();
@@ -111,30 +112,16 @@ impl Audience {
         }
         self.metrics.active.set(self.viewers.len() as i64);
         self.metrics.ended(reason);
-        let after = viewer.age(now);
-        let span = &viewer.span;
-        if reason == "panic" {
-            tracing::error!(parent: span, ?after, "the WebRTC core panicked: this session is over");
-        } else if reason == "connect_timeout" {
-            match &*ports(&viewer.record().read().offered) {
-                "" => {
-                    tracing::warn!(parent: span, "never connected: there was no address to offer")
-                }
-                ports => tracing::warn!(parent: span, "never connected: can it reach {ports}?"),
-            }
-        } else if viewer.is_connected() {
-            tracing::info!(parent: span, reason, ?after, "left");
-        } else {
-            tracing::debug!(parent: span, reason, ?after, "left before it connected");
-        }
+        let facts = viewer.record().read();
+        session_log::ended(&viewer.span, viewer.client, &facts, reason, now);
     }
 
-    /// Begins a further ICE session of a viewer, who goes over to it when it nominates a pair there.
-    pub fn restart(&mut self, id: ViewerId, local: Credentials, remote_ufrag: String) {
+    /// Begins a further ICE session of a viewer, who goes over to it when it nominates a path there.
+    pub fn restart(&mut self, id: ViewerId, local: Credentials, remote: Credentials) {
         if let Some(viewer) = self.viewers.get_mut(&id) {
             tracing::debug!(parent: &viewer.span, "ICE restart");
             self.demux.begin(id, &local.ufrag);
-            viewer.peer.restart(local, remote_ufrag);
+            viewer.restart(local, remote);
         }
     }
 
@@ -165,9 +152,13 @@ impl Audience {
         }
         let receive = || viewer.receive(now, path, datagram);
         match contained(&self.metrics.panics, receive) {
-            Some(true) => self.settle(id, now, Some((path, datagram)), out),
+            Some(true) => self.settle(id, now, out),
             Some(false) => {
                 self.metrics.unmatched.inc();
+                // A copy of a check is answered.
+                if let Some(viewer) = self.viewers.get_mut(&id) {
+                    viewer.transmit(out);
+                }
             }
             None => self.end(now, id, "panic", out),
         }
@@ -221,6 +212,12 @@ impl Audience {
         }
     }
 
+    /// What is known of a session.
+    #[cfg(any(test, fuzzing))]
+    pub fn facts(&self, id: ViewerId) -> Option<super::facts::Facts> {
+        Some(self.viewers.get(&id)?.record().read())
+    }
+
     /// Whether a connection is a viewer's.
     pub fn owns(&self, connection: ConnectionId) -> bool {
         self.demux.owner(connection).is_some()
@@ -238,8 +235,14 @@ impl Audience {
     }
 
     /// A connection has ended. Its viewer may go another way.
-    pub fn hung_up(&mut self, connection: ConnectionId) {
+    pub fn hung_up(&mut self, now: Instant, connection: ConnectionId, out: &mut impl Outbox) {
+        let owner = self.demux.owner(connection);
         self.demux.hung_up(connection);
+        if let Some(viewer) = owner.and_then(|id| self.viewers.get_mut(&id)) {
+            let id = viewer.id;
+            viewer.hung_up(now, connection);
+            self.settle(id, now, out);
+        }
     }
 
     /// Wakes the viewers whose alarm went off.
@@ -254,56 +257,37 @@ impl Audience {
                 continue;
             }
             match contained(&self.metrics.panics, || viewer.timeout(now)) {
-                Some(()) => self.settle(id, now, None, out),
+                Some(()) => self.settle(id, now, out),
                 None => self.end(now, id, "panic", out),
             }
         }
     }
 
-    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken. `received` is the
-    /// datagram that it was given, if it was that.
-    fn settle(
-        &mut self,
-        id: ViewerId,
-        now: Instant,
-        received: Option<(Path, &[u8])>,
-        out: &mut impl Outbox,
-    ) {
+    /// After anything was done with a viewer: what it did, what it sends, when it wants to be woken.
+    fn settle(&mut self, id: ViewerId, now: Instant, out: &mut impl Outbox) {
         let panics = self.metrics.panics.clone();
-        if contained(&panics, || self.try_settle(id, now, received, out)).is_none() {
+        if contained(&panics, || self.try_settle(id, now, out)).is_none() {
             self.end(now, id, "panic", out);
         }
     }
 
-    fn try_settle(
-        &mut self,
-        id: ViewerId,
-        now: Instant,
-        received: Option<(Path, &[u8])>,
-        out: &mut impl Outbox,
-    ) {
+    fn try_settle(&mut self, id: ViewerId, now: Instant, out: &mut impl Outbox) {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return;
         };
-        // The core answers only what proves to be the viewer's.
-        let mut is_answered = false;
-        let demux = &mut self.demux;
-        let used = viewer.selected();
-        viewer.transmit(out, |path| {
-            demux.learn(id, path, used);
-            is_answered |= received.is_some_and(|(received, _)| received.leads_as(&path));
-        });
-        if let Some((path, datagram)) = received.filter(|_| is_answered) {
-            viewer.proved(now, path, datagram);
+        while let Some(change) = viewer.poll_change(now) {
+            match change {
+                Change::Heard(path) => self.demux.learn(id, path, false),
+                Change::Proven(path) => self.demux.learn(id, path, true),
+                Change::Forgotten(path) => self.demux.forget(id, path),
+                Change::Restarted => self.demux.take_over(id),
+                Change::Selected(_) => {}
+            }
         }
+        viewer.transmit(out);
         let mut feed = self.feeds.get_mut(viewer.channel().name());
-        while let Some(event) = viewer.peer.poll_event() {
+        while let Some(event) = viewer.poll_event() {
             match event {
-                Event::Restarted => {
-                    self.demux.take_over(id);
-                    viewer.restarted();
-                    continue;
-                }
                 Event::Connected if viewer.connected(now, &self.metrics.viewers) => {
                     self.sessions.lock().connected(&viewer.session);
                 }
@@ -319,7 +303,7 @@ impl Audience {
             }
         }
         let (end, _) = viewer.end();
-        let deadline = viewer.peer.deadline().map_or(end, |at| at.min(end));
+        let deadline = viewer.deadline().map_or(end, |at| at.min(end));
         self.timers.set(id, deadline, now);
     }
 
@@ -409,3 +393,7 @@ mod tests;
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod connection_tests;
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod path_tests;

@@ -106,8 +106,9 @@ fn a_viewer_keeps_the_connection_that_it_watches_by_however_many_ways_it_tries()
     network.run(SECOND);
     let remote = network.clients[client].address();
     for n in 100..200 {
-        network.check(client, Path::tcp(remote, n));
-        network.check(client, Path::udp(([10, 8, 8, 8], n as u16).into(), None));
+        network.check(client, Path::tcp(remote, n), &[]);
+        let path = Path::udp(([10, 8, 8, 8], n as u16).into(), None);
+        network.check(client, path, &[]);
     }
     let patience = [7, 199, 100].map(|connection| network.patience(connection));
     assert_eq!(patience, [IDLE, SPARE, Duration::ZERO]);
@@ -153,7 +154,7 @@ fn a_connection_is_kept_until_its_viewer_has_chosen_another_way_and_then_for_a_m
     let mut network = Simulation::new(1);
     let client = network.join(DISTANT);
     let address = network.clients[client].address();
-    network.check(client, Path::tcp(address, 7));
+    network.check(client, Path::tcp(address, 7), &[]);
     assert_eq!(network.patience(7), IDLE, "it may be the only way");
     network.run(SECOND);
     assert_eq!(network.patience(7), SPARE);

@@ -2,17 +2,15 @@
 //! name in its STUN request (RFC 7983 for telling the protocols apart, RFC 8489 for STUN).
 
 use super::outbox::{ConnectionId, Path, Via};
+use super::paths::{Transaction, owner};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Number of a viewer within the daemon's life.
 pub type ViewerId = u64;
 
-/// Addresses and connections that one viewer may be known by: its candidates behind NATs. Beyond that, the oldest that it
-/// does not use is forgotten, so that no viewer can fill the tables.
-pub const MAX_PATHS: usize = 32;
-
-/// The tables.
+/// The tables. How many addresses and connections one viewer has in them is bounded by its
+/// [`Paths`](super::paths::Paths).
 #[derive(Debug, Default)]
 pub struct Demux {
     by_address: HashMap<SocketAddr, ViewerId>,
@@ -20,7 +18,6 @@ pub struct Demux {
     by_ufrag: HashMap<Box<str>, ViewerId>,
     /// Of each viewer: that of the ICE session that it uses, and that of the one that it has begun.
     ufrags: HashMap<ViewerId, (Box<str>, Option<Box<str>>)>,
-    paths: HashMap<ViewerId, Vec<Path>>,
 }
 
 impl Demux {
@@ -28,7 +25,6 @@ impl Demux {
     pub fn insert(&mut self, id: ViewerId, ufrag: &str) {
         self.by_ufrag.insert(ufrag.into(), id);
         self.ufrags.insert(id, (ufrag.into(), None));
-        self.paths.insert(id, Vec::new());
     }
 
     /// Makes a viewer known by a second fragment, that of an ICE session it begins. One that it had begun before is
@@ -53,18 +49,19 @@ impl Demux {
         }
     }
 
-    /// Forgets a viewer.
-    pub fn remove(&mut self, id: ViewerId) {
+    /// Forgets a viewer, who has these paths.
+    pub fn remove(&mut self, id: ViewerId, paths: impl Iterator<Item = Path>) {
         if let Some((current, next)) = self.ufrags.remove(&id) {
             self.by_ufrag.remove(&current);
             next.map(|next| self.by_ufrag.remove(&next));
         }
-        for path in self.paths.remove(&id).into_iter().flatten() {
+        for path in paths {
             self.forget(id, path);
         }
     }
 
-    fn forget(&mut self, id: ViewerId, path: Path) {
+    /// Forgets that a path is a viewer's.
+    pub fn forget(&mut self, id: ViewerId, path: Path) {
         match path.via {
             // It may have passed to another viewer.
             Via::Udp(_) if self.by_address.get(&path.remote) == Some(&id) => {
@@ -79,10 +76,7 @@ impl Demux {
 
     /// Forgets a connection that has ended.
     pub fn hung_up(&mut self, connection: ConnectionId) {
-        let owner = self.by_connection.remove(&connection);
-        if let Some(paths) = owner.and_then(|id| self.paths.get_mut(&id)) {
-            paths.retain(|path| path.connection() != Some(connection));
-        }
+        self.by_connection.remove(&connection);
     }
 
     /// Whose a connection is, as far as anybody has proved it.
@@ -96,31 +90,26 @@ impl Demux {
         if let Some(ufrag) = request_ufrag(datagram) {
             return self.by_ufrag.get(ufrag).copied();
         }
+        // An answer to a check goes to the viewer that was asked: the address may be another's as well, until it is proven.
+        if let Some(transaction) = binding_success(datagram) {
+            let id = owner(transaction);
+            return self.ufrags.contains_key(&id).then_some(id);
+        }
         match path.via {
             Via::Udp(_) => self.by_address.get(&path.remote).copied(),
             Via::Tcp(connection) => self.owner(connection),
         }
     }
 
-    /// Learns that a path is a viewer's. To be called once the viewer has proved it: its STUN request
-    /// was answered, so its integrity was right. `used` is the path that its media takes.
-    pub fn learn(&mut self, id: ViewerId, path: Path, used: Option<Path>) {
-        let before = match path.via {
-            Via::Udp(_) => self.by_address.insert(path.remote, id),
-            Via::Tcp(connection) => self.by_connection.insert(connection, id),
+    /// Learns that a path is a viewer's, whose authentic check came by it. A path of another viewer stays that viewer's until
+    /// this one `is_proven` to be there: anybody can send from an address that is not theirs.
+    pub fn learn(&mut self, id: ViewerId, path: Path, is_proven: bool) {
+        let owner = match path.via {
+            Via::Udp(_) => self.by_address.entry(path.remote).or_insert(id),
+            Via::Tcp(connection) => self.by_connection.entry(connection).or_insert(id),
         };
-        if before == Some(id) {
-            return;
-        }
-        let Some(paths) = self.paths.get_mut(&id) else {
-            return;
-        };
-        let is_unused = |path: &Path| used.is_none_or(|used| !used.leads_as(path));
-        let oldest = (paths.len() == MAX_PATHS).then(|| paths.iter().position(is_unused));
-        let oldest = oldest.flatten().map(|at| paths.remove(at));
-        paths.push(path);
-        if let Some(oldest) = oldest {
-            self.forget(id, oldest);
+        if is_proven {
+            *owner = id;
         }
     }
 }
@@ -144,21 +133,6 @@ pub fn kind(datagram: &[u8]) -> Option<Kind> {
         128..=191 => Some(Kind::Media),
         _ => None,
     }
-}
-
-/// Whether a datagram has a DTLS record (RFC 6347, 4.1) that changes the cipher within an epoch that has one: there is one
-/// handshake in a session, so nobody honest sends it. The core does not ask whether it is authentic, and ends the session
-/// if it is malformed, so that whoever can forge an address could end any.
-pub fn has_forged_cipher_change(mut datagram: &[u8]) -> bool {
-    const CHANGE_CIPHER_SPEC: u8 = 20;
-    while let Some((header, rest)) = datagram.split_at_checked(13) {
-        if header[0] == CHANGE_CIPHER_SPEC && header[3..5] != [0, 0] {
-            return true;
-        }
-        let len = usize::from(u16::from_be_bytes([header[11], header[12]]));
-        datagram = rest.get(len..).unwrap_or_default();
-    }
-    false
 }
 
 /// The type of a STUN message (RFC 8489, 5).
@@ -208,9 +182,10 @@ pub fn is_nomination(datagram: &[u8]) -> bool {
         .is_some_and(|mut attributes| attributes.any(|(kind, _)| kind == USE_CANDIDATE))
 }
 
-/// Whether a datagram is the positive answer to a binding request.
-pub fn is_binding_success(datagram: &[u8]) -> bool {
-    stun(datagram, BINDING_SUCCESS).is_some()
+/// The transaction of a positive answer to a binding request; `None` for any other datagram.
+pub fn binding_success(datagram: &[u8]) -> Option<Transaction> {
+    let is_answer = stun(datagram, BINDING_SUCCESS).is_some();
+    is_answer.then(|| datagram.get(8..20)?.try_into().ok())?
 }
 
 #[cfg(test)]
@@ -239,9 +214,9 @@ mod tests {
         assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
         assert_eq!(demux.find(address(9), &request("gamma:x")), None);
         assert_eq!(demux.find(address(9), &[22]), None, "not learned yet");
-        demux.learn(2, address(9), None);
+        demux.learn(2, address(9), false);
         assert_eq!(demux.find(address(9), &[22]), Some(2));
-        demux.remove(2);
+        demux.remove(2, [address(9)].into_iter());
         assert_eq!(demux.find(address(9), &[22]), None);
         assert_eq!(demux.find(address(9), &request("beta:x")), None);
     }
@@ -251,11 +226,29 @@ mod tests {
         let mut demux = Demux::default();
         demux.insert(1, "alpha");
         demux.insert(2, "beta");
-        demux.learn(1, address(9), None);
+        demux.learn(1, address(9), false);
         assert_eq!(demux.find(address(9), &request("beta:x")), Some(2));
-        demux.learn(2, address(9), None);
-        demux.remove(1);
+        demux.learn(2, address(9), false);
+        let found = demux.find(address(9), &[22]);
+        assert_eq!(found, Some(1), "a check may come from a forged address");
+        demux.learn(2, address(9), true);
+        demux.remove(1, [address(9)].into_iter());
         assert_eq!(demux.find(address(9), &[22]), Some(2));
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_viewer_that_was_asked() {
+        let mut demux = Demux::default();
+        for id in [1, 70_000] {
+            demux.insert(id, &id.to_string());
+        }
+        demux.learn(1, address(9), true);
+        let answer = |id: u64| {
+            let transaction = [&id.to_be_bytes()[3..], &[7; 7]].concat();
+            [&BINDING_SUCCESS[..], &[0, 0], &MAGIC_COOKIE, &transaction].concat()
+        };
+        let found = [1, 2, 70_000].map(|id| demux.find(address(9), &answer(id)));
+        assert_eq!(found, [Some(1), None, Some(70_000)]);
     }
 
     #[test]
@@ -273,37 +266,9 @@ mod tests {
         let known = ["first:x", "second:x", "third:x"].map(|name| found(&demux, name));
         assert_eq!(known, [false, false, true]);
         demux.begin(1, "fourth");
-        demux.remove(1);
+        demux.remove(1, std::iter::empty());
         demux.begin(1, "late");
         assert!(demux.by_ufrag.is_empty() && demux.ufrags.is_empty());
-    }
-
-    #[test]
-    fn a_viewer_has_a_bounded_number_of_addresses() {
-        let mut demux = Demux::default();
-        demux.insert(1, "alpha");
-        for n in 1..=100 {
-            demux.learn(1, address(n), None);
-        }
-        assert_eq!(demux.by_address.len(), MAX_PATHS);
-        assert_eq!(demux.find(address(100), &[22]), Some(1));
-        demux.remove(1);
-        assert!(demux.by_address.is_empty());
-    }
-
-    #[test]
-    fn the_path_that_a_viewer_uses_is_not_forgotten_for_its_others() {
-        let mut demux = Demux::default();
-        demux.insert(1, "alpha");
-        let used = Path::tcp(address(9).remote, 5);
-        demux.learn(1, used, None);
-        for n in 1..=100 {
-            demux.learn(1, address(n), Some(used));
-        }
-        assert_eq!(demux.owner(5), Some(1));
-        assert_eq!(demux.by_address.len(), MAX_PATHS - 1);
-        demux.learn(1, Path::tcp(address(9).remote, 6), None);
-        assert_eq!(demux.owner(5), None, "it uses another by now");
     }
 
     #[test]
@@ -312,8 +277,8 @@ mod tests {
         demux.insert(1, "alpha");
         demux.insert(2, "beta");
         let connection = |id| Path::tcp(address(9).remote, id);
-        demux.learn(1, address(9), None);
-        demux.learn(2, connection(5), None);
+        demux.learn(1, address(9), true);
+        demux.learn(2, connection(5), true);
         let found = |demux: &Demux, path| demux.find(path, &[22]);
         assert_eq!(found(&demux, address(9)), Some(1));
         assert_eq!(found(&demux, connection(5)), Some(2));
@@ -321,31 +286,16 @@ mod tests {
         assert_eq!(demux.owner(5), Some(2));
         demux.hung_up(5);
         assert_eq!((found(&demux, connection(5)), demux.owner(5)), (None, None));
-        for n in 10..100 {
-            demux.learn(2, connection(n), None);
+        for n in [98, 99] {
+            demux.learn(2, connection(n), true);
         }
-        assert_eq!(demux.by_connection.len(), MAX_PATHS);
-        demux.learn(1, connection(99), None);
-        demux.remove(2);
+        demux.forget(2, connection(98));
+        assert_eq!(found(&demux, connection(98)), None);
+        demux.learn(1, connection(99), true);
+        demux.remove(2, [connection(99)].into_iter());
         assert_eq!(demux.by_connection.len(), 1, "it has passed to another");
         assert_eq!(found(&demux, connection(99)), Some(1));
         assert_eq!(found(&demux, address(9)), Some(1));
-    }
-
-    #[test]
-    fn a_change_of_the_cipher_is_honest_before_there_is_one() {
-        let record = |kind: u8, epoch: u8| {
-            let header = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1];
-            [&header[..], &[1]].concat()
-        };
-        let is_forged = |records: &[Vec<u8>]| has_forged_cipher_change(&records.concat());
-        let honest = [record(22, 0), record(20, 0), record(22, 1)];
-        assert!(!is_forged(&honest));
-        assert!(is_forged(&[record(20, 1)]));
-        assert!(is_forged(&[&honest[..], &[record(20, 1)]].concat()));
-        for len in 0..14 {
-            has_forged_cipher_change(&record(20, 0)[..len]);
-        }
     }
 
     #[test]
@@ -355,9 +305,10 @@ mod tests {
         message.extend(USE_CANDIDATE.to_be_bytes());
         message.extend([0, 0]);
         assert!(is_nomination(&message));
-        assert!(!is_binding_success(&message));
+        assert_eq!(binding_success(&message), None);
         message[0] = 1;
-        assert!(is_binding_success(&message) && !is_nomination(&message));
+        assert_eq!(binding_success(&message), Some([7; 12]));
+        assert!(!is_nomination(&message));
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! What the facts of a session mean: how far it came, why it came no further, and what helps. Pure.
 
-use super::facts::{Endpoint, Facts, Transport};
+use super::dtls::alert_name;
+use super::facts::{Endpoint, Facts, HandshakeAlert, Transport};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -47,10 +48,11 @@ pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis 
     if facts.end.is_none() && age < BEGINNING {
         return diagnosis("connecting", "the session has just begun".into(), "");
     }
-    match facts.chosen {
-        Some(chosen) => unencrypted(facts, chosen),
-        None if facts.checks.is_empty() => unreached(facts, host),
-        None => unchosen(facts),
+    match (facts.chosen, facts.nominated) {
+        (Some(chosen), _) => unencrypted(facts, chosen),
+        (None, Some(nominated)) => unanswered(nominated),
+        (None, None) if facts.checks.is_empty() => unreached(facts, host),
+        (None, None) => unchosen(facts),
     }
 }
 
@@ -124,6 +126,9 @@ fn connected(facts: &Facts) -> Diagnosis {
 /// A pair was chosen, and there are no keys.
 fn unencrypted(facts: &Facts, chosen: Endpoint) -> Diagnosis {
     let Endpoint { transport, address } = chosen;
+    if let Some(alert) = facts.alert {
+        return refused(alert, chosen);
+    }
     let (came, went) = (facts.handshake_received, facts.handshake_sent);
     if came == 0 {
         let sentence = format!(
@@ -138,6 +143,47 @@ fn unencrypted(facts: &Facts, chosen: Endpoint) -> Diagnosis {
     );
     let cure = "the way may lose large packets, as VPNs with a wrong MTU do; try another network, or report it";
     diagnosis("handshake", sentence, cure)
+}
+
+/// DTLS ended with an alert.
+fn refused(alert: HandshakeAlert, chosen: Endpoint) -> Diagnosis {
+    const UPDATE: &str = "update the client, or try another browser";
+    let (reason, cure) = match (alert.is_viewers, alert.description) {
+        (false, 41..=46) => (
+            "the viewer's certificate does not match the fingerprint in its offer",
+            "reload the page; if that does not help, something changes offers on their way, or the client has a fault: try another one",
+        ),
+        (true, 41..=46 | 48) => (
+            "the viewer refuses the server's certificate, which the fingerprint in the answer names",
+            "reload the page; if that does not help, something changes answers on their way: try without proxies",
+        ),
+        (_, 40 | 71) => (
+            "viewer and server have no cipher, or no SRTP profile, in common",
+            UPDATE,
+        ),
+        (_, 70) => (
+            "viewer and server have no version of DTLS in common",
+            UPDATE,
+        ),
+        (true, _) => ("the viewer ended the handshake", UPDATE),
+        (false, _) => ("the server ended the handshake", UPDATE),
+    };
+    let sender = if alert.is_viewers { "viewer" } else { "server" };
+    let name = alert_name(alert.description);
+    let sentence = format!(
+        "DTLS failed over {} from {}: {reason} (the {sender} sent the alert {name})",
+        chosen.transport, chosen.address
+    );
+    diagnosis("dtls_failed", sentence, cure)
+}
+
+/// The viewer nominated a pair, and did not answer the server's own checks there.
+fn unanswered(nominated: Endpoint) -> Diagnosis {
+    let sentence = format!(
+        "the viewer chose {nominated}, and the server's own checks to that address were not answered"
+    );
+    let cure = "a firewall or NAT lets the viewer's datagrams in and the server's not out; try another network";
+    diagnosis("unanswered", sentence, cure)
 }
 
 /// Checks came, and none of their pairs was chosen.
@@ -196,11 +242,13 @@ fn external(host: Option<IpAddr>) -> String {
     }
 }
 
-/// Reasons are words of the metrics.
-fn reason_in_words(reason: &str) -> &str {
+/// A reason, which is a word of the metrics, for people.
+pub fn reason_in_words(reason: &str) -> &str {
     match reason {
         "lost" => "the viewer was not heard any more",
         "closed" | "deleted" => "the viewer left",
+        "shutdown" => "the server is stopping",
+        "overloaded" => "the server had too much to do",
         other => other,
     }
 }
@@ -222,11 +270,9 @@ fn offered_over(facts: &Facts, transport: Transport) -> Vec<Endpoint> {
 }
 
 /// `UDP 192.0.2.1:8080, TCP 192.0.2.1:8080 and 3 more`.
-fn names(endpoints: &[Endpoint]) -> String {
+pub fn names(endpoints: &[Endpoint]) -> String {
     let named = endpoints.iter().take(MOST_NAMED);
-    let named: Vec<_> = named
-        .map(|endpoint| format!("{} {}", endpoint.transport, endpoint.address))
-        .collect();
+    let named: Vec<_> = named.map(ToString::to_string).collect();
     let named = named.join(", ");
     match endpoints.len().saturating_sub(MOST_NAMED) {
         0 => named,
@@ -338,6 +384,10 @@ mod tests {
         assert!(back.sentence.contains("from UDP 10.0.0.7:5000"));
         facts.chosen = Some(endpoint("UDP 10.0.0.7:5000"));
         assert_eq!(later(&facts, None).finding, "no_handshake");
+        facts.chosen = None;
+        facts.nominated = Some(endpoint("UDP 10.0.0.7:5000"));
+        assert_eq!(later(&facts, None).finding, "unanswered");
+        facts.chosen = facts.nominated;
         facts.handshake_received = 4;
         let handshake = later(&facts, None);
         assert_eq!(handshake.finding, "handshake");
@@ -346,6 +396,41 @@ mod tests {
                 .sentence
                 .contains("4 of its datagrams came, 0 went")
         );
+    }
+
+    #[test]
+    fn a_handshake_that_was_refused_is_called_that() {
+        let mut facts = facts(BOTH);
+        check(&mut facts, "UDP 10.0.0.7:5000", 3);
+        facts.chosen = Some(endpoint("UDP 10.0.0.7:5000"));
+        facts.handshake_received = 3;
+        for (is_viewers, description, part) in [
+            (
+                false,
+                42,
+                "does not match the fingerprint in its offer (the server sent the alert bad_certificate)",
+            ),
+            (true, 46, "refuses the server's certificate"),
+            (false, 71, "no SRTP profile, in common"),
+            (
+                true,
+                80,
+                "the viewer ended the handshake (the viewer sent the alert internal_error)",
+            ),
+        ] {
+            facts.alert = Some(HandshakeAlert {
+                is_viewers,
+                description,
+            });
+            let told = later(&facts, None);
+            assert_eq!(told.finding, "dtls_failed");
+            assert!(
+                told.sentence
+                    .starts_with("DTLS failed over UDP from 10.0.0.7:5000: ")
+            );
+            assert!(told.sentence.contains(part), "{}", told.sentence);
+            assert!(!told.cure.is_empty());
+        }
     }
 
     #[test]

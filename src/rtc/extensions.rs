@@ -33,14 +33,16 @@ pub struct Details {
 
 impl Extensions {
     /// Chooses among the values of an offered section's `a=extmap` (RFC 8285, 5), and returns the values to answer with.
-    /// `has_feedback` says whether `transport-cc` feedback was offered; without it the number would be of no use.
+    /// `has_feedback` says whether `transport-cc` feedback was offered; without it the number would be of no use. Reads each
+    /// value a few times, however many there are.
     pub fn choose<'a>(
         offered: impl Iterator<Item = &'a str> + Clone,
         has_feedback: bool,
     ) -> (Self, Vec<String>) {
+        let offers = Offers::index(offered.clone());
         let mut answer = Vec::new();
         let mut choose = |uri| {
-            let usable = |map: &Map<'_>| map.uri == uri && map.is_unique(offered.clone());
+            let usable = |map: &Map<'_>| map.uri == uri && offers.are_one(map.id);
             let map = offered.clone().filter_map(Map::parse).find(usable)?;
             answer.push(map.answer());
             Some(map.id)
@@ -100,15 +102,6 @@ impl<'a> Map<'a> {
         receives.then_some(Self { id, direction, uri })
     }
 
-    /// An identifier that was offered for two things tells the viewer nothing.
-    fn is_unique<'b>(&self, mut offered: impl Iterator<Item = &'b str>) -> bool {
-        offered.all(|value| {
-            let mut words = value.split_ascii_whitespace();
-            let id = words.next().and_then(|word| head(word).0.parse().ok());
-            id != Some(self.id) || words.next() == Some(self.uri)
-        })
-    }
-
     /// `recvonly` has to be answered with `sendonly`; all else leaves the direction to the section.
     fn answer(&self) -> String {
         let direction = match self.direction {
@@ -116,6 +109,38 @@ impl<'a> Map<'a> {
             _ => "",
         };
         format!("{}{direction} {}", self.id, self.uri)
+    }
+}
+
+/// Identifiers of one-byte headers, and the one beyond them, which is unused.
+const IDS: usize = 16;
+
+/// What each identifier was offered for.
+#[derive(Default)]
+struct Offers<'a> {
+    /// The first URI; `None` inside if the line has none.
+    uris: [Option<Option<&'a str>>; IDS],
+    /// Another URI was offered too: such an identifier tells the viewer nothing.
+    are_several: [bool; IDS],
+}
+
+impl<'a> Offers<'a> {
+    fn index(offered: impl Iterator<Item = &'a str>) -> Self {
+        let mut offers = Self::default();
+        for value in offered {
+            let mut words = value.split_ascii_whitespace();
+            let id = words.next().and_then(|word| head(word).0.parse().ok());
+            let Some(id) = id.filter(|id: &usize| *id < IDS) else {
+                continue;
+            };
+            let uri = words.next();
+            offers.are_several[id] |= *offers.uris[id].get_or_insert(uri) != uri;
+        }
+        offers
+    }
+
+    fn are_one(&self, id: u8) -> bool {
+        !self.are_several[usize::from(id)]
     }
 }
 

@@ -4,11 +4,11 @@
 //! Written when a check or a piece of the handshake passes, never by media. A failed session is over soon, and its facts
 //! are asked for then: they stay a while longer.
 
-use super::demux::is_nomination;
 use super::outbox::Path;
 pub use crate::metrics::Transport;
 use crate::metrics::ViewerStats;
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,12 +29,9 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
-impl Endpoint {
-    const fn of(path: &Path) -> Self {
-        Self {
-            transport: path.transport(),
-            address: path.remote,
-        }
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transport, self.address)
     }
 }
 
@@ -49,6 +46,15 @@ pub struct Checks {
     pub answered: u32,
 }
 
+/// A fatal alert before there were keys (RFC 5246, 7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeAlert {
+    /// The viewer sent it; otherwise the server did.
+    pub is_viewers: bool,
+    /// Its number.
+    pub description: u8,
+}
+
 /// What is known of a session.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -60,8 +66,14 @@ pub struct Facts {
     pub checks: Vec<Checks>,
     /// Checks from further ones.
     pub other_checks: u32,
-    /// The viewer's end of the pair that it chose (RFC 8445, 8).
+    /// When the last of those came.
+    pub heard: Option<Instant>,
+    /// The viewer's end of the pair that it nominated last (RFC 8445, 8).
+    pub nominated: Option<Endpoint>,
+    /// The same of the pair that is used: the viewer answered a check of ours there.
     pub chosen: Option<Endpoint>,
+    /// The alert that ended the handshake.
+    pub alert: Option<HandshakeAlert>,
     /// Datagrams of DTLS that came, until there were keys.
     pub handshake_received: u32,
     /// Those that went.
@@ -74,7 +86,7 @@ pub struct Facts {
 
 impl Facts {
     fn checks_from(&mut self, path: &Path) -> Option<&mut Checks> {
-        let from = Endpoint::of(path);
+        let from = path.endpoint();
         let known = self.checks.iter().position(|checks| checks.from == from);
         if known.is_none() && self.checks.len() < MOST_SOURCES {
             self.checks.push(Checks {
@@ -106,7 +118,10 @@ impl Record {
             offered: Vec::new(),
             checks: Vec::new(),
             other_checks: 0,
+            heard: None,
+            nominated: None,
             chosen: None,
+            alert: None,
             handshake_received: 0,
             handshake_sent: 0,
             media: None,
@@ -124,6 +139,12 @@ impl Record {
         self.lock().clone()
     }
 
+    /// For how long no valid check has come.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let facts = self.lock();
+        now.saturating_duration_since(facts.heard.unwrap_or(facts.begun))
+    }
+
     /// The answer was given: where it says that we are.
     pub fn offered(&self, answer: &str) {
         self.lock().offered = candidates(answer);
@@ -138,15 +159,26 @@ impl Record {
         }
     }
 
-    /// The datagram, which was answered, proved to be the viewer's.
-    pub fn proved(&self, path: &Path, datagram: &[u8]) {
+    /// A check proved to be the viewer's, and was answered.
+    pub fn proved(&self, now: Instant, path: &Path, nominates: bool) {
         let mut facts = self.lock();
+        facts.heard = Some(now);
         if let Some(checks) = facts.checks_from(path) {
             checks.answered = checks.answered.saturating_add(1);
         }
-        if is_nomination(datagram) {
-            facts.chosen = Some(Endpoint::of(path));
+        if nominates {
+            facts.nominated = Some(path.endpoint());
         }
+    }
+
+    /// Media and the handshake take this path.
+    pub fn selected(&self, path: &Path) {
+        self.lock().chosen = Some(path.endpoint());
+    }
+
+    /// An alert ended the handshake. The first counts.
+    pub fn alerted(&self, alert: HandshakeAlert) {
+        self.lock().alert.get_or_insert(alert);
     }
 
     /// So many datagrams of the handshake came and went.
@@ -251,13 +283,15 @@ mod tests {
         for n in [1, 2, 1, 3, 4, 5, 6, 7, 8, 9, 10, 1] {
             record.check(&path(n));
         }
-        record.proved(&path(1), &[]);
-        record.proved(&path(10), &[]);
+        let now = Instant::now();
+        record.proved(now, &path(1), false);
+        record.proved(now, &path(10), true);
         let facts = record.read();
         assert_eq!((facts.checks.len(), facts.other_checks), (8, 2));
         let first = facts.checks[0];
         assert_eq!((first.received, first.answered), (3, 1));
-        assert_eq!(facts.chosen, None);
+        assert_eq!((facts.chosen, facts.heard), (None, Some(now)));
+        assert_eq!(facts.nominated, Some(path(10).endpoint()));
     }
 
     #[test]

@@ -3,9 +3,13 @@
 use super::cache::{Cache, MAX_AGE, Picture};
 use super::demux::ViewerId;
 use crate::hub::Subscription;
+use crate::log_limit::LogLimit;
 use crate::media::AccessUnit;
 use crate::stream::Channel;
 use std::time::Instant;
+
+/// Those who flood the socket can cause it.
+static OVERLOADED: LogLimit = LogLimit::once_a_minute();
 
 /// A watched stream.
 pub struct Feed {
@@ -49,7 +53,9 @@ impl Feed {
                 Ok(Some(unit)) => self.cache.push(Picture::new(now, &unit, self.epoch)),
                 Ok(None) => return self.cache.end() > before,
                 Err(lagged) => {
-                    tracing::warn!(%lagged, "the media thread is overloaded");
+                    if let Some(left_out) = OVERLOADED.admit(now) {
+                        tracing::warn!(%lagged, left_out, "the media thread is overloaded");
+                    }
                     // What comes next is one, and nobody waits longer for it than needed.
                     channel.request_keyframe();
                 }

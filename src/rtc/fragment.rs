@@ -4,11 +4,22 @@
 use super::answer::{Addresses, Lines, candidates, ice};
 use super::identity::Credentials;
 use super::offer::Offer;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Lengths of user name fragments and passwords (RFC 8839, 5.4).
 const UFRAG: RangeInclusive<usize> = 4..=256;
 const PASSWORD: RangeInclusive<usize> = 22..=256;
+
+/// Whether a text can be a user name fragment (RFC 8839, 5.4).
+pub fn is_ufrag(text: &str) -> bool {
+    is_of(text, &UFRAG)
+}
+
+/// Whether a text can be a password (RFC 8839, 5.4).
+pub fn is_password(text: &str) -> bool {
+    is_of(text, &PASSWORD)
+}
 
 const NOT_LINES: &str = "the fragment is not SDP: each line must be of the form a=…";
 const NO_ICE: &str = "the fragment has neither candidates nor ICE credentials";
@@ -20,10 +31,20 @@ const BAD_PASSWORD: &str = "the fragment's a=ice-pwd is not 22 to 256 letters, d
 ///
 /// Its candidates are read over, as unusable ones must be (draft-ietf-wish-whep-03, 4.4.2): a lite agent learns where
 /// a viewer is from its checks. So it is with the end of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Fragment {
     /// User name fragment and password of the ICE session that it is about; none if it leaves that to `If-Match`.
     pub ice: Option<(String, String)>,
+}
+
+/// Without the password.
+impl fmt::Debug for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ufrag = self.ice.as_ref().map(|(ufrag, _)| ufrag);
+        f.debug_struct("Fragment")
+            .field("ufrag", &ufrag)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fragment {
@@ -49,8 +70,8 @@ impl Fragment {
         let is_about_candidates =
             |line: &str| line.starts_with("a=candidate:") || line == "a=end-of-candidates";
         let ice = match (ufrag, password) {
-            (Some(ufrag), _) if !is_of(ufrag, &UFRAG) => return Err(BAD_UFRAG),
-            (_, Some(password)) if !is_of(password, &PASSWORD) => return Err(BAD_PASSWORD),
+            (Some(ufrag), _) if !is_ufrag(ufrag) => return Err(BAD_UFRAG),
+            (_, Some(password)) if !is_password(password) => return Err(BAD_PASSWORD),
             (Some(ufrag), Some(password)) => Some((ufrag.to_owned(), password.to_owned())),
             (None, None) if lines.any(is_about_candidates) => None,
             (None, None) => return Err(NO_ICE),

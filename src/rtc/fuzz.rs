@@ -3,16 +3,17 @@
 use super::answer::{Addresses, Local, answer};
 use super::cache::{Cache, Picture};
 use super::delivery::Delivery;
-use super::demux::{is_binding_success, is_nomination, kind, request_ufrag};
+use super::demux::{binding_success, is_nomination, kind, request_ufrag};
 use super::egress::{Egress, Parameters};
 use super::extensions::Extensions;
 use super::feedback::Ingress;
 use super::fragment::{Fragment, Frame};
+use super::ice::{Ice, Received};
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
 use super::outbox::Path;
 use super::peer::Peer;
-use super::restart::{Outcome, Restarts};
+use super::sdp::Description;
 use super::simulation::{Faults, Sent, Simulation};
 use super::srtcp::Opener;
 use super::srtp::{MasterKey, Profile};
@@ -21,13 +22,11 @@ use crate::media::{AccessUnit, Profiles};
 use crate::stream::Terms;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::crypto::providers::RingProvider;
-use rtc::sdp::SessionDescription;
 use rtc::srtp::context::Context;
 use rtc::srtp::protection_profile::ProtectionProfile;
 use rtc::stun::integrity::MessageIntegrity;
 use rtc::stun::message::{Message, Setter};
 use std::cell::RefCell;
-use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,14 +48,43 @@ fn identity() -> &'static Identity {
     IDENTITY.get_or_init(|| Identity::load(None, SystemTime::now()).expect("a certificate"))
 }
 
+/// Processor time that an offer may take: 30 ms, and 1 µs for each byte. That is some twenty times of what a debug build
+/// needs for its length.
+fn time_for(len: usize) -> Duration {
+    Duration::from_millis(30) + len as u32 * Duration::from_micros(1)
+}
+
+/// The time that this thread has had a processor for: no other load of the machine adds to it.
+pub fn processor_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock)
+        .expect("a clock that Linux has")
+        .into()
+}
+
 /// An offer: read, given to the core, answered. An answer has the offer's sections, and nothing that the offer smuggled in.
+/// All that takes time in proportion to the offer's length.
 pub fn offer(data: &[u8]) {
-    let Some(offer) = std::str::from_utf8(data)
-        .ok()
-        .and_then(|text| Offer::parse(text, Profiles::ENCODED).ok())
-    else {
+    let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
+    let _ = identity();
+    let start = processor_time();
+    answer_offer(text);
+    let took = processor_time().saturating_sub(start);
+    assert!(
+        took <= time_for(data.len()),
+        "{took:?} for {} bytes",
+        data.len()
+    );
+}
+
+fn answer_offer(text: &str) {
+    let Ok(offer) = Offer::parse(text, Profiles::ENCODED) else {
+        return;
+    };
+    // RFC 8839, 5.4: a session keeps them.
+    assert!(offer.video.ice.0.len() <= 256 && offer.video.ice.1.len() <= 256);
     let (credentials, sources) = (Credentials::generate(), Sources::generate());
     let (now, terms) = (Instant::now(), Terms::default());
     if Peer::new(now, identity(), &credentials, &offer, sources, terms).is_err() {
@@ -74,12 +102,8 @@ pub fn offer(data: &[u8]) {
     };
     let text = answer(&offer, &local);
     check_lines(&text);
-    let read = SessionDescription::unmarshal(&mut Cursor::new(&text)).expect("an answer is SDP");
-    assert_eq!(
-        read.media_descriptions.len(),
-        offer.sections.len(),
-        "{text}"
-    );
+    let read = Description::parse(&text).expect("an answer is SDP");
+    assert_eq!(read.sections.len(), offer.sections.len(), "{text}");
     assert_eq!(text.matches("\r\na=sendonly\r\n").count(), 1, "{text}");
     check_lines(&Frame::new(&offer).answer(&credentials, &addresses()));
 }
@@ -117,7 +141,7 @@ pub fn fragment(data: &[u8]) {
     }
 }
 
-/// The viewer that [`stun`] speaks for.
+/// Our side of the session that [`stun`] speaks to.
 fn names() -> Credentials {
     Credentials {
         ufrag: "ours".to_owned(),
@@ -130,7 +154,10 @@ fn names() -> Credentials {
 pub fn stun(data: &[u8]) {
     let transaction = data.get(8..20).and_then(|bytes| bytes.try_into().ok());
     if let Some(Answer::Mapped(address)) = answer_to(data, transaction.unwrap_or_default()) {
-        assert!(is_binding_success(data), "nothing else tells an address");
+        assert!(
+            binding_success(data).is_some(),
+            "nothing else tells an address"
+        );
         assert!(address.port() != 0 && !address.ip().is_unspecified());
         let mut other = transaction.unwrap_or_default();
         other[0] ^= 1;
@@ -138,21 +165,27 @@ pub fn stun(data: &[u8]) {
     }
     let is_known = kind(data).is_some();
     assert!(is_known || request_ufrag(data).is_none());
-    assert!(!(is_nomination(data) && is_binding_success(data)));
-    let mut restarts = Restarts::default();
-    restarts.begin(names(), "theirs".to_owned());
+    assert!(!(is_nomination(data) && binding_success(data).is_some()));
+    let theirs = Credentials {
+        ufrag: "theirs".to_owned(),
+        password: "lkjihgfedcba9876543210".to_owned(),
+    };
+    let mut ice = Ice::new(1, names(), theirs);
     let provider = RingProvider::new();
-    let remote = ADDRESS;
-    let outcome = restarts.answer(data, remote, provider.crypto());
-    assert!(
-        !matches!(outcome, Outcome::Reply { .. }),
-        "nobody guesses the password"
-    );
+    let (now, path) = (Instant::now(), Path::udp(ADDRESS, None));
+    let received = ice.receive(now, path, data, provider.crypto());
+    assert_eq!(received, Received::Refused, "nobody guesses the password");
+    assert!(ice.poll_transmit().is_none());
     if let Some(message) = with_integrity(data, &names().password) {
-        match restarts.answer(&message, remote, provider.crypto()) {
-            Outcome::Reply { message, .. } => assert!(is_binding_success(&message)),
-            Outcome::NotOurs | Outcome::Refused => {}
+        let received = ice.receive(now, path, &message, provider.crypto());
+        let sent: Vec<_> = std::iter::from_fn(|| ice.poll_transmit()).collect();
+        assert_eq!(received == Received::Check, !sent.is_empty());
+        if let [(_, answer), ..] = &sent[..] {
+            assert!(binding_success(answer).is_some());
         }
+        let bytes: usize = sent.iter().map(|(_, datagram)| datagram.len()).sum();
+        assert!(bytes <= 3 * message.len().max(64), "it amplifies");
+        assert_eq!(ice.selected(), None, "nobody has answered");
     }
 }
 
@@ -295,28 +328,26 @@ thread_local! {
     static CONNECTED: RefCell<Option<(Simulation, usize)>> = const { RefCell::new(None) };
 }
 
-/// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Who has no
-/// keys, and no check of the viewer's to repeat, can do nothing to a session: the viewer gets its pictures whatever comes.
+/// Datagrams to the daemon while a viewer of an independent stack watches, or, if the first byte is odd, joins. Whoever sends
+/// them can do nothing to a session, with the viewer's password and with copies of its checks as little as without: the
+/// viewer gets its pictures whatever comes.
 pub fn datagrams(data: &[u8]) {
     let [first, rest @ ..] = data else { return };
     if first & 1 == 1 {
         let mut network = joined();
         network.run(Duration::from_millis(u64::from(first >> 1)));
-        Attack::default().run(&mut network, rest);
+        attack(&mut network, rest);
         return;
     }
     let kept = CONNECTED.take();
     let (mut network, uses) = kept.unwrap_or_else(|| (connected(), 0));
-    let mut attack = Attack::default();
-    attack.run(&mut network, rest);
+    attack(&mut network, rest);
     let before = network.clients[0].frames.len();
     network.run(Duration::from_millis(120));
-    if !attack.has_checks {
-        let frames = network.clients[0].frames.len();
-        assert!(frames > before, "the viewer sees nothing any more");
-    }
+    let frames = network.clients[0].frames.len();
+    assert!(frames > before, "the viewer sees nothing any more");
     // Its time is virtual, and what it was told accumulates.
-    if !attack.has_checks && uses < USES {
+    if uses < USES {
         CONNECTED.set(Some((network, uses + 1)));
     }
 }
@@ -339,56 +370,45 @@ fn connected() -> Simulation {
 }
 
 /// Reads what to do: kind, length, bytes.
-#[derive(Default)]
-struct Attack {
-    /// Some of the datagrams may have been checks with the integrity of the viewer's.
-    has_checks: bool,
+fn attack(network: &mut Simulation, mut rest: &[u8]) {
+    // As many as a minute of a slow attack has: the work for one input is bounded.
+    for _ in 0..64 {
+        let [kind, len, tail @ ..] = rest else { return };
+        let (bytes, tail) = tail.split_at(tail.len().min(usize::from(*len)));
+        step(network, *kind, bytes);
+        rest = tail;
+    }
 }
 
-impl Attack {
-    fn run(&mut self, network: &mut Simulation, mut rest: &[u8]) {
-        // As many as a minute of a slow attack has: the work for one input is bounded.
-        for _ in 0..64 {
-            let [kind, len, tail @ ..] = rest else { return };
-            let (bytes, tail) = tail.split_at(tail.len().min(usize::from(*len)));
-            self.step(network, *kind, bytes);
-            rest = tail;
-        }
-    }
-
-    fn step(&mut self, network: &mut Simulation, kind: u8, bytes: &[u8]) {
-        let own = network.clients[0].address();
-        let stranger = SocketAddr::from(([10, 9, 0, 1], 1000 + u16::from(kind)));
-        let from = if kind & 8 == 0 { own } else { stranger };
-        let at = |n: usize| bytes.get(n).copied().map_or(0, usize::from);
-        match kind & 7 {
-            0 => network.run(Duration::from_millis(bytes.len() as u64)),
-            1 | 2 => network.inject(from, bytes),
-            // What the viewer sent, again: cut, or changed.
-            3 | 4 => {
-                let Some(mut datagram) = network.heard(at(0)) else {
-                    return;
-                };
-                if kind & 7 == 4 {
-                    datagram.truncate(at(1));
-                }
-                for change in bytes.get(2..).unwrap_or_default().chunks_exact(2) {
-                    if let Some(byte) = datagram.get_mut(usize::from(change[0])) {
-                        *byte ^= change[1];
-                    }
-                }
-                // Who is on the way can send its checks from elsewhere, and have the media follow (RFC 8445, 19.1).
-                self.has_checks |= request_ufrag(&datagram).is_some();
-                network.inject(from, &datagram);
+fn step(network: &mut Simulation, kind: u8, bytes: &[u8]) {
+    let own = network.clients[0].address();
+    let stranger = SocketAddr::from(([10, 9, 0, 1], 1000 + u16::from(kind)));
+    let from = if kind & 8 == 0 { own } else { stranger };
+    let at = |n: usize| bytes.get(n).copied().map_or(0, usize::from);
+    match kind & 7 {
+        0 => network.run(Duration::from_millis(bytes.len() as u64)),
+        1 | 2 => network.inject(from, bytes),
+        // What the viewer sent, again: cut, or changed.
+        3 | 4 => {
+            let Some(mut datagram) = network.heard(at(0)) else {
+                return;
+            };
+            if kind & 7 == 4 {
+                datagram.truncate(at(1));
             }
-            kind => {
-                let (names, theirs) = network.clients[0].names.clone();
-                let check = check(&names.ufrag, &theirs, bytes);
-                let password = if kind == 7 { "wrong" } else { &names.password };
-                self.has_checks |= kind != 7;
-                if let Some(check) = with_integrity(&check, password) {
-                    network.inject(from, &check);
+            for change in bytes.get(2..).unwrap_or_default().chunks_exact(2) {
+                if let Some(byte) = datagram.get_mut(usize::from(change[0])) {
+                    *byte ^= change[1];
                 }
+            }
+            network.inject(from, &datagram);
+        }
+        kind => {
+            let (ours, theirs) = network.clients[0].names.clone();
+            let check = check(&ours.ufrag, &theirs.ufrag, bytes);
+            let password = if kind == 7 { "wrong" } else { &ours.password };
+            if let Some(check) = with_integrity(&check, password) {
+                network.inject(from, &check);
             }
         }
     }

@@ -5,6 +5,7 @@ use rtc::crypto::providers::RingProvider;
 use rtc::crypto::{RTCCryptoProvider, SignatureScheme};
 use rtc::peer_connection::certificate::RTCCertificate;
 use rtc::shared::error::Error as CoreError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::pem::Pem;
@@ -49,26 +50,19 @@ impl Identity {
         let Some(state) = state else {
             return Self::read(&make(now)?, now).map_err(CoreError::Other);
         };
-        let useless = match state.read(FILE) {
-            Ok(None) => None,
-            Ok(Some(pem)) => match Self::read(&pem, now) {
-                Ok(identity) => return Ok(identity),
-                Err(reason) => Some(format!("{}: {reason}", state.path(FILE).display())),
+        let obtained = state.obtain(
+            FILE,
+            |pem| Self::read(pem, now),
+            || {
+                let pem = make(now)?;
+                let identity = Self::read(&pem, now).map_err(CoreError::Other)?;
+                Ok::<_, CoreError>((identity, pem))
             },
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(reason) = useless {
-            let kept = match state.set_aside(FILE) {
-                Ok(path) => format!("the old file is kept as {}", path.display()),
-                Err(error) => error.to_string(),
-            };
-            tracing::warn!("a new DTLS certificate is made: {reason} ({kept})");
+        )?;
+        if let Some(trouble) = obtained.trouble {
+            tracing::warn!("a new DTLS certificate is made: {trouble}");
         }
-        let pem = make(now)?;
-        if let Err(error) = state.write(FILE, &pem) {
-            tracing::warn!("the DTLS certificate will be another after the next start: {error}");
-        }
-        Self::read(&pem, now).map_err(CoreError::Other)
+        Ok(obtained.value)
     }
 
     /// Reads what [`make`] has written, or a sentence that says why it is no use.
@@ -140,12 +134,21 @@ fn since_epoch(time: SystemTime) -> i64 {
 }
 
 /// ICE credentials of our side (RFC 8445, 5.3: 24 and 128 bits at least).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials {
     /// Names the session in STUN requests.
     pub ufrag: String,
     /// Proves that the sender knows the answer.
     pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("ufrag", &self.ufrag)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Credentials {

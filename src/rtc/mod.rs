@@ -2,42 +2,51 @@
 //! other way.
 //!
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
-//! where the SDP work disturbs nobody, and hands the finished session to the media thread.
+//! where the work on SDP and keys disturbs nobody, and hands the finished session to the media thread.
 
 mod answer;
 mod arrivals;
 mod audience;
 #[doc(hidden)]
 pub mod bench;
+mod binding;
 mod cache;
 mod candidates;
 pub mod client;
+mod codecs;
 mod contain;
 mod delivery;
 mod demux;
 mod diagnosis;
-mod early;
+mod dtls;
 mod egress;
 mod estimate;
 mod extensions;
 mod external;
 mod facts;
+#[cfg(test)]
+mod faults;
 mod feed;
 mod feedback;
 mod fragment;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod ice;
 mod identity;
 mod keys;
+#[cfg(test)]
+mod nasty_offers;
 mod network;
 mod offer;
 mod outbox;
 mod packetize;
+mod paths;
 mod peer;
 mod probes;
 mod reach;
 mod reactor;
-mod restart;
+mod sdp;
+mod session_log;
 mod sessions;
 mod silence;
 #[cfg(any(test, fuzzing))]
@@ -62,7 +71,7 @@ use crate::stream::{Stream, Terms};
 use contain::contained;
 pub use demux::is_check;
 pub use diagnosis::{Diagnosis, diagnose};
-pub use facts::{Checks, Endpoint, Facts, Transport};
+pub use facts::{Checks, Endpoint, Facts, HandshakeAlert, Transport};
 pub use fragment::Fragment;
 use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
@@ -71,6 +80,7 @@ pub use offer::OfferError;
 use peer::Peer;
 use reach::Reach;
 use reactor::{Command, Reactor};
+use session_log::reason;
 use sessions::{Entry, Sessions};
 pub use sessions::{Limit, Seat};
 use std::io;
@@ -198,7 +208,8 @@ impl Plane {
         let (commands, inbox) = sync_channel(COMMANDS);
         let sessions = Sessions::new(limits);
         let bound = socket.local_addr();
-        let reactor = Reactor::new(socket, inbox, sessions.clone(), metrics.clone())?;
+        let (now, sessions_too) = (Instant::now(), sessions.clone());
+        let reactor = Reactor::new(now, socket, inbox, sessions_too, metrics.clone())?;
         let waker = reactor.waker();
         let turns = reactor.turns();
         let ended = Shutdown::new();
@@ -231,7 +242,8 @@ impl Plane {
     }
 
     /// Answers an offer with a session that shows `stream`; `reached` is the address of ours that the
-    /// viewer's request came to, and `client` the one that it came from, if viewers are counted by it. Takes a millisecond and waits for nothing.
+    /// viewer's request came to, `peer_address` the one that it came from, for the log, and `client` the same if viewers are
+    /// counted by it. Waits for nothing, but works for some milliseconds on a large offer: no task for a runtime's worker.
     ///
     /// # Errors
     /// See [`AnswerError`].
@@ -240,11 +252,12 @@ impl Plane {
         offer: &str,
         stream: &Arc<Stream>,
         reached: Option<IpAddr>,
+        peer_address: IpAddr,
         client: Option<IpAddr>,
     ) -> Result<Session, AnswerError> {
         let now = Instant::now();
         // A refusal costs no work.
-        self.sessions.lock().admits(stream.name(), client)?;
+        self.sessions.lock().admits(now, stream.name(), client)?;
         let credentials = Credentials::generate();
         let sources = Sources::generate();
         let terms = stream.channel().terms();
@@ -279,12 +292,15 @@ impl Plane {
             },
         );
         let session = format!("{:032x}", rand::random::<u128>());
+        let (ufrag, password) = offer.video.ice.clone();
+        let remote = Credentials { ufrag, password };
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
         let viewer = Viewer::new(
             now,
             id,
             session.clone(),
-            credentials.ufrag,
+            peer_address,
+            (credentials, remote),
             peer,
             stream.channel().clone(),
             Some(demand),
@@ -302,7 +318,11 @@ impl Plane {
             frame: Frame::new(&offer),
         };
         // Known before the media thread may end it.
-        self.sessions.lock().insert(session.clone(), entry)?;
+        let gave_way = self.sessions.lock().insert(now, session.clone(), entry)?;
+        if let Some(viewer) = gave_way {
+            // If the media thread has too much to do, it takes the new viewer no more than this.
+            let _ = self.send(Command::End(viewer, reason::GAVE_WAY));
+        }
         if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
             self.sessions.lock().end(&session, now, "overloaded");
             return Err(error.into());
@@ -360,7 +380,10 @@ impl Plane {
         let command = Command::Restart {
             viewer: entry.viewer,
             local: local.clone(),
-            remote_ufrag: remote.0.clone(),
+            remote: Credentials {
+                ufrag: remote.0.clone(),
+                password: remote.1.clone(),
+            },
         };
         self.send(command)?;
         entry.remote = remote;
@@ -369,6 +392,16 @@ impl Plane {
         drop(sessions);
         let fragment = frame.answer(&local, &self.reach.addresses(reached));
         Ok(Some(Restarted { tag, fragment }))
+    }
+
+    /// Whether a fragment would begin another ICE session, if it is taken.
+    pub fn is_restart(&self, stream: &str, session: &str, fragment: &Fragment) -> bool {
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get_mut(stream, session);
+        let remote = fragment.ice.as_ref();
+        entry
+            .zip(remote)
+            .is_some_and(|(entry, remote)| entry.remote != *remote)
     }
 
     /// Ends a session of a stream.
@@ -380,7 +413,7 @@ impl Plane {
         let entry = sessions.get_mut(stream, session);
         let viewer = entry.ok_or(SessionError::NoSession)?.viewer;
         // Before it is forgotten: who is in no table can't be ended any more.
-        self.send(Command::End(viewer))?;
+        self.send(Command::End(viewer, "deleted"))?;
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
         sessions.end(session, Instant::now(), "deleted");
         Ok(())

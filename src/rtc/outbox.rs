@@ -1,5 +1,6 @@
 //! What the media plane's rules know of its sockets: where datagrams go, and whether there is room.
 
+use super::facts::Endpoint;
 use crate::metrics::Transport;
 use std::net::{IpAddr, SocketAddr};
 
@@ -50,6 +51,14 @@ impl Path {
         match self.via {
             Via::Udp(_) => Transport::Udp,
             Via::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// The viewer's end of it.
+    pub const fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            transport: self.transport(),
+            address: self.remote,
         }
     }
 

@@ -1,21 +1,22 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
 use super::answer::core_offer;
+use super::binding;
 use super::contain::core_is_called;
 use super::delivery::Report;
-use super::demux::{Kind, has_forged_cipher_change, is_binding_success, kind, request_ufrag};
-use super::early::Early;
+use super::demux::{Kind, kind};
+use super::dtls::{fatal_alert, has_alert, has_forged_cipher_change};
 use super::egress::{Egress, Parameters};
+use super::facts::HandshakeAlert;
 use super::feedback::Ingress;
 use super::identity::{Credentials, Identity, Sources};
 use super::keys::KeyTap;
 use super::offer::{Offer, Setup};
-use super::restart::{self, Outcome, Restarts};
 use super::srtcp::Opener;
 use super::srtp::Profile;
 use crate::stream::Terms;
 use bytes::{Bytes, BytesMut};
-use rtc::crypto::{CryptoError, RTCCryptoProvider};
+use rtc::crypto::{CryptoError, RTCCrypto, RTCCryptoProvider};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Registry;
@@ -45,7 +46,7 @@ use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use rtc::statistics::StatsSelector;
 use rtc::stun::message::{BINDING_REQUEST, Message};
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,18 +55,14 @@ use std::time::{Duration, Instant};
 const CODEC_PARAMETERS: &str =
     "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
 
-/// The core knows our side by these two addresses, one for each family, whatever address a datagram really came
-/// to: so it needs no list of interfaces, and no change of one concerns it. They are reserved for documentation
-/// (RFC 5737, RFC 3849) and never leave the process.
-const LOCAL_V4: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-    LOCAL_PORT,
-);
-const LOCAL_V6: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-    LOCAL_PORT,
-);
-const LOCAL_PORT: u16 = 9;
+/// The core knows both ends of the connection by these two addresses, whatever path a datagram takes: paths are not its
+/// concern. They are reserved for documentation (RFC 5737) and never leave the process.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 9);
+
+/// Datagrams of DTLS that are held until there is a path for the answers. A client's first flight is one datagram, with a
+/// large certificate a few; of more, the later are dropped, and DTLS repeats them.
+const MAX_HELD: usize = 4;
 
 /// How often the core looks at its connection.
 const ICE_INTERVAL: Duration = Duration::from_secs(2);
@@ -75,8 +72,6 @@ const ICE_INTERVAL: Duration = Duration::from_secs(2);
 pub enum Event {
     /// The keys are there: media can be sent.
     Connected,
-    /// The viewer nominated a pair of its newest ICE session: the one before is over.
-    Restarted,
     /// The session is over, and why.
     Ended(&'static str),
 }
@@ -88,13 +83,17 @@ pub struct Peer {
     keys: Arc<KeyTap>,
     parameters: Parameters,
     we_are_client: bool,
-    early: Early,
-    /// Of the ICE session that the core knows: our side, and the viewer's user name fragment and password.
-    first: (Credentials, (String, String)),
-    restarts: Restarts,
-    /// What is sent without the core.
-    own: VecDeque<(SocketAddr, BytesMut)>,
+    /// The core takes DTLS.
+    has_started: bool,
+    held: Vec<BytesMut>,
+    /// Both sides of the ICE session that the core believes in: ours and the viewer's.
+    believed: (Credentials, Credentials),
+    /// The core's datagrams that were read before they were asked for.
+    out: VecDeque<BytesMut>,
     events: Vec<Event>,
+    alert: Option<HandshakeAlert>,
+    /// The datagram read last had an alert.
+    was_alerted: bool,
 }
 
 impl Peer {
@@ -119,9 +118,7 @@ impl Peer {
         let sender = core.add_track(track(sources.video, codec))?;
         let text = core_offer(video, CODEC_PARAMETERS);
         core.set_remote_description(now, RTCSessionDescription::offer(text)?)?;
-        for address in [LOCAL_V4, LOCAL_V6] {
-            core.add_local_candidate(candidate(address)?)?;
-        }
+        core.add_local_candidate(candidate(LOCAL)?)?;
         let answer = core.create_answer(None)?;
         core.set_local_description(now, answer)?;
         Ok(Self {
@@ -137,104 +134,99 @@ impl Peer {
                 terms,
             },
             we_are_client: video.setup == Setup::Active,
-            early: Early::default(),
-            first: (credentials.clone(), video.ice.clone()),
-            restarts: Restarts::default(),
-            own: VecDeque::new(),
+            has_started: false,
+            held: Vec::new(),
+            believed: (
+                credentials.clone(),
+                Credentials {
+                    ufrag: video.ice.0.clone(),
+                    password: video.ice.1.clone(),
+                },
+            ),
+            out: VecDeque::new(),
             events: Vec::new(),
+            alert: None,
+            was_alerted: false,
         })
     }
 
-    /// Takes in a datagram. `false` if it can be told not to be the viewer's: nothing has changed then.
-    pub fn receive(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) -> bool {
-        let crypto = self.keys.crypto();
-        match self.restarts.answer(datagram, remote, crypto) {
-            Outcome::NotOurs => {}
-            Outcome::Refused => return false,
-            Outcome::Reply {
-                message,
-                takes_over,
-            } => {
-                self.own.push_back((remote, message));
-                if takes_over {
-                    self.events.push(Event::Restarted);
-                    self.connect_core(now, remote);
-                }
-                return true;
+    /// Does the cryptography.
+    pub fn crypto(&self) -> &dyn RTCCrypto {
+        self.keys.crypto()
+    }
+
+    /// Takes in a datagram of DTLS. `false` if it can be told not to be the viewer's: nothing has changed then.
+    pub fn receive(&mut self, now: Instant, datagram: &[u8]) -> bool {
+        if has_forged_cipher_change(datagram) {
+            return false;
+        }
+        let message = BytesMut::from(datagram);
+        if !self.has_started {
+            if self.held.len() < MAX_HELD {
+                self.held.push(message);
             }
+            return true;
         }
-        if kind(datagram) == Some(Kind::Stun) && !self.is_viewers(datagram) {
-            return false;
+        self.was_alerted = has_alert(datagram);
+        if let Some(description) = fatal_alert(datagram) {
+            self.alert = Some(HandshakeAlert {
+                is_viewers: true,
+                description,
+            });
         }
-        let is_dtls = kind(datagram) == Some(Kind::Dtls);
-        if is_dtls && has_forged_cipher_change(datagram) {
-            return false;
-        }
-        let datagram = from(remote, now, BytesMut::from(datagram));
-        if let Some(datagram) = self.early.filter(datagram) {
-            self.read(datagram);
-        }
-        if let Some(nomination) = self.early.due.take() {
-            self.read(nomination);
-        }
+        self.read(now, message);
         self.collect();
-        if is_dtls && self.is_closed_by_viewer() {
+        if self.is_closed_by_viewer() {
             self.events.push(Event::Ended("closed"));
         }
         true
     }
 
-    /// Whether a STUN message is one that a lite agent has a use for, a check or the answer to one, and the viewer's. The
-    /// core must see no other: it changes its role for whoever says so, before it looks at the message's integrity.
-    fn is_viewers(&self, message: &[u8]) -> bool {
-        let (local, (_, remote_password)) = &self.first;
-        let password = match request_ufrag(message) {
-            Some(_) => &local.password,
-            None if is_binding_success(message) => remote_password,
-            None => return false,
-        };
-        restart::authentic(message, password, self.keys.crypto()).is_ok()
+    /// The alert that ended the handshake, once it is known.
+    pub const fn take_alert(&mut self) -> Option<HandshakeAlert> {
+        self.alert.take()
     }
 
-    /// Begins a further ICE session.
-    pub fn restart(&mut self, local: Credentials, remote_ufrag: String) {
-        self.restarts.begin(local, remote_ufrag);
-    }
-
-    /// A viewer may restart ICE before its first session got anywhere, say to use a relay. The core passes DTLS on only
-    /// when its own, the first session has a pair: it is given one, by the checks that the viewer would have made.
-    fn connect_core(&mut self, now: Instant, remote: SocketAddr) {
-        if self.early.is_over() {
+    /// There is a path: the handshake may begin.
+    ///
+    /// The core passes DTLS on only when its ICE session has a pair. It is given one, by the checks and answers that the
+    /// viewer would have sent it; the viewer's own go to [`Ice`](super::ice::Ice).
+    pub fn start(&mut self, now: Instant) {
+        if self.has_started {
             return;
         }
+        // It forgets a nomination that comes before its own check of the pair was answered: the second one counts.
         for _ in 0..2 {
-            let (local, (remote_ufrag, remote_password)) = &self.first;
-            let check = restart::nomination(local, remote_ufrag, self.keys.crypto());
+            let (local, remote) = &self.believed;
+            let check = binding::nomination(local, remote, self.crypto());
             let Ok(check) = check else { return };
-            let password = remote_password.clone();
-            self.read(from(remote, now, check));
+            self.read(now, check);
             while let Some(transmit) = self.core.poll_write() {
-                let (to, message) = (transmit.transport.peer_addr, transmit.message);
+                let message = transmit.message;
                 if kind(&message) != Some(Kind::Stun) {
-                    self.own.push_back((to, message));
-                } else if let Some(reply) = self.reply_for(&message, &password) {
-                    self.read(from(remote, now, reply));
+                    self.out.push_back(message);
+                } else if let Some(reply) = self.reply_for(&message) {
+                    self.read(now, reply);
                 }
             }
         }
         self.collect();
+        for datagram in std::mem::take(&mut self.held) {
+            self.receive(now, &datagram);
+        }
     }
 
     /// The viewer's answer to a check of the core's.
-    fn reply_for(&self, check: &[u8], password: &str) -> Option<BytesMut> {
+    fn reply_for(&self, check: &[u8]) -> Option<BytesMut> {
         let mut request = Message {
             raw: check.to_vec(),
             ..Message::default()
         };
         request.decode().ok()?;
+        let (_, remote) = &self.believed;
         let is_request = request.typ == BINDING_REQUEST;
-        let crypto = self.keys.crypto();
-        is_request.then(|| restart::success(&request, LOCAL_V4, password, crypto).ok())?
+        is_request
+            .then(|| binding::success(&request, LOCAL, &remote.password, self.crypto()).ok())?
     }
 
     /// Whether the viewer said goodbye: the core's connection state does not tell.
@@ -321,13 +313,22 @@ impl Peer {
         }
     }
 
-    /// The next datagram to send, and where to.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, BytesMut)> {
-        if let Some(own) = self.own.pop_front() {
-            return Some(own);
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<BytesMut> {
+        let message = self.out.pop_front().or_else(|| {
+            let messages = std::iter::from_fn(|| self.core.poll_write());
+            let mut messages = messages.map(|transmit| transmit.message);
+            // Its checks are of a path that does not exist.
+            messages.find(|message| kind(message) != Some(Kind::Stun))
+        })?;
+        // It echoes an alert of the viewer's.
+        if let Some(description) = fatal_alert(&message) {
+            self.alert.get_or_insert(HandshakeAlert {
+                is_viewers: self.was_alerted,
+                description,
+            });
         }
-        let transmit = self.core.poll_write()?;
-        Some((transmit.transport.peer_addr, transmit.message))
+        Some(message)
     }
 
     /// The next thing that happened.
@@ -335,8 +336,18 @@ impl Peer {
         (!self.events.is_empty()).then(|| self.events.remove(0))
     }
 
-    fn read(&mut self, datagram: TaggedBytesMut) {
+    fn read(&mut self, now: Instant, message: BytesMut) {
         core_is_called();
+        let datagram = TaggedBytesMut {
+            now,
+            transport: TransportContext {
+                local_addr: LOCAL,
+                peer_addr: REMOTE,
+                ecn: None,
+                transport_protocol: TransportProtocol::UDP,
+            },
+            message,
+        };
         if let Err(error) = self.core.handle_read(datagram) {
             tracing::debug!(%error, "datagram refused");
         }
@@ -353,11 +364,7 @@ impl Peer {
     fn note(&mut self, event: &CoreEvent) {
         match event {
             CoreEvent::OnIceConnectionStateChangeEvent(RTCIceConnectionState::Connected) => {
-                let (local, (remote_ufrag, _)) = &self.first;
-                self.restarts.take_first(local, remote_ufrag);
-                for datagram in self.early.release() {
-                    self.read(datagram);
-                }
+                self.has_started = true;
             }
             CoreEvent::OnConnectionStateChangeEvent(state) => {
                 let event = match state {
@@ -370,20 +377,6 @@ impl Peer {
             }
             _ => {}
         }
-    }
-}
-
-/// A datagram of the viewer's, as the core takes it.
-fn from(remote: SocketAddr, now: Instant, message: BytesMut) -> TaggedBytesMut {
-    TaggedBytesMut {
-        now,
-        transport: TransportContext {
-            local_addr: if remote.is_ipv4() { LOCAL_V4 } else { LOCAL_V6 },
-            peer_addr: remote,
-            ecn: None,
-            transport_protocol: TransportProtocol::UDP,
-        },
-        message,
     }
 }
 
@@ -407,7 +400,7 @@ fn settings(
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_lite(true)
         .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
-        // It knows only the path that it selected first; that a viewer is gone is found by `viewer`.
+        // It knows no path; that a viewer is gone is found by `viewer`.
         .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), None)
         .with_ice_connection_attempts(Some(ICE_INTERVAL), None)
         .build()

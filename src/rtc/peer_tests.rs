@@ -2,6 +2,8 @@
 //! These also pin what the core is known to get wrong, and how `peer` passes it.
 
 use super::*;
+use crate::rtc::ice::{Change, Ice};
+use crate::rtc::outbox::Path;
 use crate::rtc::simulation::answered;
 use std::collections::VecDeque;
 use str0m::media::{Direction, MediaKind};
@@ -21,35 +23,44 @@ struct Network {
     start: Instant,
     now: Instant,
     peer: Peer,
+    ice: Ice,
     client: Rtc,
     wire: Wire,
     /// Decides what is lost on the way; told whether it goes to the server.
     lose: fn(bool, &[u8]) -> bool,
     connected: Option<Duration>,
     client_connected: bool,
+    client_failed: bool,
     ended: Option<&'static str>,
 }
 
 impl Network {
     fn new() -> Self {
+        Self::with(|offer| offer)
+    }
+
+    /// With an offer that is changed on its way.
+    fn with(tamper: impl FnOnce(String) -> String) -> Self {
         let start = Instant::now();
         let mut client = Rtc::new(start);
         client.add_local_candidate(Candidate::host(CLIENT.parse().unwrap(), "udp").unwrap());
         let mut change = client.sdp_api();
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let (peer, _, text) = answered(start, &offer.to_sdp_string());
+        let (peer, (ours, theirs), text) = answered(start, &tamper(offer.to_sdp_string()));
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         client.sdp_api().accept_answer(pending, text).unwrap();
         Self {
             start,
             now: start,
             peer,
+            ice: Ice::new(1, ours, theirs),
             client,
             wire: Wire::new(),
             lose: |_, _| false,
             connected: None,
             client_connected: false,
+            client_failed: false,
             ended: None,
         }
     }
@@ -57,9 +68,10 @@ impl Network {
     /// Lets that much time pass, or less if `done`.
     fn run(&mut self, time: Duration, done: impl Fn(&Self) -> bool) {
         let until = self.now + time;
-        while self.now < until && !done(self) {
+        while self.now < until && !done(self) && !self.client_failed {
             self.now += STEP;
             self.deliver();
+            self.ice.timeout(self.now, self.peer.crypto());
             if self.peer.deadline().is_some_and(|at| at <= self.now) {
                 self.peer.timeout(self.now);
             }
@@ -74,8 +86,7 @@ impl Network {
                 return;
             };
             if to_server {
-                self.peer
-                    .receive(self.now, CLIENT.parse().unwrap(), &datagram);
+                self.receive(&datagram);
             } else if let Ok(contents) = datagram[..].try_into() {
                 let receive = Receive {
                     proto: NetProtocol::Udp,
@@ -84,24 +95,41 @@ impl Network {
                     contents,
                 };
                 let input = Input::Receive(self.now, receive);
-                self.client.handle_input(input).unwrap();
+                self.client_failed |= self.client.handle_input(input).is_err();
             }
             self.poll();
         }
     }
 
+    fn receive(&mut self, datagram: &[u8]) {
+        let path = Path::udp(CLIENT.parse().unwrap(), None);
+        if kind(datagram) == Some(Kind::Stun) {
+            let crypto = self.peer.crypto();
+            self.ice.receive(self.now, path, datagram, crypto);
+        } else {
+            self.peer.receive(self.now, datagram);
+        }
+        while let Some(change) = self.ice.poll_change() {
+            if let Change::Selected(_) = change {
+                self.peer.start(self.now);
+            }
+        }
+    }
+
     fn poll(&mut self) {
-        while let Some((_, datagram)) = self.peer.poll_transmit() {
+        while let Some((_, datagram)) = self.ice.poll_transmit() {
+            self.send(false, datagram.to_vec());
+        }
+        while let Some(datagram) = self.peer.poll_transmit() {
             self.send(false, datagram.to_vec());
         }
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Connected => self.connected = Some(self.now - self.start),
-                Event::Restarted => {}
                 Event::Ended(reason) => self.ended = Some(reason),
             }
         }
-        loop {
+        while !self.client_failed {
             match self.client.poll_output().unwrap() {
                 Output::Timeout(_) => return,
                 Output::Transmit(transmit) => self.send(true, transmit.contents.to_vec()),
@@ -153,6 +181,32 @@ fn the_core_leaves_it_to_others_to_say_that_a_viewer_is_gone() {
     network.lose = |_, _| false;
     network.run(Duration::from_secs(20), |_| false);
     assert_eq!(network.ended, None);
+}
+
+/// The fingerprint of another certificate in place of the viewer's.
+fn forge_fingerprint(offer: String) -> String {
+    let (head, tail) = offer.split_once("a=fingerprint:sha-256 ").unwrap();
+    let zeros = ["00"; 32].join(":");
+    format!(
+        "{head}a=fingerprint:sha-256 {zeros}{}",
+        &tail[zeros.len()..]
+    )
+}
+
+#[test]
+fn a_certificate_without_the_fingerprint_of_the_offer_is_refused_with_an_alert() {
+    let mut network = Network::with(forge_fingerprint);
+    network.run(Duration::from_secs(5), |n| n.connected.is_some());
+    assert_eq!(network.connected, None);
+    assert!(network.client_failed, "the alert has arrived");
+    let alert = network.peer.take_alert().unwrap();
+    assert_eq!(
+        (
+            alert.is_viewers,
+            crate::rtc::dtls::alert_name(alert.description)
+        ),
+        (false, "bad_certificate")
+    );
 }
 
 #[test]

@@ -5,8 +5,10 @@ use crate::capture::Request;
 use crate::capture::pattern::Pattern;
 use crate::media::{FrameRate, Size, TestPicture};
 use crate::metrics::Metrics;
+use demux::ViewerId;
 use facts::Record;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 const OFFER: &str = include_str!("../../tests/fuzz/seeds/offer/plain");
 
@@ -61,7 +63,11 @@ fn idle(count: usize) -> (Plane, Vec<String>, Receiver<Command>) {
             frame: frame.clone(),
             record: Record::new(Instant::now()),
         };
-        plane.sessions.lock().insert(name.clone(), entry).unwrap();
+        plane
+            .sessions
+            .lock()
+            .insert(Instant::now(), name.clone(), entry)
+            .unwrap();
     }
     stream.signal();
     stream.join();
@@ -79,7 +85,7 @@ fn a_session_that_the_media_thread_is_not_told_of_goes_on_and_can_be_ended_later
     assert_eq!(plane.end("camera", last), Err(SessionError::Overloaded));
     assert!(plane.has("camera", last) && plane.sessions() == 1);
     let told = inbox.try_iter().map(|command| match command {
-        Command::End(viewer) => viewer,
+        Command::End(viewer, "deleted") => viewer,
         _ => panic!("another command"),
     });
     assert!(told.eq(0..COMMANDS as u64));
@@ -87,4 +93,52 @@ fn a_session_that_the_media_thread_is_not_told_of_goes_on_and_can_be_ended_later
     assert!(!plane.has("camera", last));
     drop(inbox);
     assert_eq!(plane.end("camera", last), Err(SessionError::NoSession));
+}
+
+#[test]
+fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_gives_way() {
+    let (plane, names, _inbox) = idle(3);
+    let path = outbox::Path::udp("192.0.2.7:5000".parse().unwrap(), None);
+    let start = Instant::now();
+    let record = |name: &str| {
+        let mut sessions = plane.sessions.lock();
+        sessions.get_mut("camera", name).unwrap().record.clone()
+    };
+    let later = |ms| start + Duration::from_millis(ms);
+    // The oldest is at it.
+    record(&names[0]).proved(later(2000), &path, false);
+    let (stream, frame) = {
+        let mut sessions = plane.sessions.lock();
+        let entry = sessions.get_mut("camera", &names[0]).unwrap();
+        (entry.stream.clone(), entry.frame.clone())
+    };
+    let insert = |viewer: ViewerId, now: Instant| {
+        let entry = Entry {
+            viewer,
+            stream: stream.clone(),
+            client: None,
+            tag: String::new(),
+            remote: (String::new(), String::new()),
+            frame: frame.clone(),
+            record: Record::new(now),
+        };
+        let name = format!("new {viewer}");
+        plane.sessions.lock().insert(now, name, entry)
+    };
+    assert_eq!(insert(10, later(2900)), Err(Limit::Setups));
+    assert_eq!(insert(11, later(3001)), Ok(Some(1)));
+    assert_eq!(insert(12, later(3001)), Ok(Some(2)));
+    assert_eq!(insert(13, later(3001)), Err(Limit::Setups), "these are new");
+    assert!(plane.has("camera", &names[0]) && !plane.has("camera", &names[1]));
+    assert_eq!(plane.sessions(), 3);
+    assert_eq!(
+        insert(14, later(5001)),
+        Ok(Some(0)),
+        "it has checked no more"
+    );
+    assert_eq!(insert(15, later(6002)), Ok(Some(11)));
+    // One that connects takes no place in set-up.
+    plane.sessions.lock().connected("new 12");
+    assert_eq!(insert(16, later(6002)), Ok(None));
+    assert_eq!(plane.sessions(), 4);
 }

@@ -38,13 +38,13 @@ pub enum Command {
         viewer: ViewerId,
         /// Our side.
         local: Credentials,
-        /// The viewer's user name fragment. Its password signs what a lite agent does not send.
-        remote_ufrag: String,
+        /// The viewer's.
+        remote: Credentials,
     },
     /// Ask a STUN server.
     Probe(Probe),
-    /// End one.
-    End(ViewerId),
+    /// End one, and why.
+    End(ViewerId, &'static str),
     /// End all, and the thread.
     Stop,
 }
@@ -74,6 +74,7 @@ impl Reactor {
     /// # Errors
     /// When the system has no poller.
     pub fn new(
+        now: Instant,
         mut socket: UdpSocket,
         inbox: Receiver<Command>,
         sessions: Sessions,
@@ -90,7 +91,7 @@ impl Reactor {
             Arc::new(move || drop(waker.wake()))
         };
         Ok(Self {
-            audience: Audience::new(Instant::now(), sessions, metrics.clone(), wake),
+            audience: Audience::new(now, sessions, metrics.clone(), wake),
             probes: Probes::default(),
             poll,
             waker,
@@ -125,56 +126,73 @@ impl Reactor {
             let timeout = if has_more {
                 Some(Duration::ZERO)
             } else {
-                let next = self.audience.deadline(!self.network.is_blocked());
-                let next = next.into_iter().chain(self.network.tcp.deadline()).min();
-                next.map(|at| at.saturating_duration_since(Instant::now()))
+                self.deadline()
+                    .map(|at| at.saturating_duration_since(Instant::now()))
             };
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 return Err(error);
             }
-            self.turns.fetch_add(1, Ordering::Relaxed);
-            if self.network.is_blocked() {
-                self.network.udp.flush();
-            }
-            for event in &events {
-                if let Some(connection) = self.network.tcp.ready(event) {
-                    let now = Instant::now();
-                    self.audience.resume(now, connection, &mut self.network);
-                }
-            }
-            self.audience.fan_out(Instant::now, &mut self.network);
-            match self.receive()? {
+            match self.turn(&events, Instant::now)? {
                 ControlFlow::Continue(more) => has_more = more,
                 ControlFlow::Break(()) => return Ok(()),
             }
-            has_more |= self.receive_tcp();
-            let now = Instant::now();
-            self.audience.ring(now, &mut self.network);
-            self.network.flush();
-            self.sweep(now);
-            self.await_room()?;
-            let counts = self.network.udp.take_counts();
-            let refused = counts.refused + self.network.tcp.take_refused();
-            self.metrics.send_errors.inc_by(refused);
         }
     }
 
+    /// When there is something to do, even if nothing happens.
+    fn deadline(&mut self) -> Option<Instant> {
+        let next = self.audience.deadline(!self.network.is_blocked());
+        next.into_iter().chain(self.network.tcp.deadline()).min()
+    }
+
+    /// Does all there is to do. Whether more may wait, unless it is to end.
+    fn turn(
+        &mut self,
+        events: &Events,
+        clock: impl Fn() -> Instant + Copy,
+    ) -> io::Result<ControlFlow<(), bool>> {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        if self.network.is_blocked() {
+            self.network.udp.flush();
+        }
+        for event in events {
+            if let Some(connection) = self.network.tcp.ready(event) {
+                self.audience.resume(clock(), connection, &mut self.network);
+            }
+        }
+        self.audience.fan_out(clock, &mut self.network);
+        let ControlFlow::Continue(more) = self.receive(clock)? else {
+            return Ok(ControlFlow::Break(()));
+        };
+        let more = self.receive_tcp(clock) | more;
+        let now = clock();
+        self.audience.ring(now, &mut self.network);
+        self.network.flush();
+        self.sweep(now);
+        self.await_room()?;
+        let counts = self.network.udp.take_counts();
+        let refused = counts.refused + self.network.tcp.take_refused();
+        self.metrics.send_errors.inc_by(refused);
+        self.metrics.receive_errors.inc_by(counts.unread);
+        Ok(ControlFlow::Continue(more))
+    }
+
     /// Carries out the commands. `false` after the last one.
-    fn obey(&mut self) -> bool {
+    fn obey(&mut self, clock: impl Fn() -> Instant) -> bool {
         while let Ok(command) = self.inbox.try_recv() {
-            let now = Instant::now();
+            let now = clock();
             match command {
                 Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.network),
                 Command::Connect(arrival) => self.connect(now, *arrival),
                 Command::Restart {
                     viewer,
                     local,
-                    remote_ufrag,
-                } => self.audience.restart(viewer, local, remote_ufrag),
+                    remote,
+                } => self.audience.restart(viewer, local, remote),
                 Command::Probe(probe) => self.probes.send(probe, &mut self.network),
-                Command::End(id) => self.audience.end(now, id, "deleted", &mut self.network),
+                Command::End(id, reason) => self.audience.end(now, id, reason, &mut self.network),
                 Command::Stop => {
                     self.audience.end_all(now, "shutdown", &mut self.network);
                     return false;
@@ -185,7 +203,7 @@ impl Reactor {
     }
 
     /// Reads what came in, and carries out the commands. Whether more may wait, unless it is to end.
-    fn receive(&mut self) -> io::Result<ControlFlow<(), bool>> {
+    fn receive(&mut self, clock: impl Fn() -> Instant + Copy) -> io::Result<ControlFlow<(), bool>> {
         for _ in 0..MAX_BATCHES {
             let batch = &mut self.batch;
             let mut count = 0;
@@ -201,10 +219,10 @@ impl Reactor {
                 count += 1;
             })?;
             // A viewer may have been answered since the last look, and its first datagram be here already.
-            if !self.obey() {
+            if !self.obey(clock) {
                 return Ok(ControlFlow::Break(()));
             }
-            let now = Instant::now();
+            let now = clock();
             for (path, datagram) in &self.batch[..count] {
                 if self.probes.receive(path.remote, datagram) {
                     continue;
@@ -236,12 +254,12 @@ impl Reactor {
     }
 
     /// Reads what came over TCP, from each connection a little. Whether more may wait.
-    fn receive_tcp(&mut self) -> bool {
+    fn receive_tcp(&mut self, clock: impl Fn() -> Instant) -> bool {
         for _ in 0..self.network.tcp.readable() {
             let Some(id) = self.network.tcp.read() else {
                 continue;
             };
-            let (now, datagram) = (Instant::now(), &mut self.datagram);
+            let (now, datagram) = (clock(), &mut self.datagram);
             while let Some(path) = self.network.tcp.next(now, id, datagram) {
                 self.audience
                     .receive(now, path, datagram, &mut self.network);
@@ -255,7 +273,9 @@ impl Reactor {
         let audience = &self.audience;
         let gone = self.network.tcp.sweep(now, |id| audience.patience(id));
         if !gone.is_empty() {
-            gone.iter().for_each(|id| self.audience.hung_up(*id));
+            for id in gone {
+                self.audience.hung_up(now, id, &mut self.network);
+            }
             self.note_connections();
         }
     }
@@ -281,3 +301,7 @@ impl Reactor {
         registry.reregister(&mut self.network.udp, SOCKET, interest)
     }
 }
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod tests;

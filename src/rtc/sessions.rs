@@ -4,13 +4,18 @@
 use super::demux::ViewerId;
 use super::facts::{Facts, Failures, Record};
 use super::fragment::Frame;
+use super::session_log::reason;
 use crate::config::Limits;
 use crate::stream::Stream;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A session that is not connected, and has sent no valid check for so long, gives way when its place is needed: viewers check
+/// within milliseconds of their answer, and repeat that.
+const UNHEARD: Duration = Duration::from_secs(3);
 
 /// A session, as HTTP knows it.
 pub struct Entry {
@@ -49,9 +54,10 @@ pub enum Limit {
 
 /// By the sessions' names.
 pub struct Table {
-    entries: HashMap<String, (Entry, Stage)>,
+    entries: HashMap<String, Entry>,
     limits: Limits,
-    setups: u32,
+    /// Sessions that are not connected yet, in the order in which they were made.
+    setups: BTreeMap<ViewerId, String>,
     /// Who watches without a session.
     seats: usize,
     by_stream: HashMap<String, u32>,
@@ -60,23 +66,32 @@ pub struct Table {
     failures: Failures,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    SettingUp,
-    Connected,
-}
-
 impl Table {
     /// Whether there is a place for another session.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn admits(&self, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
+    pub fn admits(&self, now: Instant, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
         self.has_room(stream, client)?;
-        if self.setups >= self.limits.setups {
+        if self.is_setup_full() && self.unheard(now).is_none() {
             return Err(Limit::Setups);
         }
         Ok(())
+    }
+
+    fn is_setup_full(&self) -> bool {
+        self.setups.len() >= self.limits.setups as usize
+    }
+
+    /// The oldest session that is not connected and has sent no valid check for [`UNHEARD`].
+    fn unheard(&self, now: Instant) -> Option<(ViewerId, &str)> {
+        let is_unheard = |session: &str| {
+            let entry = self.entries.get(session);
+            entry.is_some_and(|entry| entry.record.silence(now) >= UNHEARD)
+        };
+        let mut setups = self.setups.iter();
+        let (viewer, session) = setups.find(|(_, session)| is_unheard(session))?;
+        Some((*viewer, session))
     }
 
     /// Whether there is a place for another viewer, with or without a session.
@@ -109,40 +124,47 @@ impl Table {
         }
     }
 
-    /// Adds a session that is about to connect.
+    /// Adds a session that is about to connect. Returns the viewer whose session gave way to it, if one had to.
     ///
     /// # Errors
     /// The limit that leaves no place for it.
-    pub fn insert(&mut self, session: String, entry: Entry) -> Result<(), Limit> {
-        self.admits(entry.stream.name(), entry.client)?;
+    pub fn insert(
+        &mut self,
+        now: Instant,
+        session: String,
+        entry: Entry,
+    ) -> Result<Option<ViewerId>, Limit> {
+        self.admits(now, entry.stream.name(), entry.client)?;
+        let gives_way = self.unheard(now).filter(|_| self.is_setup_full());
+        let gives_way = gives_way.map(|(viewer, session)| (viewer, session.to_owned()));
+        if let Some((_, session)) = &gives_way {
+            self.end(session, now, reason::GAVE_WAY);
+        }
         self.count(entry.stream.name(), entry.client);
-        self.setups += 1;
-        self.entries.insert(session, (entry, Stage::SettingUp));
-        Ok(())
+        self.setups.insert(entry.viewer, session.clone());
+        self.entries.insert(session, entry);
+        Ok(gives_way.map(|(viewer, _)| viewer))
     }
 
     /// A session's handshake is done.
     pub fn connected(&mut self, session: &str) {
-        if let Some((_, stage)) = self.entries.get_mut(session)
-            && *stage == Stage::SettingUp
-        {
-            *stage = Stage::Connected;
-            self.setups -= 1;
+        if let Some(entry) = self.entries.get(session) {
+            self.setups.remove(&entry.viewer);
         }
     }
 
     /// The session of that name that shows that stream.
     pub fn get_mut(&mut self, stream: &str, session: &str) -> Option<&mut Entry> {
-        let (entry, _) = self.entries.get_mut(session)?;
+        let entry = self.entries.get_mut(session)?;
         (entry.stream.name() == stream).then_some(entry)
     }
 
     /// Forgets a session, but for the facts of one that failed.
     pub fn end(&mut self, session: &str, now: Instant, reason: &'static str) {
-        let Some((session, (entry, stage))) = self.entries.remove_entry(session) else {
+        let Some((session, entry)) = self.entries.remove_entry(session) else {
             return;
         };
-        self.setups -= u32::from(stage == Stage::SettingUp);
+        self.setups.remove(&entry.viewer);
         let stream = entry.stream.name();
         self.uncount(stream, entry.client);
         entry.record.ended(now, reason);
@@ -152,7 +174,7 @@ impl Table {
     /// The stream and the facts of a session that there is, or that failed a short time ago.
     pub fn facts(&mut self, session: &str, now: Instant) -> Option<(String, Facts)> {
         match self.entries.get(session) {
-            Some((entry, _)) => Some((entry.stream.name().to_owned(), entry.record.read())),
+            Some(entry) => Some((entry.stream.name().to_owned(), entry.record.read())),
             None => self.failures.find(session, now),
         }
     }
@@ -183,7 +205,7 @@ impl Sessions {
         Self(Arc::new(Mutex::new(Table {
             entries: HashMap::new(),
             limits,
-            setups: 0,
+            setups: BTreeMap::new(),
             seats: 0,
             by_stream: HashMap::new(),
             by_client: HashMap::new(),

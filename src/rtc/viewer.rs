@@ -2,22 +2,27 @@
 
 use super::cache::Cache;
 use super::delivery::{Delivery, Progress};
-use super::demux::{Kind, MAX_PATHS, ViewerId, is_nomination, kind, request_ufrag};
+use super::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
 use super::facts::Record;
 use super::feedback::{Feedback, Ingress};
+use super::ice::{Change, Ice, Received};
+use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
-use super::peer::Peer;
+use super::peer::{Event, Peer};
+use super::session_log;
 use super::wishes::Wishes;
 use crate::metrics;
+use crate::rounded::Rounded;
 use crate::stream::{Channel, Demand};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Without an answered datagram for so long a viewer is gone (RFC 7675 allows 30 s without consent). Browsers check
-/// the connection every few seconds.
+/// Without an answer to a check of ours, or a report, for so long a viewer is gone (RFC 7675 allows 30 s without consent).
+/// The selected path is checked every five seconds.
 const SILENCE: Duration = Duration::from_secs(25);
 
 /// A session.
@@ -29,9 +34,12 @@ pub struct Viewer {
     /// Names the session in STUN requests.
     pub ufrag: String,
     /// Its side of the connection.
-    pub peer: Peer,
+    peer: Peer,
+    ice: Ice,
     /// For its log lines.
     pub span: tracing::Span,
+    /// The other end of the HTTP request that began it: the viewer, or a proxy.
+    pub client: IpAddr,
     channel: Arc<Channel>,
     /// Keeps the source open; a channel that is filled unasked needs none.
     demand: Option<Demand>,
@@ -44,25 +52,21 @@ pub struct Viewer {
     /// As long as there is a delivery.
     stats: Option<metrics::Viewer>,
     created: Instant,
-    /// Which of our addresses each of its addresses speaks to, and its connections, [`MAX_PATHS`] at the most; the one heard
-    /// last is the last.
-    paths: Vec<Path>,
-    /// Where all but connectivity checks go: the path that the viewer nominated last, or, before that, the one that
-    /// the core selected. The core itself never leaves its first one.
-    selected: Option<Path>,
-    /// When it last sent something that was answered, or that the session's keys opened.
+    /// When it last answered a check of ours, or sent a report that the session's keys opened. Its own checks tell nothing:
+    /// anybody can send them again.
     heard: Instant,
     wishes: Wishes,
     record: Record,
 }
 
 impl Viewer {
-    /// A viewer that is about to connect.
+    /// A viewer that is about to connect, with both sides' names in its ICE session.
     pub fn new(
         now: Instant,
         id: ViewerId,
         session: String,
-        ufrag: String,
+        client: IpAddr,
+        (local, remote): (Credentials, Credentials),
         peer: Peer,
         channel: Arc<Channel>,
         demand: Option<Demand>,
@@ -71,9 +75,11 @@ impl Viewer {
         Self {
             id,
             session,
-            ufrag,
+            ufrag: local.ufrag.clone(),
+            ice: Ice::new(id, local, remote),
             peer,
             span,
+            client,
             channel,
             demand,
             after: None,
@@ -81,8 +87,6 @@ impl Viewer {
             ingress: None,
             stats: None,
             created: now,
-            paths: Vec::new(),
-            selected: None,
             heard: now,
             wishes: Wishes::default(),
             record: Record::new(now),
@@ -114,7 +118,7 @@ impl Viewer {
         if self.is_connected() {
             return true;
         }
-        let Some(path) = self.selected else {
+        let Some(path) = self.selected() else {
             return false;
         };
         let (egress, ingress) = match self.peer.media(now) {
@@ -131,8 +135,7 @@ impl Viewer {
         self.record.connected(stats.stats());
         self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
-        let after = self.age(now);
-        tracing::info!(parent: &self.span, ?after, "connected");
+        session_log::connected(&self.span, self.client, path.endpoint(), self.age(now));
         true
     }
 
@@ -176,8 +179,8 @@ impl Viewer {
             self.channel.request_keyframe();
         }
         if progress.begins {
-            let after = self.age(now);
-            tracing::debug!(parent: &self.span, ?after, "begins");
+            let after = Rounded(self.age(now));
+            tracing::debug!(parent: &self.span, %after, "begins");
         }
         if progress.skipped > 0 {
             let skipped = progress.skipped;
@@ -206,7 +209,7 @@ impl Viewer {
             stats.set_estimate(estimate);
         }
         self.peer.report(now, self.channel.name(), report);
-        self.transmit(out, |_| ());
+        self.transmit(out);
     }
 
     /// Sends lost packets again. Returns how many.
@@ -227,33 +230,84 @@ impl Viewer {
         repeated
     }
 
-    /// Takes in a datagram. `false` if it is not the viewer's, or came from one address too many, and was dropped.
+    /// Takes in a datagram. `false` if it is not the viewer's, and was dropped.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
         match kind(datagram) {
-            Some(Kind::Stun) if request_ufrag(datagram).is_some() => self.record.check(&path),
-            Some(Kind::Dtls) if !self.is_connected() => self.record.handshake(1, 0),
-            _ => {}
+            Some(Kind::Stun) => self.receive_stun(now, path, datagram),
+            Some(Kind::Dtls) => {
+                self.ice.note_received(&path, datagram.len());
+                if !self.is_connected() {
+                    self.record.handshake(1, 0);
+                }
+                self.peer.receive(now, datagram)
+            }
+            Some(Kind::Media) | None => false,
         }
-        let known = self.paths.iter().position(|known| known.leads_as(&path));
-        let is_full = known.is_none() && self.paths.len() == MAX_PATHS;
-        // While it connects, each costs the core memory.
-        if is_full && !self.is_connected() || !self.peer.receive(now, path.remote, datagram) {
-            return false;
+    }
+
+    fn receive_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        if request_ufrag(datagram).is_some() {
+            self.record.check(&path);
         }
-        let is_used = |path: &Path| self.selected.is_some_and(|used| used.leads_as(path));
-        let oldest = || self.paths.iter().position(|path| !is_used(path));
-        if let Some(place) = known.or_else(|| is_full.then(oldest)?) {
-            self.paths.remove(place);
+        let crypto = self.peer.crypto();
+        match self.ice.receive(now, path, datagram, crypto) {
+            Received::Refused | Received::Copy => return false,
+            Received::Check => self.record.proved(now, &path, is_nomination(datagram)),
+            Received::Answer => self.heard(now),
         }
-        self.paths.push(path);
         true
     }
 
-    /// Lets the core's timers run, as far as one is due.
+    /// Lets the timers run, as far as one is due.
     pub fn timeout(&mut self, now: Instant) {
+        self.ice.timeout(now, self.peer.crypto());
         if self.peer.deadline().is_some_and(|at| at <= now) {
             self.peer.timeout(now);
         }
+    }
+
+    /// When [`timeout`](Self::timeout) is due.
+    pub fn deadline(&mut self) -> Option<Instant> {
+        let ice = self.ice.deadline();
+        self.peer.deadline().into_iter().chain(ice).min()
+    }
+
+    /// The next change of its paths.
+    pub fn poll_change(&mut self, now: Instant) -> Option<Change> {
+        let change = self.ice.poll_change()?;
+        match change {
+            Change::Selected(path) => self.go(now, path),
+            Change::Restarted => {
+                tracing::info!(parent: &self.span, "goes on after an ICE restart");
+            }
+            Change::Heard(_) | Change::Proven(_) | Change::Forgotten(_) => {}
+        }
+        Some(change)
+    }
+
+    /// The next thing that its peer did.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.peer.poll_event()
+    }
+
+    /// Begins a further ICE session.
+    pub fn restart(&mut self, local: Credentials, remote: Credentials) {
+        self.ice.restart(local, remote);
+    }
+
+    /// A connection of its has ended.
+    pub fn hung_up(&mut self, now: Instant, connection: ConnectionId) {
+        self.ice.hung_up(now, connection, self.peer.crypto());
+    }
+
+    /// All its paths.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        self.ice.paths()
+    }
+
+    /// Says goodbye.
+    pub fn close(&mut self, now: Instant) {
+        self.peer.close(now);
     }
 
     /// The viewer was heard of.
@@ -281,27 +335,11 @@ impl Viewer {
         Some(feedback)
     }
 
-    /// The viewer proved `datagram`, which came by `path`, to be its own.
-    pub fn proved(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        self.heard(now);
-        if kind(datagram) == Some(Kind::Stun) {
-            self.record.proved(&path, datagram);
-        }
-        if is_nomination(datagram) {
-            self.select(path);
-        }
-    }
-
-    /// The viewer goes on in a new ICE session: its addresses in the last one are no longer its own.
-    pub fn restarted(&mut self) {
-        tracing::info!(parent: &self.span, "goes on after an ICE restart");
-        let selected = self.selected;
-        let is_selected = |path: &Path| selected.is_some_and(|selected| selected.leads_as(path));
-        self.paths.retain(is_selected);
-    }
-
-    fn select(&mut self, path: Path) {
-        self.selected = Some(path);
+    /// Media and the handshake take this path from now on.
+    fn go(&mut self, now: Instant, path: Path) {
+        tracing::debug!(parent: &self.span, to = %path.endpoint(), "path selected");
+        self.record.selected(&path);
+        self.peer.start(now);
         if let Some(delivery) = &mut self.delivery {
             delivery.path = path;
         }
@@ -311,43 +349,48 @@ impl Viewer {
     }
 
     /// Where its media goes.
-    pub const fn selected(&self) -> Option<Path> {
-        self.selected
+    pub fn selected(&self) -> Option<Path> {
+        self.ice.selected()
     }
 
     /// Whether media may go to it.
     pub fn has_room(&self, out: &impl Outbox) -> bool {
-        self.selected.is_some_and(|path| out.has_room(path))
+        self.selected().is_some_and(|path| out.has_room(path))
     }
 
     /// Whether its media goes by that connection.
     pub fn is_reached_by(&self, connection: ConnectionId) -> bool {
-        let selected = self.selected.and_then(|path| path.connection());
+        let selected = self.selected().and_then(|path| path.connection());
         selected == Some(connection)
     }
 
-    /// Queues what the peer has to say. Calls `each` with every path that the peer chose.
-    pub fn transmit(&mut self, out: &mut impl Outbox, mut each: impl FnMut(Path)) {
-        while let Some((remote, datagram)) = self.peer.poll_transmit() {
-            // The core knows nothing of connections. Where one has the address of a UDP path, an answer goes the way that
-            // the check came: it was heard last.
-            let mut known = self.paths.iter().rev();
-            let known = known.find(|path| path.remote == remote);
-            let proved = known.copied().unwrap_or(Path::udp(remote, None));
-            let mut path = proved;
-            if kind(&datagram) != Some(Kind::Stun) {
-                if !self.is_connected() {
-                    self.record.handshake(0, 1);
-                }
-                path = *self.selected.get_or_insert(path);
+    /// Queues what there is to send: answers and checks where they belong, all else on the selected path.
+    pub fn transmit(&mut self, out: &mut impl Outbox) {
+        while let Some((path, datagram)) = self.ice.poll_transmit() {
+            push(out, path, &datagram);
+        }
+        while let Some(datagram) = self.peer.poll_transmit() {
+            let Some(path) = self.selected() else {
+                continue;
+            };
+            if !self.is_connected() {
+                self.record.handshake(0, 1);
             }
-            out.push(path, datagram.len(), |buffer| {
-                buffer.extend_from_slice(&datagram);
-                Ok::<_, std::convert::Infallible>(())
-            });
-            each(proved);
+            push(out, path, &datagram);
+        }
+        if !self.is_connected()
+            && let Some(alert) = self.peer.take_alert()
+        {
+            self.record.alerted(alert);
         }
     }
+}
+
+fn push(out: &mut impl Outbox, path: Path, datagram: &[u8]) {
+    out.push(path, datagram.len(), |buffer| {
+        buffer.extend_from_slice(datagram);
+        Ok::<_, std::convert::Infallible>(())
+    });
 }
 
 impl Drop for Viewer {

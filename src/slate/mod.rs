@@ -115,19 +115,28 @@ fn blocks(message: &Message<'_>, body: usize, columns: impl Fn(Face) -> usize) -
     })
 }
 
-/// The log's words as they stand in a picture: with a capital and a full stop.
+/// The log's words as they stand in a picture: with a full stop, and a capital unless they begin with a name, such as
+/// `usb:046d:0825`, which is written as it is.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let Some(first) = characters.next() else {
         return String::new();
     };
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let is_word = word
+        .trim_end_matches([',', ';', '.', '!', '?', '…'])
+        .chars()
+        .all(|character| character.is_alphabetic() || "-'’".contains(character));
     let end = if text.ends_with(['.', '!', '?', '…']) {
         ""
     } else {
         "."
     };
-    let text = format!("{}{}{end}", first.to_uppercase(), characters.as_str());
-    text.replace('`', "\"")
+    let begin = match is_word {
+        true => first.to_uppercase().to_string(),
+        false => first.to_string(),
+    };
+    format!("{begin}{}{end}", characters.as_str()).replace('`', "\"")
 }
 
 /// A time in its two largest units: `12 s`, `3 min 4 s`, `2 h 10 min`, `5 d 1 h`.
@@ -282,6 +291,14 @@ mod tests {
     fn words_of_the_log_become_sentences() {
         assert_eq!(sentence("plug it in; `ls`"), "Plug it in; \"ls\".");
         assert_eq!(sentence("gone!"), "Gone!");
+        assert_eq!(sentence("gone, it is"), "Gone, it is.");
+        for name in [
+            "usb:046d:082d: no such camera",
+            "name:HD Cam: gone",
+            "/dev/video0",
+        ] {
+            assert_eq!(sentence(name), format!("{name}."), "names stay as they are");
+        }
         assert_eq!(sentence(""), "");
     }
 }

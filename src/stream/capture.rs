@@ -92,6 +92,7 @@ impl Capture {
                     spent: to_draw_over,
                     spare: None,
                     converter: Converter::turning(orientation),
+                    resized: None,
                     watch: Watch::new(flaws, metrics.clone()),
                     passage: Passage::default(),
                     keyframes: &asked,
@@ -148,6 +149,8 @@ struct Outlet<'a> {
     /// One more: nobody took it, or its frame could not be converted.
     spare: Option<I420>,
     converter: Converter,
+    /// What was granted, as far as frames of another size came.
+    resized: Option<Arc<Granted>>,
     watch: Watch,
     passage: Passage,
     keyframes: &'a Wish,
@@ -217,16 +220,19 @@ impl Outlet<'_> {
         }
         let begin = Instant::now();
         let mut picture = self.blank();
-        if let Err(error) = self.converter.convert(frame, &mut picture) {
-            self.spare = Some(picture);
-            let detail = format!("{}: {error}", granted.device);
-            return Err(CaptureError::new(ErrorKind::BadFrame, detail));
-        }
+        let size = match self.converter.convert(frame, &mut picture) {
+            Ok(size) => size,
+            Err(error) => {
+                self.spare = Some(picture);
+                let detail = format!("{}: {error}", granted.device);
+                return Err(CaptureError::new(ErrorKind::BadFrame, detail));
+            }
+        };
         let converted = begin.elapsed();
         self.metrics.convert.observe(converted.as_secs_f64());
         self.watch.see(&picture, begin);
         let overwritten = self.pictures.put(Captured {
-            granted: granted.clone(),
+            granted: self.with_size(granted, size),
             content: Content::Picture {
                 captured_at: frame.captured_at,
                 picture,
@@ -237,6 +243,29 @@ impl Outlet<'_> {
             Content::Units(_) => None,
         });
         Ok(())
+    }
+
+    /// What was granted, with the size that frames really have.
+    fn with_size(&mut self, granted: &Arc<Granted>, size: Size) -> Arc<Granted> {
+        if size == granted.size {
+            return granted.clone();
+        }
+        if let Some(resized) = self.resized.as_ref().filter(|resized| resized.size == size) {
+            return resized.clone();
+        }
+        if self.resized.is_none() {
+            tracing::warn!(
+                "the frames are {size}, and the driver granted {}; the stream has the size of the frames",
+                granted.size
+            );
+        }
+        let resized = Arc::new(Granted {
+            size,
+            reason: format!("{}; its frames are {size}", granted.reason),
+            ..Granted::clone(granted)
+        });
+        self.resized = Some(resized.clone());
+        resized
     }
 
     /// A picture that nobody reads any more, if there is one.
@@ -354,6 +383,7 @@ mod tests {
                 captured_at: Instant::now(),
                 lost: 0,
                 is_late: grey == LATE,
+                full_range: false,
             }))
         }
     }
@@ -439,6 +469,7 @@ mod tests {
                 spent,
                 spare: None,
                 converter: Converter::new(),
+                resized: None,
                 watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
                 passage: Passage::default(),
                 keyframes: &Wish::default(),

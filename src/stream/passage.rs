@@ -104,6 +104,7 @@ mod tests {
             captured_at: at,
             lost: 0,
             is_late: false,
+            full_range: false,
         }
     }
 

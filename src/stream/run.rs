@@ -62,7 +62,7 @@ impl Fault {
     /// A word for it, a few words for everybody, and what the user can do.
     const fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Source(error) => (error.kind.name(), error.kind.title(), error.kind.cure()),
+            Self::Source(error) => (error.kind.name(), error.kind.title(), error.cure()),
             Self::Stalled(..) | Self::Stuck | Self::Held => {
                 let kind = ErrorKind::Stalled;
                 (kind.name(), kind.title(), kind.cure())
@@ -247,6 +247,7 @@ impl Worker<'_> {
         let stream = self.stream;
         let started = Instant::now();
         let mut live_since = None;
+        let mut size = None;
         let mut last_frame = None;
         loop {
             let taken = capture.pictures().take(TICK);
@@ -256,9 +257,11 @@ impl Worker<'_> {
             match taken {
                 Taken::Value(captured) => {
                     last_frame = Some((now, captured.granted.rate.interval()));
-                    if live_since.is_none() && !captured.is_empty() {
+                    if !captured.is_empty()
+                        && size.replace(captured.granted.size) != Some(captured.granted.size)
+                    {
                         self.is_live(&captured, wanted);
-                        live_since = Some(now);
+                        live_since = live_since.or(Some(now));
                     }
                     let is_steady = |since| now.saturating_duration_since(since) >= Backoff::STEADY;
                     if live_since.is_some_and(is_steady) {

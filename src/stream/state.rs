@@ -2,6 +2,7 @@
 
 use crate::capture::Granted;
 use crate::metrics;
+use crate::rounded::Rounded;
 use std::time::Instant;
 
 /// What a stream is doing.
@@ -127,11 +128,11 @@ impl Status {
         let Failure {
             kind, detail, cure, ..
         } = &failure;
-        let retry_in = failure.retry_at.saturating_duration_since(now);
+        let retry_in = Rounded(failure.retry_at.saturating_duration_since(now));
         if is_news {
-            tracing::warn!(kind, ?retry_in, "{detail}: {cure}");
+            tracing::warn!(kind, %retry_in, "{detail}: {cure}");
         } else {
-            tracing::debug!(kind, ?retry_in, "still: {detail}");
+            tracing::debug!(kind, %retry_in, "still: {detail}");
         }
         self.failure = Some(failure);
         let state = if stalled { State::Stalled } else { State::Down };
@@ -142,8 +143,14 @@ impl Status {
         if self.state == state {
             return;
         }
-        let after = now.saturating_duration_since(self.since);
-        tracing::info!(from = self.state.name(), ?after, "{}", state.name());
+        let after = Rounded(now.saturating_duration_since(self.since));
+        let from = self.state.name();
+        // A failure has its own line, and so has the source that opens and closes.
+        if state == State::Live && self.state.is_failed() {
+            tracing::info!(from, %after, "{}", state.name());
+        } else {
+            tracing::debug!(from, %after, "{}", state.name());
+        }
         metrics.enters(self.state.name(), state.name());
         self.state = state;
         self.since = now;

@@ -1,25 +1,31 @@
 //! A certificate authority of our own, for networks where no other can vouch for a machine: made once, kept in the state
 //! directory, to be trusted by those who watch.
 //!
-//! Whoever trusts it trusts it in all it says, so it can say little: it is constrained (RFC 5280, 4.2.1.10) to IP
-//! addresses, to names that no public site has, and to the machine's own. A box that is broken into can't pose as a bank.
+//! A device that trusts it trusts it in all it says, so it can say little: it is constrained (RFC 5280, 4.2.1.10) to addresses and
+//! names that no public site has, and to those that the machine had when the authority was made. A box that is broken into
+//! can't pose as a bank.
 
 use super::TlsError;
-use crate::state::State;
+use super::network::{self, Network};
+use crate::state::{State, StateError};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     NameConstraints, SanType, date_time_ymd,
 };
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-/// The authority's certificate and its key in the state directory, as PEM (RFC 7468), after a line with its names.
+/// The authority's certificate and its key in the state directory, as PEM (RFC 7468), after a line with its names and one with
+/// its networks.
 const FILE: &str = "ca.pem";
 const NAMES: &str = "names:";
+/// Files of earlier versions lack it: their authorities may vouch for every address.
+const NETWORKS: &str = "networks:";
 
 /// Below these no public site can be (RFC 6761, RFC 6762, RFC 8375, and what home routers use).
 const PRIVATE: [&str; 5] = ["localhost", "local", "lan", "internal", "home.arpa"];
@@ -35,40 +41,50 @@ pub struct Authority {
     der: CertificateDer<'static>,
     /// Besides [`PRIVATE`].
     names: Vec<String>,
+    /// Those whose addresses it may vouch for.
+    networks: Vec<Network>,
 }
 
 impl Authority {
-    /// The one in the state directory; made for these names if there is none.
+    /// The one in the state directory. One is made for these names and addresses if there is none or it is damaged. What can't
+    /// be kept is told in the log.
     ///
     /// # Errors
-    /// When it is damaged, or can't be kept.
-    pub fn load(state: &State, names: &[String]) -> Result<Self, TlsError> {
-        if let Some(kept) = Self::kept(state)? {
-            return Ok(kept);
+    /// When the crypto library fails.
+    pub fn load(
+        state: Option<&State>,
+        names: &[String],
+        addresses: &[IpAddr],
+    ) -> Result<Self, TlsError> {
+        let Some(state) = state else {
+            tracing::warn!(
+                "the certificate authority is a new one at each start, to be trusted anew: there is no state directory \
+                 to keep it in"
+            );
+            return Self::make(names, addresses);
+        };
+        let obtained = state.obtain(FILE, Self::read, || {
+            let made = Self::make(names, addresses)?;
+            let file = made.to_file().into_bytes();
+            Ok::<_, TlsError>((made, file))
+        })?;
+        if let Some(trouble) = obtained.trouble {
+            tracing::error!(
+                "the certificate authority is a new one, which everybody has to trust anew: {trouble}"
+            );
         }
-        let made = Self::make(names)?;
-        state.write(FILE, made.to_file().as_bytes())?;
-        Ok(made)
+        Ok(obtained.value)
     }
 
     /// The one in the state directory, if there is one.
     ///
     /// # Errors
-    /// When it is damaged.
-    pub fn kept(state: &State) -> Result<Option<Self>, TlsError> {
-        let Some(file) = state.read(FILE)? else {
-            return Ok(None);
-        };
-        let damaged = |reason| TlsError::File {
-            path: state.path(FILE),
-            reason: format!(
-                "{reason}; delete it, and a new one is made, which everybody has to trust anew"
-            ),
-        };
-        Self::read(&file).map(Some).map_err(damaged)
+    /// When it can't be read, or is damaged.
+    pub fn kept(state: &State) -> Result<Option<Self>, StateError> {
+        state.find(FILE, Self::read)
     }
 
-    fn make(names: &[String]) -> Result<Self, TlsError> {
+    fn make(names: &[String], addresses: &[IpAddr]) -> Result<Self, TlsError> {
         let key = KeyPair::generate().map_err(|error| TlsError::Crypto(error.to_string()))?;
         let mut params = params(&key);
         let own = names.iter().filter(|name| !is_private(name));
@@ -76,14 +92,11 @@ impl Authority {
         let suffixes = PRIVATE.iter().map(|name| (*name).to_owned());
         let suffixes = suffixes.chain(names.iter().cloned());
         let mut permitted: Vec<_> = suffixes.map(GeneralSubtree::DnsName).collect();
-        for any in [
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        ] {
-            permitted.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(
-                any, 0,
-            )));
-        }
+        let networks = network::of_machine(addresses);
+        permitted.extend(networks.iter().map(|network| {
+            let (address, prefix) = network.parts();
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
+        }));
         params.name_constraints = Some(NameConstraints {
             permitted_subtrees: permitted,
             excluded_subtrees: Vec::new(),
@@ -94,36 +107,43 @@ impl Authority {
             key: Arc::new(key),
             der: certificate.der().clone(),
             names,
+            networks,
         })
     }
 
     fn read(file: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(file).map_err(|error| error.to_string())?;
-        let names = text.lines().find_map(|line| line.strip_prefix(NAMES));
+        let line = |label| text.lines().find_map(|line| line.strip_prefix(label));
+        let names = line(NAMES).unwrap_or_default().split_whitespace();
+        let networks = line(NETWORKS).map_or_else(
+            || Ok(network::ALL.to_vec()),
+            |line| line.split_whitespace().map(str::parse).collect(),
+        )?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(file).map_err(|error| error.to_string())?;
         let key = KeyPair::try_from(&key).map_err(|error| error.to_string())?;
         let der = CertificateDer::from_pem_slice(file).map_err(|error| error.to_string())?;
         Ok(Self {
             key: Arc::new(key),
             der,
-            names: names
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect(),
+            names: names.map(str::to_owned).collect(),
+            networks,
         })
     }
 
     fn to_file(&self) -> String {
         let certificate = pem("CERTIFICATE", &self.der);
         let names = self.names.join(" ");
-        format!("{NAMES} {names}\n{}{certificate}", self.key.serialize_pem())
+        let networks: Vec<_> = self.networks.iter().map(Network::to_string).collect();
+        let networks = networks.join(" ");
+        let key = self.key.serialize_pem();
+        format!("{NAMES} {names}\n{NETWORKS} {networks}\n{key}{certificate}")
     }
 
-    /// Has it sign these names too, as who has stolen its key would.
+    /// Has it sign these names and every address, as a thief of its key would.
     #[cfg(test)]
     pub fn pretend(&mut self, names: &[String]) {
         self.names.extend_from_slice(names);
+        self.networks = network::ALL.to_vec();
     }
 
     /// Its certificate, which others are to trust.
@@ -131,8 +151,8 @@ impl Authority {
         &self.der
     }
 
-    /// A server's certificate, and its key as PKCS #8, for those of the names that the authority may vouch for, and for
-    /// the addresses.
+    /// A server's certificate, and its key as PKCS #8, for those of the names and addresses that the authority may vouch for:
+    /// with another among them, clients would take none.
     ///
     /// # Errors
     /// When the crypto library fails.
@@ -149,12 +169,7 @@ impl Authority {
         let (may, may_not): (Vec<_>, Vec<_>) = names
             .iter()
             .partition(|name| is_private(name) || self.names.contains(name));
-        if !may_not.is_empty() {
-            tracing::warn!(
-                "the certificate leaves out {may_not:?}: the authority was made before the machine had that name; delete \
-                 {FILE} in the state directory for a new one, which everybody has to trust anew"
-            );
-        }
+        left_out(&may_not);
         for name in may.into_iter().map(String::as_str).chain(["localhost"]) {
             params
                 .subject_alt_names
@@ -164,8 +179,12 @@ impl Authority {
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
         ];
-        let addresses = addresses.iter().filter(|ip| !ip.is_loopback());
-        let addresses = addresses.copied().chain(loopback);
+        let (may, may_not): (Vec<_>, Vec<_>) = addresses
+            .iter()
+            .filter(|ip| !ip.is_loopback())
+            .partition(|ip| self.networks.iter().any(|network| network.has(**ip)));
+        left_out(&may_not);
+        let addresses = may.into_iter().copied().chain(loopback);
         params
             .subject_alt_names
             .extend(addresses.map(SanType::IpAddress));
@@ -179,6 +198,16 @@ impl Authority {
         let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
         Ok((certificate.der().clone(), key.serialize_der()))
     }
+}
+
+fn left_out<T: fmt::Debug>(what: &[T]) {
+    if what.is_empty() {
+        return;
+    }
+    tracing::warn!(
+        "the certificate leaves out {what:?}: the authority was made before the machine had that; delete {FILE} in the state \
+         directory for a new one, which everybody has to trust anew"
+    );
 }
 
 /// What the authority says of itself. It follows from the key alone, so that it is the same when it is read again; and no

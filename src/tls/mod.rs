@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+mod network;
 mod source;
 
 pub use authority::{Authority, sha256};
@@ -10,7 +11,7 @@ pub use client::{ClientStream, Validity, connect};
 
 use crate::addresses::Interfaces;
 use crate::config;
-use crate::state::{State, StateError};
+use crate::state::State;
 use source::{Files, OwnAuthority, Source};
 use std::io;
 use std::path::PathBuf;
@@ -40,14 +41,6 @@ pub enum TlsError {
         /// Why, and what to do.
         reason: String,
     },
-    /// The authority has to be kept.
-    #[error(
-        "self_signed needs the state directory, to keep its authority; name one with --state-dir"
-    )]
-    NoState,
-    /// The state directory is at fault.
-    #[error(transparent)]
-    State(#[from] StateError),
     /// The crypto library fails.
     #[error("no certificate can be made: {0}")]
     Crypto(String),
@@ -74,7 +67,7 @@ impl Tls {
         let (source, authority): (Box<dyn Source>, _) = match certificate {
             config::Certificate::Files { chain, key } => (Box::new(Files::new(chain, key)), None),
             config::Certificate::SelfSigned => {
-                let authority = Authority::load(state.ok_or(TlsError::NoState)?, &names)?;
+                let authority = Authority::load(state, &names, &interfaces.addresses())?;
                 let own = OwnAuthority::new(authority.clone(), names, interfaces.clone());
                 (Box::new(own), Some(authority))
             }
@@ -116,6 +109,27 @@ struct Current {
     key: Arc<CertifiedKey>,
     source: Box<dyn Source>,
     looked: Instant,
+    /// Why there is no newer one, as it was told last.
+    told: Option<String>,
+}
+
+impl Current {
+    /// Takes up another certificate, if there is one; what can't be used is tried again.
+    fn refresh(&mut self) {
+        match self.source.load() {
+            Ok(key) => {
+                tracing::info!("there is a new certificate");
+                (self.key, self.told) = (key, None);
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.told.as_ref() != Some(&reason) {
+                    tracing::error!("the certificate stays as it was: {reason}");
+                    self.told = Some(reason);
+                }
+            }
+        }
+    }
 }
 
 impl Resolver {
@@ -125,6 +139,7 @@ impl Resolver {
             key,
             source,
             looked: Instant::now(),
+            told: None,
         })))
     }
 }
@@ -137,13 +152,7 @@ impl ResolvesServerCert for Resolver {
         if now.saturating_duration_since(current.looked) >= LOOK_AGAIN {
             current.looked = now;
             if current.source.has_changed() {
-                match current.source.load() {
-                    Ok(key) => {
-                        tracing::info!("there is a new certificate");
-                        current.key = key;
-                    }
-                    Err(error) => tracing::error!("the certificate stays as it was: {error}"),
-                }
+                current.refresh();
             }
         }
         Some(current.key.clone())

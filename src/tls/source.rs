@@ -20,7 +20,7 @@ const RENEW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Gives the certificate of the moment.
 pub trait Source: Debug + Send + Sync {
-    /// Whether [`load`](Self::load) would give another one. Told once a change.
+    /// Whether [`load`](Self::load) would give another one than it gave last, or may do so if it failed.
     fn has_changed(&mut self) -> bool;
     /// Reads or makes it.
     fn load(&mut self) -> Result<Arc<CertifiedKey>, TlsError>;
@@ -40,18 +40,28 @@ impl Files {
         Self {
             chain: chain.to_owned(),
             key: key.to_owned(),
-            watched: Watched::new(vec![chain.to_owned(), key.to_owned()]),
+            watched: Watched::paths(vec![chain.to_owned(), key.to_owned()]),
         }
     }
 }
 
 impl Source for Files {
     fn has_changed(&mut self) -> bool {
-        self.watched.has_changed()
+        self.watched.change().is_some()
     }
 
     fn load(&mut self) -> Result<Arc<CertifiedKey>, TlsError> {
-        self.watched.note();
+        let change = self.watched.change();
+        let loaded = self.read()?;
+        change
+            .into_iter()
+            .for_each(|change| self.watched.taken(change));
+        Ok(loaded)
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Arc<CertifiedKey>, TlsError> {
         let wrong = |path: &Path, reason: String| TlsError::File {
             path: path.to_owned(),
             reason,

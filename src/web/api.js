@@ -1,5 +1,6 @@
 // The daemon's URLs, relative to the page so that it also works below a path prefix, and its JSON API.
 
+import { authorization } from './token.js';
 import { request } from './whep.js';
 
 const TIMEOUT_MS = 4000;
@@ -7,6 +8,16 @@ const TIMEOUT_MS = 4000;
 /** The stream this page is about; empty on the front page. */
 export function streamInPath() {
   return location.pathname.split('/').pop();
+}
+
+/** A stream's page; the front page, if the name is empty. */
+export function pageUrl(name) {
+  return resolve(name || '.').href;
+}
+
+/** `fetch` with what proves the request; rejects with a `WhepError`. */
+export function send(url, init = {}) {
+  return request(url, { ...init, headers: { ...authorization(), ...init.headers } });
 }
 
 export function whepUrl(name) {
@@ -29,9 +40,14 @@ export async function getDoctor(session) {
   return { ...await getJson(path), url: resolve(path).href };
 }
 
-/** Every configured stream. Rejects with a `WhepError`, as `getStream` does. */
+/** Every stream that may be watched. Rejects with a `WhepError`, as `getStream` does. */
 export async function listStreams() {
   return (await getJson('api/streams')).streams;
+}
+
+/** The same for whoever has this token, which nothing keeps. */
+export async function listStreamsWith(token) {
+  return (await getJson('api/streams', { headers: { authorization: `Bearer ${token}` } })).streams;
 }
 
 /** The state of one stream; a `not_found` error if there is none of that name. */
@@ -55,7 +71,7 @@ async function getJson(path, init = {}) {
   const aborter = new AbortController();
   const timer = setTimeout(() => aborter.abort(), TIMEOUT_MS);
   try {
-    const response = await request(resolve(path), { ...init, cache: 'no-store', signal: aborter.signal });
+    const response = await send(resolve(path), { ...init, cache: 'no-store', signal: aborter.signal });
     return await response.json();
   } finally {
     clearTimeout(timer);

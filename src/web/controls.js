@@ -2,26 +2,39 @@
 // comes back is what the camera made of it.
 
 import { getControls, getStream, setControls } from './api.js';
+import { sentence } from './words.js';
 
 const PAUSE_MS = 150; // between two requests while a slider moves
 
-/** Offers the controls of stream `name`, if it has any and whoever watches may set them. */
-export async function offerControls(main, name) {
+/**
+ * Offers the controls of stream `name` once its camera works, if it has any and the viewer may set them.
+ * @param {Panels} panels takes the panel in
+ */
+export async function offerControls(main, name, panels, signal) {
+  const [root, button] = ['.settings', '[data-panel=settings]'].map((found) => main.querySelector(found));
+  await firstPicture(main, signal);
+  if (signal.aborted) return;
   const stream = await getStream(name).catch(() => null);
-  if (!stream?.controls) return;
-  const listing = await getControls(name).catch(() => null); // a camera that is down shows what it has when it is asked
-  if (listing?.controls.length === 0) return;
-  const panel = new ControlsPanel(main.querySelector('.settings'), name);
-  const button = main.querySelector('[data-panel=settings]');
-  const toggle = async () => {
-    await panel.toggle();
-    button.setAttribute('aria-pressed', panel.shown);
-  };
+  if (signal.aborted || !stream?.controls) return;
+  const listing = await getControls(name).catch(() => null);
+  if (signal.aborted || !listing || listing.controls.length === 0) return;
+  const panel = new ControlsPanel(root, name);
+  panels.add('settings', { key: 'c', place: 'middle', onopen: () => panel.show() });
   button.hidden = false;
-  button.addEventListener('click', toggle);
-  addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.key.toLowerCase() === 'c' || (event.key === 'Escape' && panel.shown)) toggle();
+}
+
+/** A camera that is not there has nothing to set. */
+function firstPicture(main, signal) {
+  return new Promise((resolve) => {
+    const looks = new MutationObserver(look);
+    function look() {
+      if (main.dataset.state !== 'playing' && !signal.aborted) return;
+      looks.disconnect();
+      resolve();
+    }
+    looks.observe(main, { attributeFilter: ['data-state'] });
+    signal.addEventListener('abort', look);
+    look();
   });
 }
 
@@ -33,27 +46,18 @@ class ControlsPanel {
   #sending = false;
 
   /**
-   * @param {HTMLElement} root hidden at first; holds a `.list` and a `.wrong`
+   * @param {HTMLElement} root holds a `.list` and a `.wrong`
    * @param {string} name the stream
    */
   constructor(root, name) {
     this.#root = root;
     this.#name = name;
-    // The player's keys are letters, which choose in a menu here.
-    root.addEventListener('keydown', (event) => { if (event.key !== 'Escape') event.stopPropagation(); });
+    // The player's keys are letters and arrows, which choose in a menu here.
+    root.addEventListener('keydown', (event) => { if (event.key !== 'Escape' && event.target !== root) event.stopPropagation(); });
   }
 
-  get shown() {
-    return !this.#root.hidden;
-  }
-
-  /** Shows the panel with what the camera says now, or hides it. */
-  async toggle() {
-    this.#root.hidden = !this.#root.hidden;
-    if (this.shown) await this.#load();
-  }
-
-  async #load() {
+  /** Brings it up to date with what the camera says now. */
+  async show() {
     await this.#ask(getControls(this.#name));
   }
 
@@ -65,7 +69,7 @@ class ControlsPanel {
       wrong.textContent = '';
       return true;
     } catch (error) {
-      wrong.textContent = error.message;
+      wrong.textContent = sentence(error.message);
       return false;
     }
   }
@@ -134,8 +138,9 @@ function makeRow(control, set) {
   const reset = document.createElement('button');
   reset.type = 'button';
   reset.className = 'reset';
-  reset.textContent = 'Default';
-  reset.setAttribute('aria-label', `${control.label}: default`);
+  reset.textContent = '↺';
+  reset.title = 'Back to the default';
+  reset.setAttribute('aria-label', `${control.label}: back to the default`);
   reset.addEventListener('click', () => set(null));
   element.append(label, value, reset, input);
   return {
@@ -145,7 +150,7 @@ function makeRow(control, set) {
       const fixed = now.read_only || now.inactive;
       input.disabled = fixed || now.value === null;
       element.classList.toggle('inactive', fixed);
-      element.title = now.inactive ? 'Something automatic has this now' : '';
+      element.title = now.inactive ? 'An automatic mode controls this' : '';
       // Hidden but in its place, so that nothing moves when it appears.
       reset.style.visibility = fixed || (now.value === now.default && !now.kept) ? 'hidden' : '';
     },

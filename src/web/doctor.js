@@ -2,7 +2,7 @@
 
 import { getDoctor } from './api.js';
 import { pairs as tried } from './whep.js';
-import { list, sentence } from './words.js';
+import { list, sentence, sentences } from './words.js';
 
 /** Whether this browser can receive the video at all. */
 export function hasH264() {
@@ -22,7 +22,7 @@ export async function examineSession(session, report) {
   const told = await getDoctor(session).catch(() => null);
   const said = told ?? { sentence: 'the server does not say how it sees the connection', cure: '' };
   return {
-    detail: sentence(said.sentence),
+    ...spread(said.sentence),
     hint: sentence(said.cure),
     facts: facts(pairs, told),
     told,
@@ -62,7 +62,13 @@ export function judge(error, pairs, told, hostname = location.hostname) {
       hint: 'Reload the page. If that does not help, try another browser, or this one without hardware acceleration.',
     };
   }
-  return { detail: sentence(told.sentence), hint: sentence(told.cure) };
+  return { ...spread(told.sentence), hint: sentence(told.cure) };
+}
+
+/** The server's one sentence: what it begins with counts most, the rest follows in smaller letters. */
+function spread(text) {
+  const [detail, ...more] = sentences(text);
+  return { detail, more: more.join(' ') };
 }
 
 /** `[[label, text], ...]` */

@@ -15,6 +15,7 @@ export class Fallback {
   #canvas;
   #pause;
   #onstatus;
+  #onnone;
   #status = null;
   #aborter = new AbortController();
   #movedAt = Date.now();
@@ -28,12 +29,14 @@ export class Fallback {
    * @param {HTMLCanvasElement} parts.canvas where it draws
    * @param {?number} parts.pause milliseconds between single images; all that there are, in one reply, if null
    * @param {() => void} parts.onstatus its `status` is another
+   * @param {() => void} parts.onnone the server makes no images; nothing more comes of this
    */
-  constructor({ name, canvas, pause, onstatus }) {
+  constructor({ name, canvas, pause, onstatus, onnone }) {
     this.#name = name;
     this.#canvas = canvas;
     this.#pause = pause;
     this.#onstatus = onstatus;
+    this.#onnone = onnone;
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     this.#run();
   }
@@ -64,7 +67,11 @@ export class Fallback {
           await this.#draw(image);
           wait = FIRST_RETRY_MS;
         }
-      } catch {
+      } catch (error) {
+        if (error.kind === 'not_found' && !signal.aborted) {
+          this.#onnone();
+          return;
+        }
         // Of what is wrong, the other attempts speak.
         if (this.#status === PLAYING) this.#tell(null);
       }

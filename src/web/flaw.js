@@ -5,11 +5,12 @@ import { getStream } from './api.js';
 const FIRST_MS = 15_000; // the daemon itself takes ten seconds to be sure
 const AGAIN_MS = 60_000; // seldom, since every viewer asks
 
-const WORDS = { frozen: 'The picture stands still', black: 'The picture is black', covered: 'Nothing to see: covered?' };
+const WORDS = { frozen: 'The picture stands still', black: 'The picture is black', covered: 'Nothing to see. Is it covered?' };
 
-/** Keeps `main`'s remark on the pictures of stream `name` true, as long as somebody looks. */
-export function watchForFlaws(main, name) {
+/** Keeps `main`'s remark on the pictures of stream `name` true, as long as somebody looks; until `signal` aborts. */
+export function watchForFlaws(main, name, signal) {
   const remark = main.querySelector('.flaw');
+  let timer;
   const look = async () => {
     if (!document.hidden) {
       const stream = await getStream(name).catch(() => null);
@@ -19,7 +20,8 @@ export function watchForFlaws(main, name) {
       }
     }
     // Not all viewers at once.
-    setTimeout(look, AGAIN_MS * (0.75 + Math.random() / 2));
+    if (!signal.aborted) timer = setTimeout(look, AGAIN_MS * (0.75 + Math.random() / 2));
   };
-  setTimeout(look, FIRST_MS);
+  timer = setTimeout(look, FIRST_MS);
+  signal.addEventListener('abort', () => clearTimeout(timer));
 }

@@ -7,8 +7,9 @@ import { examineFailure, examineSession } from './doctor.js';
 import { listen } from './events.js';
 import { Fallback } from './fallback.js';
 import { sample, wayOf } from './stats.js';
+import { authorization } from './token.js';
 import { WhepClient, WhepError, pairs } from './whep.js';
-import { CONNECTING, PAUSED, PLAYING, STALLED, STARTING, WAITING, cameraDown, explain, wayName } from './words.js';
+import { CONNECTING, PAUSED, PLAYING, STALLED, STARTING, WAITING, cameraDown, explain, trying, wayName } from './words.js';
 
 const LOOK_MS = 500; // how often decoded frames are counted
 const ASK_MS = 2000; // how often the daemon is asked, while no picture moves
@@ -21,6 +22,7 @@ const GROUP_MS = 13_000; // the same where the camera makes keyframes when it li
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
 const LAST_BACKGROUND_RETRY_MS = 60_000; // while images take WebRTC's place
+const TELL_MS = 2000; // not connected for this long: the page says what is being tried
 const FALL_BACK_MS = 3000; // answered and not connected for this long: images until it is
 const FALLING = new Set(['unreachable', 'handshake', 'unsupported', 'frozen']); // images may get through all the same
 const UNHURRIED = new Set(['not_found', 'unsupported', 'locked', 'forbidden']); // these last until somebody changes a configuration
@@ -39,6 +41,7 @@ export class Live {
   #onway;
   #client = null;
   #fallback = null;
+  #hasImages = true; // until the server says that it makes none
   #said = CONNECTING;
   #way = null;
   #shownWay = null;
@@ -143,7 +146,10 @@ export class Live {
           (error.retryAfter ?? 0) * 1000,
         );
         this.#failures += 1;
-        this.#show({ ...explain(error), retryAt: Date.now() + wait });
+        const status = explain(error);
+        // A name that is wrong stays wrong, though a stream may come with the server's next configuration.
+        const retryAt = status.state === 'unknown' ? null : Date.now() + wait;
+        this.#show({ ...status, retryAt });
         await this.#rest(wait);
       }
     }
@@ -151,12 +157,20 @@ export class Live {
 
   /** One session from offer to end; ends by throwing the reason. What was said of a failure stands until it connects. */
   async #session() {
-    const client = new WhepClient(whepUrl(this.#name), { codec: 'H264', onstate: (state) => this.#entered(client, state) });
+    const client = new WhepClient(whepUrl(this.#name), {
+      codec: 'H264',
+      headers: authorization(),
+      onstate: (state) => this.#entered(client, state),
+    });
     this.#client = client;
+    const slow = setTimeout(() => {
+      if (this.#said.state === 'connecting') this.#show(trying(client.session, client.offered));
+    }, TELL_MS);
     const late = setTimeout(() => { if (client.session) this.#showImages(); }, FALL_BACK_MS);
     try {
       const media = await client.connect();
       clearTimeout(late);
+      clearTimeout(slow);
       this.#attach(media);
       this.#listen(client);
       await this.#watch(client);
@@ -166,6 +180,7 @@ export class Live {
       throw error;
     } finally {
       clearTimeout(late);
+      clearTimeout(slow);
       this.#keepPicture();
       this.#deaf.abort();
       this.#way = null;
@@ -193,12 +208,17 @@ export class Live {
   }
 
   #showImages() {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#hasImages) return;
     this.#fallback ??= new Fallback({
       name: this.#name,
       canvas: this.#still,
       pause: this.#pause,
       onstatus: () => this.#tell(),
+      onnone: () => {
+        this.#hasImages = false;
+        this.#fallback?.stop();
+        this.#fallback = null;
+      },
     });
   }
 

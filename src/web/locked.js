@@ -1,41 +1,76 @@
-// What is shown to who may not watch: one state, one thing to do. Nothing tries again by itself.
+// What is shown to those who may not watch: one state, one thing to do. Nothing tries again by itself.
 
-const IN_LINK = /[?&]token=([\w.~-]+)/;
-const BARE = /^[\w.~-]+$/;
+import { listStreams, listStreamsWith, pageUrl, streamInPath } from './api.js';
+import { listChoices } from './notice.js';
+import { cameByLink, isFramed, keepToken, pasted } from './token.js';
+import { sentence } from './words.js';
 
-let refused = false;
+const NEITHER = 'That is neither a link nor a token.';
 
-/** Takes a token out of the address bar. The server did not take it: else it would have led here without. */
-export function dropToken() {
-  refused = IN_LINK.test(location.search);
-  if (!refused) return;
-  const query = location.search.slice(1).split('&').filter((part) => !part.startsWith('token='));
-  history.replaceState(null, '', location.pathname + (query.length ? `?${query.join('&')}` : ''));
-}
-
-/** The token of a link, or one that was pasted by itself; null if the text is neither. */
-export function tokenIn(text) {
-  const trimmed = text.trim();
-  return IN_LINK.exec(trimmed)?.[1] ?? (BARE.test(trimmed) ? trimmed : null);
-}
-
-/** Fills `main` with what `status` says, and a field for the link. */
-export function showLocked(main, { title, detail, hint }) {
+/**
+ * Fills `main` with what `status` says, and a field for a link.
+ * @param {(url: string) => void} go shows what is at a URL, with the token that is kept by then
+ */
+export function showLocked(main, status, signal, go) {
   document.title = 'fanlight';
   main.replaceChildren(document.querySelector('#locked').content.cloneNode(true));
-  main.dataset.view = 'front';
+  main.dataset.view = 'locked';
   main.dataset.state = 'locked';
-  main.querySelector('.title').textContent = title;
-  main.querySelector('.detail').textContent = refused ? 'The link that you opened is not good, or not any more.' : detail;
-  main.querySelector('.hint').textContent = hint;
+  main.querySelector('.title').textContent = status.title;
+  main.querySelector('.detail').textContent = detailOf(status, cameByLink());
+  main.querySelector('.operator').hidden = Boolean(status.isElsewhere);
+  if (status.isElsewhere) offerOthers(main, signal);
 
   const field = main.querySelector('input');
   const wrong = main.querySelector('.wrong');
-  main.querySelector('form').addEventListener('submit', (event) => {
+  main.querySelector('form').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const token = tokenIn(field.value);
-    wrong.textContent = token ? '' : 'That is neither a link nor a token.';
-    if (token) location.assign(`${location.pathname}?token=${token}`);
-  });
-  field.focus();
+    const said = await open(field.value, go);
+    if (signal.aborted) return;
+    wrong.textContent = said;
+    field.setAttribute('aria-invalid', Boolean(said));
+    if (said) field.select();
+  }, { signal });
+  field.focus({ preventScroll: true });
+}
+
+/** What is the matter, for one who opened a link, or did not. Pure. */
+export function detailOf({ detail, refusal = '', isElsewhere = false }, isByLink) {
+  if (isByLink && !isElsewhere) return `The link that you opened is not good, or not any more. ${refusal}`.trim();
+  return refusal || detail;
+}
+
+/** Opens what was pasted; comes back with what is wrong with it. */
+async function open(text, go) {
+  const found = pasted(text);
+  if (!found) return NEITHER;
+  const { token, stream } = found;
+  try {
+    await listStreamsWith(token);
+  } catch (error) {
+    return error.kind === 'locked' ? wordsFor(found) : sentence(error.message);
+  }
+  const url = pageUrl(stream ?? streamInPath());
+  if (isFramed()) {
+    // The server's cookie would not come back from here.
+    keepToken(token);
+    go(url);
+  } else {
+    location.assign(`${url}?token=${token}`);
+  }
+  return '';
+}
+
+function wordsFor({ stream }) {
+  return stream === null
+    ? 'This token is not good, or not any more.'
+    : 'This link is not good, or not any more.';
+}
+
+/** What the token does open. */
+async function offerOthers(main, signal) {
+  const streams = await listStreams().catch(() => []);
+  if (signal.aborted || streams.length === 0) return;
+  main.querySelector('.others').hidden = false;
+  listChoices(main.querySelector('.choices'), streams.map(({ name }) => name));
 }

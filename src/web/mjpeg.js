@@ -1,13 +1,14 @@
 // JPEG images over plain HTTP: read out of a reply without an end, or asked for one by one.
 
-import { WhepError, request } from './whep.js';
+import { send } from './api.js';
+import { WhepError } from './whep.js';
 
 const NOT_IMAGES = 'The server sent something else than images.';
 const LONGEST_HEAD = 1024;
 
 /** Each image of a `multipart/x-mixed-replace` reply as a `Blob`, until `signal` aborts. Rejects with a `WhepError`. */
 export async function* images(url, signal) {
-  const response = await request(url, { cache: 'no-store', signal });
+  const response = await send(url, { cache: 'no-store', signal });
   const bytes = new Bytes(response.body.getReader());
   for (;;) {
     const length = /\r\ncontent-length: *(\d+)\r\n/i.exec(await bytes.head())?.[1];
@@ -19,7 +20,7 @@ export async function* images(url, signal) {
 /** The newest image as a `Blob`, again and again with a pause of so many milliseconds; else as `images`. */
 export async function* stills(url, pause, signal) {
   while (!signal.aborted) {
-    const response = await request(url, { cache: 'no-store', signal });
+    const response = await send(url, { cache: 'no-store', signal });
     yield await response.blob();
     await new Promise((resolve) => { setTimeout(resolve, pause); });
   }

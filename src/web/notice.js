@@ -1,5 +1,7 @@
 // The message over a picture: what is wrong, since a status told it, and how long until the next attempt.
 
+import { pageUrl } from './api.js';
+
 const TICK_MS = 250;
 
 export class Notice {
@@ -23,6 +25,11 @@ export class Notice {
     this.#countDown();
   }
 
+  /** Ends the countdown. */
+  stop() {
+    clearInterval(this.#timer);
+  }
+
   #countDown() {
     const seconds = Math.ceil((this.#retryAt - Date.now()) / 1000);
     if (this.#retryAt === null) this.#write('retry', '');
@@ -34,4 +41,17 @@ export class Notice {
     const element = this.#parts[part];
     if (element && element.textContent !== text) element.textContent = text;
   }
+}
+
+/** Fills `list` with links to these streams. */
+export function listChoices(list, names) {
+  list.replaceChildren(...names.map((name) => {
+    const link = document.createElement('a');
+    link.href = pageUrl(name);
+    link.dataset.inside = '';
+    link.textContent = name;
+    const item = document.createElement('li');
+    item.append(link);
+    return item;
+  }));
 }

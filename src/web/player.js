@@ -3,51 +3,63 @@
 import { listStreams } from './api.js';
 import { offerControls } from './controls.js';
 import { watchForFlaws } from './flaw.js';
+import { offerNeighbours } from './neighbours.js';
+import { listChoices } from './notice.js';
+import { Panels } from './panel.js';
 import { Screen } from './screen.js';
+import { saveSnapshot } from './snapshot.js';
 import { StatsPanel } from './stats.js';
 import { WhyPanel } from './why.js';
+import { titleOf } from './words.js';
 
 const GRACE_MS = 60_000; // a hidden tab keeps its session this long, so that a glance elsewhere costs no reconnect
 const IDLE_MS = 2500; // without a move of the pointer for this long, the controls leave the picture alone
+const TOLD_MS = 4000; // how long a short message stands
 
-/** Fills `main` with the player of stream `name`. */
-export function showPlayer(main, name) {
+/** Fills `main` with the player of stream `name`, until `signal` aborts. */
+export function showPlayer(main, name, signal) {
   document.title = name;
   main.replaceChildren(document.querySelector('#player').content.cloneNode(true));
   main.dataset.view = 'player';
   main.querySelector('.name').textContent = name;
 
-  const screen = new Screen(main, name, GRACE_MS);
-  const panel = new StatsPanel(
-    main.querySelector('.stats'),
-    () => screen.stats(),
-    (shown) => { screen.isCurious = shown; },
-  );
+  const choices = main.querySelector('.choices');
+  const screen = new Screen(main, name, {
+    signal,
+    grace: GRACE_MS,
+    onstatus: (status) => {
+      document.title = titleOf(name, status);
+      if (status.isMissing) offerChoices(choices, signal);
+      else choices.replaceChildren();
+    },
+  });
+  const stats = new StatsPanel(main.querySelector('.stats'), () => screen.stats());
   const why = new WhyPanel(main.querySelector('.doctor'), () => screen.examine());
+  const panels = new Panels(main, signal);
+  panels.add('stats', {
+    key: 's',
+    onopen: () => { screen.isCurious = true; stats.show(); },
+    onclose: () => { screen.isCurious = false; stats.hide(); },
+  });
+  panels.add('why', { onopen: () => why.show() });
+  panels.add('keys', { key: '?' });
+  signal.addEventListener('abort', () => stats.hide());
+
   const video = main.querySelector('video');
   const actions = {
     fullscreen: fullscreenAction(main, video),
-    pip: pictureInPictureAction(video),
-    why: () => {
-      if (panel.shown) actions.stats();
-      why.toggle();
-    },
-    stats: () => {
-      why.toggle(false);
-      panel.toggle();
-      main.querySelector('[data-action=stats]').setAttribute('aria-pressed', panel.shown);
-    },
+    pip: pictureInPictureAction(main, video),
+    snapshot: snapshotAction(main, name),
     play: () => screen.play(),
   };
-
   bindButtons(main, actions);
-  bindKeys(actions, panel, why);
+  bindKeys(main, actions, signal);
   video.addEventListener('click', actions.play);
   video.addEventListener('dblclick', () => actions.fullscreen?.());
-  hideControlsWhenIdle(main);
-  offerWayBack(main, name);
-  offerControls(main, name);
-  watchForFlaws(main, name);
+  hideControlsWhenIdle(main, signal);
+  offerNeighbours(main, name, signal);
+  offerControls(main, name, panels, signal);
+  watchForFlaws(main, name, signal);
   offerTrust(main);
 }
 
@@ -60,55 +72,88 @@ function bindButtons(main, actions) {
   }
 }
 
-function bindKeys(actions, panel, why) {
-  const keys = { f: actions.fullscreen, p: actions.pip, s: actions.stats };
+function bindKeys(main, actions, signal) {
+  const keys = { f: actions.fullscreen, p: actions.pip, i: actions.snapshot, g: () => main.querySelector('.home:not([hidden])')?.click() };
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.key === 'Escape' && panel.shown) actions.stats(); // leaving fullscreen is the browser's
-    else if (event.key === 'Escape' && why.shown) actions.why();
-    else keys[event.key.toLowerCase()]?.();
-  });
+    keys[event.key.toLowerCase()]?.();
+  }, { signal });
 }
 
-/** The whole page goes fullscreen, so that messages stay on the picture; an iPhone can do so with the video only. */
+/** The whole page goes full screen, so that messages stay on the picture; an iPhone can do so with the video only. */
 function fullscreenAction(main, video) {
-  if (document.fullscreenEnabled) {
-    return () => {
-      const done = document.fullscreenElement ? document.exitFullscreen() : main.requestFullscreen();
-      done.catch(() => {}); // refused by the embedding page
-    };
+  if (!document.fullscreenEnabled) {
+    return video.webkitEnterFullscreen ? () => video.webkitEnterFullscreen() : null;
   }
-  return video.webkitEnterFullscreen ? () => video.webkitEnterFullscreen() : null;
+  const button = main.querySelector('[data-action=fullscreen]');
+  const show = () => {
+    const isOn = document.fullscreenElement === main;
+    button.setAttribute('aria-label', isOn ? 'Leave full screen' : 'Full screen');
+    button.title = `${isOn ? 'Leave full screen' : 'Full screen'} (f)`;
+  };
+  main.onfullscreenchange = show;
+  show();
+  return () => {
+    const done = document.fullscreenElement ? document.exitFullscreen() : main.requestFullscreen();
+    done.catch(() => {}); // refused by the embedding page
+  };
 }
 
-function pictureInPictureAction(video) {
+/** Images are on no video, so that there is nothing to take out of the page; the button is hidden then. */
+function pictureInPictureAction(main, video) {
   if (!document.pictureInPictureEnabled) return null;
+  const button = main.querySelector('[data-action=pip]');
+  const show = () => button.setAttribute('aria-pressed', document.pictureInPictureElement === video);
+  video.addEventListener('enterpictureinpicture', show);
+  video.addEventListener('leavepictureinpicture', show);
+  show();
   return () => {
+    if (main.dataset.way === 'mjpeg') return;
     const done = document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture();
     done.catch(() => {}); // there is no picture yet
   };
 }
 
-function hideControlsWhenIdle(main) {
+function snapshotAction(main, name) {
+  const told = main.querySelector('.told');
+  let timer;
+  const tell = (text) => {
+    told.textContent = text;
+    told.hidden = false;
+    clearTimeout(timer);
+    timer = setTimeout(() => { told.hidden = true; }, TOLD_MS);
+  };
+  return async () => {
+    try {
+      tell(`Saved as ${await saveSnapshot(name, main.querySelector('video'), main.querySelector('canvas'))}`);
+    } catch {
+      tell('There is no picture to save');
+    }
+  };
+}
+
+function hideControlsWhenIdle(main, signal) {
   let timer;
   const busy = () => {
     main.removeAttribute('data-idle');
     clearTimeout(timer);
     timer = setTimeout(() => main.setAttribute('data-idle', ''), IDLE_MS);
   };
-  for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(type, busy);
+  for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(type, busy, { signal });
+  signal.addEventListener('abort', () => { clearTimeout(timer); main.removeAttribute('data-idle'); });
   busy();
 }
 
-/** Where there are other streams, the front page is worth going to. */
-async function offerWayBack(main, name) {
+/** There is no such stream: those that there are. */
+async function offerChoices(choices, signal) {
   const streams = await listStreams().catch(() => []);
-  main.querySelector('.home').hidden = streams.every((stream) => stream.name === name);
+  if (!signal.aborted) listChoices(choices, streams.map((stream) => stream.name));
 }
 
-/** Where the certificate is the daemon's own, it can be had. */
+/** Where the certificate is the daemon's own, it can be trusted. */
 async function offerTrust(main) {
   if (location.protocol !== 'https:') return;
+  const trust = main.querySelector('.trust'); // the page may be another by the time of the answer
   const response = await fetch('ca.crt', { method: 'HEAD' }).catch(() => null);
-  main.querySelector('.trust').hidden = !response?.ok;
+  trust.hidden = !response?.ok;
 }

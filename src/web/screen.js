@@ -5,6 +5,8 @@ import { Live } from './live.js';
 import { Notice } from './notice.js';
 import { ASLEEP, wayBadge, wayName } from './words.js';
 
+const LEGIBLE = 0.6; // of its size; smaller, a slate's letters are too small to be read
+
 export class Screen {
   #root;
   #video;
@@ -12,26 +14,42 @@ export class Screen {
   #notice;
   #name;
   #pause;
+  #onstatus;
   #isCurious = false;
+  #isSlate = false;
   #live = null;
 
   /**
    * @param {HTMLElement} root holds a `video`, a `canvas`, a `.notice` and a `.way`; its `data-state` tells the state, its
-   *   `data-way` how the picture comes
+   *   `data-way` how the picture comes, its `data-slate` whether the video shows a slate that can be read (`legible`) or not
+   *   (`small`)
    * @param {string} name the stream
-   * @param {number} grace milliseconds a session is kept while nobody can see it
-   * @param {?number} pause milliseconds between images where there is no WebRTC; null for as many as there are
+   * @param {object} options
+   * @param {AbortSignal} options.signal ends it
+   * @param {number} options.grace milliseconds a session is kept while nobody can see it
+   * @param {?number} [options.pause] milliseconds between images where there is no WebRTC; null for as many as there are
+   * @param {(status: object) => void} [options.onstatus] see words.js
    */
-  constructor(root, name, grace, pause = null) {
+  constructor(root, name, { signal, grace, pause = null, onstatus = () => {} }) {
     this.#root = root;
     this.#name = name;
     this.#pause = pause;
+    this.#onstatus = onstatus;
     this.#video = root.querySelector('video');
     this.#video.muted = true; // a copy of a template does not take this from its attribute everywhere
     this.#still = root.querySelector('canvas');
     this.#notice = new Notice(root.querySelector('.notice'));
-    onAttention(this.#video, grace, (seen) => (seen ? this.#wake() : this.#sleep()));
-    addEventListener('online', () => this.#live?.reroute());
+    onAttention(this.#video, grace, signal, (seen) => (seen ? this.#wake() : this.#sleep()));
+    addEventListener('online', () => this.#live?.reroute(), { signal });
+    const sizes = new ResizeObserver(() => this.#measure());
+    sizes.observe(this.#video);
+    this.#video.addEventListener('resize', () => this.#measure(), { signal });
+    signal.addEventListener('abort', () => {
+      sizes.disconnect();
+      this.#notice.stop();
+      this.#live?.stop();
+      this.#live = null;
+    });
   }
 
   /** Resumes a paused picture. */
@@ -93,16 +111,28 @@ export class Screen {
       return;
     }
     this.#root.dataset.state = status.state;
-    this.#root.toggleAttribute('data-slate', Boolean(status.slate));
+    this.#isSlate = Boolean(status.slate);
+    this.#measure();
     this.#notice.show(status);
+    this.#onstatus(status);
   }
+
+  #measure() {
+    if (this.#isSlate) this.#root.dataset.slate = isLegible(this.#video) ? 'legible' : 'small';
+    else delete this.#root.dataset.slate;
+  }
+}
+
+/** Whether what is written in a video's pictures can be read at the size that it is shown in. */
+export function isLegible({ clientWidth, clientHeight, videoWidth, videoHeight }) {
+  return Math.min(clientWidth / videoWidth, clientHeight / videoHeight) >= LEGIBLE;
 }
 
 /**
  * Calls `onchange(true)` each time `video` comes into sight, and `onchange(false)` once it has been out of it for
- * `grace` milliseconds, or at once when the page is left. A picture-in-picture window is in sight.
+ * `grace` milliseconds, or at once when the page is left. A picture-in-picture window is in sight. `signal` ends it.
  */
-function onAttention(video, grace, onchange) {
+function onAttention(video, grace, signal, onchange) {
   let inView = false;
   let timer;
 
@@ -113,13 +143,15 @@ function onAttention(video, grace, onchange) {
     else timer = setTimeout(onchange, grace, false);
   };
 
-  new IntersectionObserver((entries) => {
+  const sight = new IntersectionObserver((entries) => {
     inView = entries.at(-1).isIntersecting;
     update();
-  }, { rootMargin: '25%' }).observe(video);
-  document.addEventListener('visibilitychange', update);
-  video.addEventListener('leavepictureinpicture', update);
-  addEventListener('pagehide', () => { clearTimeout(timer); onchange(false); });
+  }, { rootMargin: '25%' });
+  sight.observe(video);
+  document.addEventListener('visibilitychange', update, { signal });
+  video.addEventListener('leavepictureinpicture', update, { signal });
+  addEventListener('pagehide', () => { clearTimeout(timer); onchange(false); }, { signal });
   // Back out of the browser's page cache.
-  addEventListener('pageshow', ({ persisted }) => { if (persisted) update(); });
+  addEventListener('pageshow', ({ persisted }) => { if (persisted) update(); }, { signal });
+  signal.addEventListener('abort', () => { clearTimeout(timer); sight.disconnect(); });
 }

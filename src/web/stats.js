@@ -1,6 +1,9 @@
 // The statistics of a session: one `getStats` report and the one before it become rows for people to read.
 
+import { delay, spokenDelay, verdict } from './verdict.js';
 import { wayName } from './words.js';
+
+const SPAN = 5; // samples, one a second, that the verdict is about
 
 /** How the picture of a report comes: `udp`, `tcp` or `relay`; null if that is not settled. */
 export function wayOf({ local, remote }) {
@@ -28,30 +31,31 @@ export function sample(report) {
   };
 }
 
-/** `[[key, label, text], ...]`; rates are between `before`, which may be null, and `now`. */
+/** `[[key, label, text, isDetail], ...]`; rates are between `before`, which may be null, and `now`. */
 export function rows(now, before) {
   if (now.images) return rowsOfImages(now.images, before?.images ?? {});
   const { video, codec } = now;
-  const since = before?.video.id === video.id ? before.video : {};
+  const since = before?.video?.id === video.id ? before.video : {};
   const delta = (key) => video[key] - since[key];
   const seconds = delta('timestamp') / 1000;
   const lost = Math.max(0, video.packetsLost);
 
   return [
-    ['way', 'Connection', wayName(wayOf(now))],
+    ['delay', 'Delay (network, buffering)', spokenDelay(delay(now, before))],
     ['size', 'Picture', video.frameWidth ? `${video.frameWidth} × ${video.frameHeight}` : '–'],
     ['fps', 'Frame rate', unit(delta('framesDecoded') / seconds, 1, 'fps')],
-    ['bitrate', 'Bitrate', unit((delta('bytesReceived') * 8) / seconds / 1e6, 2, 'Mbit/s')],
-    ['lost', 'Packets lost', `${count(lost)} (${unit((100 * lost) / (lost + video.packetsReceived), 2, '%')})`],
-    ['repair', 'Asked again', `${count(video.nackCount)} NACK, ${count(video.pliCount)} PLI`],
-    ['rtt', 'Round trip', unit(now.roundTrip * 1000, 1, 'ms')],
-    ['jitter', 'Jitter buffer', unit((1000 * delta('jitterBufferDelay')) / delta('jitterBufferEmittedCount'), 0, 'ms')],
-    ['decode', 'Decoding', unit((1000 * delta('totalDecodeTime')) / delta('framesDecoded'), 1, 'ms per frame')],
-    ['frames', 'Frames', `${count(video.framesDecoded)} decoded, ${count(video.framesDropped)} dropped`],
-    ['codec', 'Codec', codec ? codecName(codec) : '–'],
-    ['local', 'This side', endpoint(now.local)],
-    ['remote', 'Server', endpoint(now.remote)],
-    ['viewers', 'Watching', now.viewers === undefined ? '–' : count(now.viewers)],
+    ['bitrate', 'Data rate', unit((delta('bytesReceived') * 8) / seconds / 1e6, 2, 'Mbit/s')],
+    ['viewers', 'Viewers', now.viewers === undefined ? '–' : count(now.viewers)],
+    ['way', 'Connection', wayName(wayOf(now)), true],
+    ['lost', 'Packets lost', `${count(lost)} (${unit((100 * lost) / (lost + video.packetsReceived), 2, '%')})`, true],
+    ['repair', 'Requested again', `${count(video.nackCount)} NACK, ${count(video.pliCount)} PLI`, true],
+    ['rtt', 'Round trip', unit(now.roundTrip * 1000, 1, 'ms'), true],
+    ['jitter', 'Jitter buffer', unit((1000 * delta('jitterBufferDelay')) / delta('jitterBufferEmittedCount'), 0, 'ms'), true],
+    ['decode', 'Decoding', unit((1000 * delta('totalDecodeTime')) / delta('framesDecoded'), 1, 'ms per frame'), true],
+    ['frames', 'Frames', `${count(video.framesDecoded)} decoded, ${count(video.framesDropped)} dropped`, true],
+    ['codec', 'Codec', codec ? codecName(codec) : '–', true],
+    ['local', 'This device', endpoint(now.local), true],
+    ['remote', 'Server', endpoint(now.remote), true],
   ];
 }
 
@@ -59,11 +63,11 @@ function rowsOfImages(now, before) {
   const delta = (key) => now[key] - before[key];
   const seconds = delta('timestamp') / 1000;
   return [
-    ['way', 'Connection', wayName('mjpeg')],
     ['size', 'Picture', now.width ? `${now.width} × ${now.height}` : '–'],
     ['fps', 'Frame rate', unit(delta('images') / seconds, 1, 'fps')],
-    ['bitrate', 'Bitrate', unit((delta('bytes') * 8) / seconds / 1e6, 2, 'Mbit/s')],
-    ['frames', 'Frames', `${count(now.images)} decoded`],
+    ['bitrate', 'Data rate', unit((delta('bytes') * 8) / seconds / 1e6, 2, 'Mbit/s')],
+    ['way', 'Connection', wayName('mjpeg'), true],
+    ['frames', 'Frames', `${count(now.images)} decoded`, true],
   ];
 }
 
@@ -91,50 +95,58 @@ function codecName({ mimeType, sdpFmtpLine = '' }) {
   return `${name} ${profile ?? `profile ${idc}`} ${(Number.parseInt(level, 16) / 10).toFixed(1)}`;
 }
 
-/** The overlay: fills the `<dl>` once a second while it is shown. */
+/** The panel: says how the stream fares and fills its lists once a second while it is shown. */
 export class StatsPanel {
   #root;
   #stats;
-  #onshown;
-  #before = null;
+  #samples = []; // the newest at the end
   #timer = null;
 
   /**
-   * @param {HTMLElement} root hidden at first; holds the `dl`
+   * @param {HTMLElement} root holds a `.verdict`, a `dl`, and a `details` with another
    * @param {() => Promise<Map>} stats in the manner of `getStats`
-   * @param {(shown: boolean) => void} onshown
    */
-  constructor(root, stats, onshown) {
+  constructor(root, stats) {
     this.#root = root;
     this.#stats = stats;
-    this.#onshown = onshown;
   }
 
-  get shown() {
-    return !this.#root.hidden;
-  }
-
-  toggle(shown = !this.shown) {
-    this.#root.hidden = !shown;
-    clearInterval(this.#timer);
-    this.#before = null;
-    this.#onshown(shown);
-    if (!shown) return;
+  show() {
+    this.hide();
     this.#timer = setInterval(() => this.#update(), 1000);
     this.#update();
   }
 
+  hide() {
+    clearInterval(this.#timer);
+    this.#samples = [];
+  }
+
   async #update() {
     const now = sample(await this.#stats());
-    const list = this.#root.querySelector('dl');
+    const before = this.#samples.at(-1) ?? null;
     this.#root.querySelector('.none').hidden = now !== null;
-    list.hidden = now === null;
+    for (const part of this.#root.querySelectorAll('.verdict, dl, details')) part.hidden = now === null;
+    const [brief, details] = this.#root.querySelectorAll('dl');
     // Images have other figures than a session.
-    if (Boolean(now?.images) !== Boolean(this.#before?.images)) list.replaceChildren();
-    if (now) {
-      for (const [key, label, text] of rows(now, this.#before)) cell(list, key, label).textContent = text;
+    if (Boolean(now?.images) !== Boolean(before?.images)) {
+      this.#samples = [];
+      brief.replaceChildren();
+      details.replaceChildren();
     }
-    this.#before = now;
+    if (!now) return;
+    this.#judge(verdict(now, this.#samples[0]));
+    for (const [key, label, text, isDetail] of rows(now, before)) {
+      cell(isDetail ? details : brief, key, label).textContent = text;
+    }
+    this.#samples = [...this.#samples, now].slice(-SPAN);
+  }
+
+  /** Only what changed is written: the same words again would be read out again. */
+  #judge({ level, text }) {
+    const element = this.#root.querySelector('.verdict');
+    element.dataset.level = level;
+    if (element.textContent !== text) element.textContent = text;
   }
 }
 

@@ -16,7 +16,7 @@
  * Why a session could not be set up, or an HTTP request failed. `message` is a sentence for people, the server's own
  * where it gave one. `kind` is one of
  * - `offline`: nobody answers over HTTP
- * - `locked`, `forbidden`: the server answered 401 or 403: it wants a token, or another one
+ * - `locked`, `forbidden`: the server answered 401 or 403: it needs a token, or another one
  * - `not_found`, `down`, `busy`, `refused`: the server answered 404, 409, 429 or 503, or another error (`status`)
  * - `unsupported`: this browser has no WebRTC, or lacks the codec asked for
  * - `unreachable`: the server answered, but its media port does not; `candidates` says which addresses it offered, and
@@ -35,6 +35,8 @@ export class WhepError extends Error {
     this.retryAfter = extra.retryAfter ?? null;
     /** `[{address, port, protocol}]` out of the server's answer. */
     this.candidates = extra.candidates ?? [];
+    /** Whether the server knows the token that was sent, and does not take it (RFC 6750, 3.1). */
+    this.isTokenWrong = extra.isTokenWrong ?? false;
     /** See `pairs()`; of the moment when it failed. Filled in by `connect()`, as is the next. */
     this.pairs = [];
     /** URL of the session that could not be set up, if there was one. */
@@ -57,7 +59,8 @@ export async function request(url, init = {}) {
   const retryAfter = Number.parseFloat(response.headers.get('retry-after')) || null;
   // A gateway's 502 and 504 speak of the server behind it.
   const kind = { 401: 'locked', 403: 'forbidden', 404: 'not_found', 409: 'down', 429: 'busy', 502: 'offline', 503: 'busy', 504: 'offline' }[status] ?? 'refused';
-  throw new WhepError(kind, said || `The server answered ${status} ${response.statusText}`.trim(), { status, retryAfter });
+  const isTokenWrong = /error="invalid_token"/.test(response.headers.get('www-authenticate') ?? '');
+  throw new WhepError(kind, said || `The server answered ${status} ${response.statusText}`.trim(), { status, retryAfter, isTokenWrong });
 }
 
 /** The sentence in an `application/problem+json` body, if it is one. */
@@ -108,6 +111,11 @@ export class WhepClient {
   /** URL where the session's server-sent events are to be asked for, if there are such (draft-ietf-wish-whep-02, 4.9.1). */
   get events() {
     return this.#events;
+  }
+
+  /** The addresses that the server offered for media, see `candidates()`; none before its answer. */
+  get offered() {
+    return candidates(this.#pc?.remoteDescription?.sdp ?? '');
   }
 
   /** Sets the session up. Resolves with its `MediaStream` once connected, rejects with a `WhepError`. */

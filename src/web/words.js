@@ -1,7 +1,9 @@
 // What the page says in each state. Pure: errors and API objects in, statuses out.
 //
 // A status is `{state, title, detail, hint, retryAt}`. `state` becomes `data-state` in the document; the rest is for
-// people and may be empty. `slate` is true if the video says the same. `retryAt` is the time, as of `Date.now()`, of the next attempt, or null.
+// people and may be empty. `slate` is true if the video says the same. `retryAt` is the time, as of `Date.now()`, of the next
+// attempt, or null. `isMissing` is true where the other streams are worth naming. Where nobody may watch, `refusal` says what
+// is wrong with the token that was sent, and `isElsewhere` that it opens other streams.
 
 const status = (state, title = '', detail = '', hint = '') => ({ state, title, detail, hint, retryAt: null });
 
@@ -27,7 +29,21 @@ export const wayName = (way) => WAYS[way] ?? '–';
 /** The same for a small badge; empty where it comes as it should. */
 export const wayBadge = (way) => ({ tcp: 'TCP', relay: 'Relay', mjpeg: 'JPEG' }[way] ?? '');
 
-const PASTE = 'Whoever runs the camera can send you one. Paste it here, or its token:';
+/** Not connected yet: how far it has come, and what is being tried at the addresses that the server `offered`. */
+export function trying(isAnswered, offered) {
+  const ports = [...new Set(offered.map(({ protocol, port }) => `${protocol.toUpperCase()} port ${port}`))];
+  const detail = isAnswered && ports.length > 0
+    ? `The server has answered. Trying ${ports.join(', then ')} for the video.`
+    : 'The server has not answered yet.';
+  return { ...CONNECTING, detail };
+}
+
+/** The tab's title for a stream in that state. */
+export function titleOf(name, { state }) {
+  if (state === 'unknown') return 'Not found – fanlight';
+  const wrong = { 'camera-down': 'camera down', offline: 'offline', stalled: 'stopped', unreachable: 'no connection' }[state];
+  return wrong ? `${name}: ${wrong}` : name;
+}
 
 /** A stream whose camera or encoder has failed, as `/api/streams/{name}` tells it. */
 export function cameraDown({ error }) {
@@ -56,11 +72,14 @@ export function explain(error) {
         'Is fanlight running, and this device on its network?',
       );
     case 'locked':
-      return status('locked', 'You need a link to watch', sentence(error.message), PASTE);
+      return {
+        ...status('locked', 'You need a link to watch', 'Ask the person who runs this camera for one.'),
+        refusal: error.isTokenWrong ? sentence(error.message) : '',
+      };
     case 'forbidden':
-      return status('locked', 'Your link does not open this', sentence(error.message), PASTE);
+      return { ...status('locked', 'Your link does not open this camera', 'It is good for other cameras only.'), isElsewhere: true };
     case 'not_found':
-      return status('unknown', 'There is no such stream', sentence(error.message));
+      return { ...status('unknown', 'There is no such camera', sentences(error.message)[0]), isMissing: true };
     case 'down':
       return status('camera-down', 'The camera is down', sentence(error.message));
     case 'busy':
@@ -120,8 +139,22 @@ export function list(items) {
   return unique.length ? `${unique.join(', ')} or ${last}` : last;
 }
 
-/** The daemon's words as they stand on a page: its log and its terminal want neither capitals nor typographic quotes. */
+/**
+ * The daemon's words as they stand on a page: its log and its terminal need neither capitals nor typographic quotes. A
+ * name or a key at the beginning (`usb:046d:0825`, `zoom_absolute:`) stays as it is, and so does a line of configuration.
+ */
 export function sentence(text) {
-  const quoted = text.replace(/`([^`]*)`/g, '“$1”');
-  return quoted && quoted[0].toUpperCase() + quoted.slice(1) + (/[.!?…]$/.test(quoted) ? '' : '.');
+  const quoted = text
+    .replace(/`([^`]*)`/g, '“$1”')
+    .replace(/\[[^\]]*\]|(=\s*)?"([^"]*)"/g, (all, key, word) => (word === undefined || key ? all : `“${word}”`))
+    .replace(/(\p{L})'(\p{L})/gu, '$1’$2')
+    .replace(/(\d) (%|ms|s)(?![\p{L}\d])/gu, '$1\u00a0$2');
+  const isWord = /^\p{Ll}[\p{L}’-]*[,;.!?…]*(?=\s|$)/u.test(quoted);
+  const begun = isWord ? quoted[0].toUpperCase() + quoted.slice(1) : quoted;
+  return begun && begun + (/[.!?…]$/.test(begun) ? '' : '.');
+}
+
+/** The parts of a long sentence, each as one of its own; what stands between semicolons is one. */
+export function sentences(text) {
+  return text.split('; ').map(sentence).filter(Boolean);
 }

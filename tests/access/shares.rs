@@ -63,10 +63,22 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
     let other = doctor(other.header("location").unwrap());
     assert_eq!(with(&daemon, &other, link).status, 403);
     assert_eq!(with(&daemon, &doctor("0"), link).status, 404);
-    // A reply without an end is over with the permission, as a session is.
-    let images = std::thread::spawn({
-        let (address, link) = (daemon.address(), link.to_owned());
-        move || read_to_end(address, &format!("/garden/mjpeg?token={link}"))
+    // A reply without an end is over with the permission, as a session is; so is that about the session of another.
+    let of_another = watch(&daemon, "garden", &daemon.token());
+    let events = format!("/garden/{}/sse", of_another.header("location").unwrap());
+    let bearer = format!("Bearer {link}");
+    let events = ask(&daemon, "POST", &events, &[("authorization", &bearer)]);
+    let events = events.header("location").unwrap().to_owned();
+    let of_another = format!("/garden/{}", of_another.header("location").unwrap());
+    let endless = [
+        "/garden/mjpeg",
+        "/api/events",
+        &format!("{of_another}/{events}"),
+    ];
+    let replies = endless.map(|path| {
+        let path = format!("{path}?token={link}");
+        let address = daemon.address();
+        std::thread::spawn(move || read_to_end(address, &path))
     });
     let cookie = ask(&daemon, "GET", &format!("/garden?token={link}"), &[]);
     let cookie = cookie.header("set-cookie").unwrap();
@@ -93,9 +105,18 @@ fn a_link_is_shared_for_one_stream_listed_and_revoked_and_then_its_viewers_go() 
         let is_over = log.contains("a session ends with its permission");
         is_over.then_some(()).ok_or(log)
     }));
-    let images = images.join().unwrap();
-    assert!(images.contains("image/jpeg"), "{}", images.len());
-    assert!(images.ends_with("0\r\n\r\n"), "it ends as it should");
+    for (reply, kind) in replies
+        .into_iter()
+        .zip(["image/jpeg", "event: ", "event: "])
+    {
+        let reply = reply.join().unwrap();
+        assert!(reply.contains(kind), "{kind}: {reply:.400}");
+        assert!(reply.ends_with("0\r\n\r\n"), "{kind} ends as it should");
+    }
+    // The events did not end with the session that they are about.
+    let bearer = format!("Bearer {}", daemon.token());
+    let there = ask(&daemon, "GET", &of_another, &[("authorization", &bearer)]);
+    assert_eq!(there.status, 204);
     let bearer = format!("Bearer {}", daemon.token());
     assert!(session.starts_with("/garden/whep/"), "{session}");
     let ended = ask(&daemon, "DELETE", &session, &[("authorization", &bearer)]);
@@ -109,9 +130,44 @@ fn read_to_end(server: std::net::SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: camera.lan\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    String::from_utf8_lossy(&all).into_owned()
+    let deadline = std::time::Instant::now() + support::DEADLINE;
+    let (mut all, mut portion) = (Vec::new(), [0; 8192]);
+    loop {
+        match stream.read(&mut portion).unwrap() {
+            0 => return String::from_utf8_lossy(&all).into_owned(),
+            length => all.extend_from_slice(&portion[..length]),
+        }
+        assert!(std::time::Instant::now() < deadline, "{path} has no end");
+    }
+}
+
+#[test]
+fn with_the_key_go_all_who_watch_by_links() {
+    let daemon = Daemon::configured_at("127.0.0.1:0", TWO_STREAMS);
+    let state = daemon.state_dir();
+    let told = command(&state, &["share", "--stream", "garden"]).unwrap();
+    let link = told.lines().next().unwrap().split("token=").nth(1).unwrap();
+    let bearer = format!("Bearer {}", daemon.token());
+    let is_there = |session: &str| {
+        let reply = ask(&daemon, "GET", session, &[("authorization", &bearer)]);
+        reply.status == 204
+    };
+    let session = |token: &str| {
+        let answer = watch(&daemon, "garden", token);
+        format!("/garden/{}", answer.header("location").unwrap())
+    };
+    let [by_link, by_token] = [link, &daemon.token()].map(session);
+    let images = std::thread::spawn({
+        let (address, path) = (daemon.address(), format!("/garden/mjpeg?token={link}"));
+        move || read_to_end(address, &path)
+    });
+    fs::remove_file(state.join("share.key")).unwrap();
+    assert!(images.join().unwrap().ends_with("0\r\n\r\n"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(eventually("the session to end", async || {
+        (!is_there(&by_link)).then_some(()).ok_or(daemon.log())
+    }));
+    assert!(is_there(&by_token), "nobody else's");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::target::Target;
 use std::cell::Cell;
 use std::net::UdpSocket;
+use std::time::Duration;
 
 /// Datagrams of a flood.
 const FLOOD: usize = 100_000;
@@ -111,6 +112,31 @@ fn dtls_that_is_repeated_cut_or_forged_changes_nothing() {
     let sent = sent.get();
     target.check(
         &format!("{sent} pieces of DTLS, repeated, cut and forged"),
+        16,
+    );
+}
+
+/// Anybody on the way can do that: the integrity of a check does not cover the address that it comes from.
+#[test]
+fn a_copied_nomination_brings_a_stranger_no_media_and_less_than_it_sent() {
+    let target = Target::start();
+    assert!(target.nomination.len() > 60, "the viewer has nominated");
+    let stranger = UdpSocket::bind("127.2.0.9:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    let (mut sent, mut received) = (0, 0);
+    let mut buffer = [0; 2048];
+    for _ in 0..30 {
+        sent += stranger
+            .send_to(&target.nomination, target.address())
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        while let Ok(len) = stranger.recv(&mut buffer) {
+            received += len;
+        }
+    }
+    assert!(received < sent, "{received} bytes for {sent}");
+    target.check(
+        &format!("30 copies of a nomination, {received} bytes for {sent}"),
         16,
     );
 }

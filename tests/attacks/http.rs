@@ -4,7 +4,7 @@ use crate::support::DEADLINE;
 use crate::target::{Target, connect_from};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const HALF: &[u8] = b"POST /whep HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/sdp\r\n\
     content-length: 10000\r\n\r\nv=0\r\n";
@@ -57,6 +57,29 @@ fn a_thousand_half_open_posts_from_many_addresses_end_in_their_time() {
     let told = told.filter(|text| text.starts_with("HTTP/1.1 408")).count();
     assert!(told > 900, "{told}");
     target.check("1000 half-open POSTs from ten addresses", 56);
+}
+
+#[test]
+fn idle_connections_that_take_all_places_give_way() {
+    // Longer than the test takes.
+    let target = Target::with("idle_time = \"10m\"\n");
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut held: Vec<_> = connect(&target, 10, 100, request)
+        .into_iter()
+        .map(BufReader::new)
+        .collect();
+    for stream in &mut held {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert_eq!(line, "HTTP/1.1 200 OK\r\n");
+    }
+    let start = Instant::now();
+    for _ in 0..20 {
+        target.answers();
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    target.check("1000 idle connections", 56);
 }
 
 /// ICE over TCP begins at the same port, with the length of a frame (RFC 4571, 2).

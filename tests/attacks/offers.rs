@@ -71,3 +71,50 @@ fn offers_of_a_thousand_sections_candidates_codecs_or_groups_are_answered_or_ref
         48,
     );
 }
+
+/// Each payload type is better than the one before it, and each could have retransmissions. So many lines are not even read.
+fn hardest(lines: usize) -> String {
+    let profiles = ["640c1f", "64001f", "4d001f", "42001f", "42e01f"];
+    let rising = with(VIDEO.to_owned(), profiles.len(), |n| {
+        let (number, id) = (100 + n, profiles[n]);
+        format!(
+            "a=rtpmap:{number} H264/90000\r\na=fmtp:{number} packetization-mode=1;profile-level-id={id}"
+        )
+    });
+    with(format!("{HEAD}{rising}"), lines / 2, |_| {
+        "a=rtpmap:9 rtx/90000\r\na=fmtp:8 x".to_owned()
+    })
+}
+
+#[test]
+fn a_hundred_of_the_hardest_offers_at_once_delay_nobody_else() {
+    let target = Target::start();
+    let address = target.address();
+    for (lines, status) in [(7200, 400), (4000, 201)] {
+        let offer = hardest(lines);
+        assert!(offer.len() < 128 << 10, "{}", offer.len());
+        let post = || {
+            let headers = [("content-type", "application/sdp")];
+            request(address, "POST", "/whep", &headers, offer.as_bytes()).unwrap()
+        };
+        let (mut took, mut slowest) = (Duration::ZERO, Duration::ZERO);
+        std::thread::scope(|scope| {
+            let start = Instant::now();
+            let posts: Vec<_> = (0..100).map(|_| scope.spawn(post)).collect();
+            while posts.iter().any(|post| !post.is_finished()) {
+                let asked = Instant::now();
+                target.answers();
+                slowest = slowest.max(asked.elapsed());
+            }
+            took = start.elapsed();
+            // The rest of them are more than one address may send.
+            for reply in posts.into_iter().map(|post| post.join().unwrap()) {
+                assert!(reply.status == status || reply.status == 429, "{reply:?}");
+            }
+        });
+        eprintln!("100 offers of {lines} lines: {took:.1?}, others answered within {slowest:.1?}");
+        // 100 ms on a machine that has nothing else to do.
+        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    }
+    target.check("100 of the hardest offers at once, twice", 48);
+}

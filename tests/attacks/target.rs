@@ -26,6 +26,8 @@ pub struct Target {
     pub daemon: Daemon,
     /// The DTLS of the viewer's handshake.
     pub handshake: Vec<Vec<u8>>,
+    /// A check of the viewer's that nominates its pair.
+    pub nomination: Vec<u8>,
     /// Sends from the viewer's address.
     pub socket: std::net::UdpSocket,
     /// The daemon's user name fragment in the viewer's session.
@@ -72,6 +74,7 @@ impl Target {
         counters.drain(..4);
         let ufrag = viewer.answered("a=ice-ufrag:").to_owned();
         let (handshake, socket) = (viewer.handshake.clone(), viewer.socket());
+        let nomination = viewer.nomination.clone();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
         let watching = std::thread::spawn(move || {
@@ -86,6 +89,7 @@ impl Target {
         let mut target = Self {
             daemon,
             handshake,
+            nomination,
             socket,
             ufrag,
             is_over,

@@ -1,6 +1,6 @@
 //! Limits of connections, reached: their number and their pace.
 
-use crate::daemon::until;
+use crate::daemon::{Running, until};
 use crate::raw::{LONG, SHORT, connect_from, counted, first_line, limited, post_from, rest};
 use fanlight::config::Limits;
 use tokio::io::AsyncWriteExt;
@@ -56,6 +56,16 @@ async fn a_silent_connection_is_closed_in_its_time() {
     daemon.stop().await.unwrap();
 }
 
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// A connection on which one request was answered.
+async fn idle(daemon: &Running) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    assert!(first_line(&mut stream).await.contains(" 200 "));
+    stream
+}
+
 #[tokio::test]
 async fn beyond_the_connections_in_all_others_wait() {
     let daemon = limited(Limits {
@@ -65,24 +75,41 @@ async fn beyond_the_connections_in_all_others_wait() {
     });
     let mut held = Vec::new();
     for _ in 0..2 {
-        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
-        stream
-            .write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
-        assert!(first_line(&mut stream).await.contains(" 200 "));
+        let mut stream = idle(&daemon).await;
+        // The next request has begun.
+        stream.write_all(b"G").await.unwrap();
         held.push(stream);
     }
     let mut third = TcpStream::connect(daemon.address).await.unwrap();
-    third
-        .write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    third.write_all(GET).await.unwrap();
     let early = timeout(SHORT, first_line(&mut third)).await;
     assert!(early.is_err(), "{early:?}");
     held.clear();
     assert!(first_line(&mut third).await.contains(" 200 "));
     drop(third);
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_gives_way() {
+    let daemon = limited(Limits {
+        connections: 3,
+        header_time: LONG,
+        idle_time: LONG,
+        ..Limits::default()
+    });
+    let mut busy = idle(&daemon).await;
+    let mut oldest = idle(&daemon).await;
+    let mut newest = idle(&daemon).await;
+    busy.write_all(b"G").await.unwrap();
+    let fourth = idle(&daemon).await;
+    assert_eq!(rest(&mut oldest).await, "");
+    // The others are as good as before.
+    newest.write_all(GET).await.unwrap();
+    assert!(first_line(&mut newest).await.contains(" 200 "));
+    busy.write_all(&GET[1..]).await.unwrap();
+    assert!(first_line(&mut busy).await.contains(" 200 "));
+    drop((busy, newest, fourth));
     daemon.stop().await.unwrap();
 }
 

@@ -100,6 +100,7 @@ fn counter(jpeg: &Bytes) -> u32 {
         stride: 0,
         lost: 0,
         is_late: false,
+        full_range: false,
         captured_at: Instant::now(),
     };
     let mut picture = I420::new(SIZE);

@@ -4,7 +4,12 @@ use super::scratch::Scratch;
 use super::{DEADLINE, eventually};
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -36,7 +41,7 @@ const FLAGS: [&str; 11] = [
 /// A browser with one empty tab. Ended when dropped.
 pub struct Browser {
     client: Client,
-    _driver: Driver,
+    driver: Driver,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -68,7 +73,7 @@ impl Browser {
             .unwrap();
         Self {
             client,
-            _driver: driver,
+            driver,
             _turn: turn,
         }
     }
@@ -83,6 +88,58 @@ impl Browser {
         let call = format!("return (async function () {{ {script} }})(...arguments)");
         let result = self.client.execute(&call, arguments.to_vec()).await;
         result.unwrap_or_else(|error| panic!("{error}\nin {script}"))
+    }
+
+    /// A command of the Chrome DevTools Protocol.
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let request = Request::post(format!("http://127.0.0.1:{}{path}", self.driver.port))
+            .body(Full::new(Bytes::from(body)))
+            .unwrap();
+        let client = HttpClient::builder(TokioExecutor::new()).build_http();
+        let reply = client.request(request).await.unwrap();
+        let status = reply.status();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert_eq!(status, 200, "{command}: {body}");
+        serde_json::from_str::<Value>(&body).unwrap()["value"].clone()
+    }
+
+    /// Makes the window that large, and its user prefer these values of media features.
+    pub async fn look_like(&self, (width, height): (u32, u32), features: &[(&str, &str)]) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        let features: Vec<_> = features
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
+    }
+
+    /// From the next page on, notes what its scripts fail to catch, in `window.failures`.
+    pub async fn note_failures(&self) {
+        let source = "
+            window.failures = [];
+            addEventListener('error', ({ message }) => failures.push(message));
+            addEventListener('unhandledrejection', ({ reason }) => failures.push(String(reason?.stack ?? reason)));";
+        self.devtools(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": source }),
+        )
+        .await;
+    }
+
+    /// From now on, scripts run in the page's first frame.
+    pub async fn enter_frame(&self) {
+        self.client.enter_frame(0).await.unwrap();
     }
 
     /// Presses a key, whatever has the focus.

@@ -1,12 +1,25 @@
 //! What the player's page tells: its statistics and its states.
 
 use super::browser::Browser;
+use super::daemon::Daemon;
 use super::eventually;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// A value of the statistics overlay.
+/// The link to a page, with the daemon's token; `path` begins with a slash.
+pub fn link(daemon: &Daemon, path: &str) -> String {
+    let url = daemon.url(path);
+    if url.contains("token=") {
+        return url;
+    }
+    format!("{url}?token={}", daemon.token())
+}
+
+/// A value of the statistics, also where they are folded.
 pub async fn stat(browser: &Browser, key: &str) -> String {
-    browser.text(&format!("dd[data-stat={key}]")).await
+    let script =
+        "return document.querySelector(`dd[data-stat=${arguments[0]}]`)?.textContent ?? ''";
+    let text = browser.run(script, &[json!(key)]).await;
+    text.as_str().unwrap_or_default().to_owned()
 }
 
 /// How many pictures the browser has decoded, as the statistics overlay counts them; else what it says instead.

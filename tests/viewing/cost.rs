@@ -123,6 +123,7 @@ impl Source for Player {
             captured_at: due,
             lost: 0,
             is_late: false,
+            full_range: false,
         }))
     }
 }

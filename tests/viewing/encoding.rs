@@ -220,6 +220,7 @@ impl Source for Encoding {
             captured_at,
             lost: 0,
             is_late: false,
+            full_range: false,
         }))
     }
 

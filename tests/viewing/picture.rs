@@ -21,6 +21,7 @@ fn turned(picture: &I420, turn: Orientation) -> I420 {
         stride: 0,
         lost: 0,
         is_late: false,
+        full_range: false,
         captured_at: Instant::now(),
     };
     let mut output = I420::new(picture.size());

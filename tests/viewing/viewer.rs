@@ -39,6 +39,8 @@ pub struct Viewer {
     pub turn: Orientation,
     /// The DTLS that it sent.
     pub handshake: Vec<Vec<u8>>,
+    /// The last check that it sent and that nominates its pair (RFC 8445, 7.1.2).
+    pub nomination: Vec<u8>,
     /// Keyframes decoded.
     pub keyframes: usize,
     /// Keeps its references from one call to the next, as a real viewer's does.
@@ -153,6 +155,7 @@ impl Begun {
             is_closed: false,
             turn: Orientation::default(),
             handshake: Vec::new(),
+            nomination: Vec::new(),
             keyframes: 0,
             decoder: Decoder::new().unwrap(),
         }
@@ -283,6 +286,11 @@ impl Viewer {
     fn send(&mut self, transmit: &Transmit) {
         if (20..=63).contains(&transmit.contents[0]) {
             self.handshake.push(transmit.contents.to_vec());
+        }
+        // A binding request with an empty USE-CANDIDATE.
+        let data = &transmit.contents[..];
+        if data.starts_with(&[0, 1]) && data.windows(4).any(|w| w == [0, 0x25, 0, 0]) {
+            self.nomination = data.to_vec();
         }
         self.link.send(transmit);
     }

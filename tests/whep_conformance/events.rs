@@ -206,6 +206,7 @@ impl CaptureSource for Dark {
             captured_at: Instant::now(),
             lost: 0,
             is_late: false,
+            full_range: false,
         }))
     }
 }

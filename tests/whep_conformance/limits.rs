@@ -1,6 +1,6 @@
 //! Overload (4.6) and rate limits (5): each limit on viewers and requests, reached.
 
-use crate::daemon::Running;
+use crate::daemon::{Running, start_with};
 use crate::exchange::{SDP, ask, detail, header, post, send, session, text};
 use crate::offer::plain;
 use crate::raw::{counted, first_line, limited, post_from};
@@ -10,6 +10,9 @@ use fanlight::config::Limits;
 use hyper::{Method, Response};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+const CANDIDATE: &str = "a=candidate:1 1 udp 1 192.0.2.1 50000 typ host\r\n";
 
 /// Checks a refusal, and that metrics count it once.
 async fn refused(daemon: &Running, reply: &Response<Bytes>, status: u16, limit: &str) {
@@ -100,11 +103,58 @@ async fn requests_that_change_something_are_limited_by_address() {
     ask(&daemon, Method::DELETE, "/camera/whep/0").await;
     let third = post(&daemon, "/whep", &plain()).await;
     refused(&daemon, &third, 429, "request_rate").await;
-    for method in [Method::DELETE, Method::PATCH] {
-        detail(&ask(&daemon, method, &session).await, 429);
-    }
+    detail(&ask(&daemon, Method::DELETE, &session).await, 429);
+    // Sessions must not be guessed either.
+    let patch = Method::PATCH;
+    detail(&ask(&daemon, patch.clone(), "/camera/whep/0").await, 429);
+    // The viewer of one that there is may say more of it, but for a restart.
+    let trickled = send(&daemon, patch.clone(), &session, FRAGMENT, CANDIDATE).await;
+    assert_eq!(trickled.status(), 428, "as far as `If-Match`");
     assert_eq!(ask(&daemon, Method::GET, &session).await.status(), 204);
     assert_eq!(post_from([127, 0, 0, 2], &daemon).await.status(), 201);
+    daemon.stop().await.unwrap();
+}
+
+/// Candidates that trickle one by one (RFC 8838) are no new viewers.
+#[tokio::test]
+async fn candidates_have_a_limit_of_each_session() {
+    let daemon = start_with("127.0.0.1", |config| {
+        config.whep.require_if_match = false;
+        config.limits = Limits {
+            request_rate: 1,
+            request_burst: 12,
+            ..counted()
+        };
+    });
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let made = post(&daemon, "/whep", &plain()).await;
+        assert_eq!(made.status(), 201);
+        sessions.push(session("/whep", &made));
+    }
+    let patch = async |session: &str, body: &str| {
+        send(&daemon, Method::PATCH, session, FRAGMENT, body.to_owned()).await
+    };
+    for session in &sessions {
+        for _ in 0..12 {
+            assert_eq!(patch(session, CANDIDATE).await.status(), 204);
+        }
+    }
+    // A restart is as good as a new viewer: here are those that are left of the twelve, and of the seconds that passed.
+    let restart = async |n: usize| {
+        let ice = format!("a=ice-ufrag:abc{n}\r\na=ice-pwd:0123456789abcdefghijk{n}\r\n");
+        patch(&sessions[0], &ice).await.status()
+    };
+    let mut statuses = Vec::new();
+    for n in 0..100 {
+        statuses.push(restart(100 + n).await);
+    }
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert!(statuses[0] == 200 && refused > 50, "{statuses:?}");
+    // That session has sent enough for now; others have not.
+    let last = patch(&sessions[0], CANDIDATE).await;
+    detail(&last, 429);
+    assert_eq!(patch(&sessions[1], CANDIDATE).await.status(), 204);
     daemon.stop().await.unwrap();
 }
 

@@ -22,6 +22,7 @@ mod restarts;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
+mod tolerance;
 #[path = "../viewing/viewer.rs"]
 #[expect(dead_code, reason = "these tests need less of it than others")]
 mod viewer;

@@ -1,4 +1,4 @@
-//! Session URLs (5): they can't be guessed, and no log has them.
+//! Session URLs (5) and ICE passwords: they can't be guessed, and no log has them.
 
 use crate::offer::plain;
 use crate::support::daemon::Daemon;
@@ -33,6 +33,12 @@ fn a_sessions_url_is_random_and_not_what_logs_call_it() {
             id
         })
         .collect();
+    let answer = post(&daemon).body;
+    let theirs = "0123456789abcdefghijkl";
+    let ours = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("a=ice-pwd:"))
+        .unwrap();
     // Different in more than a counter: 128 random bits share no half.
     assert!(sessions[1..].iter().all(|id| id[..16] != sessions[0][..16]));
     assert!(sessions[1..].iter().all(|id| id[16..] != sessions[0][16..]));
@@ -42,6 +48,8 @@ fn a_sessions_url_is_random_and_not_what_logs_call_it() {
         log.contains("answered") && log.contains("viewer{id=1"),
         "{log}"
     );
+    // Not even the WebRTC core logs the passwords of ICE, of either side.
+    assert!(!log.contains(theirs) && !log.contains(ours), "{log}");
     for id in sessions {
         assert!(!log.contains(&id[..16]) && !log.contains(&id[16..]));
     }

@@ -1,23 +1,25 @@
 //! A V4L2 device node: what it is, what it offers, setting it up.
 //!
-//! Through the `v4l` crate for both backends: `nokhwa` opens a device only if it is in a format and at a rate that it knows, and
+//! Through V4L2 for both backends: `nokhwa` opens a device only if it is in a format and at a rate that it knows, and
 //! names few of the formats that there are.
 
 use super::enumerate;
-use super::errors::{catch_panic, from_io};
-use super::offer::{Offer, rate_of_interval};
+use super::errors::{Step, catch_panic, from_io};
+use super::offer::Offer;
 use super::select::Choice;
+use super::v4l2::{self, Descriptor, Interface};
 use crate::capture::{CaptureError, ErrorKind};
 use crate::media::{FrameRate, PixelFormat, Size};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use v4l::capability::Flags;
-use v4l::video::Capture;
-use v4l::video::capture::Parameters;
-use v4l::{Device, Format, Fraction};
+
+/// The cure for what is no camera.
+pub(super) const ANOTHER: &str = "name a camera that `fanlight cameras` lists";
 
 /// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
 pub struct Node {
@@ -31,7 +33,7 @@ pub struct Node {
     /// Where the device is attached, such as `usb-0000:00:14.0-1`.
     pub bus: String,
     flags: Flags,
-    pub(super) device: Device,
+    pub(super) device: Arc<Descriptor>,
 }
 
 /// What the driver made of a [`Choice`].
@@ -45,6 +47,8 @@ pub(super) struct Setup {
     pub rate: FrameRate,
     /// Bytes from one row to the next; 0 for compressed formats.
     pub stride: usize,
+    /// Samples go from 0 to 255.
+    pub full_range: bool,
 }
 
 impl Setup {
@@ -71,19 +75,20 @@ impl Node {
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         let unsupported = |what: &str| {
             let detail = format!("{}: {what}", path.display());
-            CaptureError::new(ErrorKind::Unsupported, detail)
+            CaptureError::new(ErrorKind::Unsupported, detail).curing(ANOTHER)
         };
-        let target = fs::canonicalize(path).map_err(|error| from_io(path, "opening", &error))?;
-        let kind = fs::metadata(&target).map_err(|error| from_io(path, "opening", &error))?;
+        let target =
+            fs::canonicalize(path).map_err(|error| from_io(path, Step::Opening, &error))?;
+        let kind = fs::metadata(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
         if !kind.file_type().is_char_device() {
             return Err(unsupported("not a camera, nor a link to one"));
         }
         let index = index_of(&target)
             .ok_or_else(|| unsupported("cameras are /dev/video0, /dev/video1… or links to them"))?;
         let device =
-            Device::with_path(&target).map_err(|error| from_io(path, "opening", &error))?;
-        let caps = catch_panic(path, || device.query_caps())?
-            .map_err(|error| from_io(path, "asking what it is", &error))?;
+            Descriptor::open(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
+        let caps = catch_panic(path, || device.capabilities())?
+            .map_err(|error| from_io(path, Step::Identifying, &error))?;
         Ok(Self {
             path: path.to_owned(),
             index,
@@ -91,7 +96,7 @@ impl Node {
             driver: caps.driver,
             bus: caps.bus,
             flags: caps.capabilities,
-            device,
+            device: Arc::new(device),
         })
     }
 
@@ -100,14 +105,20 @@ impl Node {
         let is = |flag| self.flags.contains(flag);
         if is(Flags::VIDEO_M2M) || is(Flags::VIDEO_M2M_MPLANE) {
             Some("a codec or scaler, not a camera")
-        } else if is(Flags::VIDEO_CAPTURE) {
+        } else if is(Flags::VIDEO_CAPTURE) || is(Flags::VIDEO_CAPTURE_MPLANE) {
             None
-        } else if is(Flags::VIDEO_CAPTURE_MPLANE) {
-            Some("captures to several planes at once, which is not supported")
         } else if is(Flags::META_CAPTURE) {
             Some("carries a camera's metadata, not its pictures")
         } else {
             Some("captures no video")
+        }
+    }
+
+    /// By which interface it captures: the simpler one, of those few that have both.
+    pub(super) fn interface(&self) -> Interface {
+        match self.flags.contains(Flags::VIDEO_CAPTURE) {
+            true => Interface::SinglePlanar,
+            false => Interface::MultiPlanar,
         }
     }
 
@@ -116,8 +127,8 @@ impl Node {
     /// # Errors
     /// `Lost` or `NotFound` if the device went away, `Unsupported` if the driver's answer makes no sense.
     pub fn offers(&self, near: Option<Size>) -> Result<Vec<Offer>, CaptureError> {
-        catch_panic(&self.path, || enumerate::offers(&self.device, near))?
-            .map_err(|error| from_io(&self.path, "asking for its formats", &error))
+        enumerate::offers(&self.device, self.interface(), near)
+            .map_err(|error| from_io(&self.path, Step::AskingFormats, &error))
     }
 
     /// Sets format, size and rate; what the driver makes of it is taken. The device keeps them after the node is closed.
@@ -125,43 +136,48 @@ impl Node {
     /// # Errors
     /// `Busy` while another program captures, `Unsupported` if the driver grants a format that can't be used.
     pub(super) fn set_up(&self, choice: &Choice) -> Result<Setup, CaptureError> {
-        let fail = |error: io::Error| from_io(&self.path, "setting the format", &error);
+        let fail = |error: io::Error| from_io(&self.path, Step::SettingFormat, &error);
         let refused = |what: String| {
             let detail = format!("{}: {what}", self.path.display());
             CaptureError::new(ErrorKind::Unsupported, detail)
         };
-        let Choice { format, size, .. } = choice;
-        let code = enumerate::code_of(*format)
-            .ok_or_else(|| refused(format!("{format} can't be captured")))?;
-        let asked = Format::new(size.width, size.height, code);
-        let granted = catch_panic(&self.path, || self.device.set_format(&asked))?.map_err(fail)?;
-        let size = Size::new(granted.width, granted.height);
-        let format = enumerate::format_of(granted.fourcc).filter(|_| size.even().pixels() > 0);
-        let format = format.ok_or_else(|| {
-            let made = format!("{} {size}", granted.fourcc);
+        let (device, interface) = (&self.device, self.interface());
+        let granted =
+            v4l2::set_format(device, interface, choice.code, choice.size).map_err(fail)?;
+        let size = granted.size;
+        let known = PixelFormat::of_code(granted.code).filter(|_| size.even().pixels() > 0);
+        let format = known.ok_or_else(|| {
+            let code = String::from_utf8_lossy(&granted.code);
+            let made = format!("{} {size}", code.trim_end());
             refused(format!(
                 "the driver makes {made} of {} {}",
                 choice.format, choice.size
             ))
         })?;
-        let interval = Fraction::new(choice.rate.denominator, choice.rate.numerator);
-        let rate = match self.device.set_params(&Parameters::new(interval)) {
-            Ok(granted) => {
-                rate_of_interval(granted.interval.numerator, granted.interval.denominator)
-            }
+        if granted.pieces != 1 {
+            let what = format!(
+                "the driver puts a frame of {format} into {} pieces of memory, one is supported",
+                granted.pieces
+            );
+            let cure = "name a `format` whose planes lie in one piece, of those that `fanlight cameras` lists for the device";
+            return Err(refused(what).curing(cure));
+        }
+        let rate = match v4l2::set_rate(device, interface, choice.rate) {
+            Ok(granted) => granted,
             // A camera whose rate can't be set.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => None,
             Err(error) => return Err(fail(error)),
         };
         let stride = match format {
             PixelFormat::Mjpeg | PixelFormat::H264 => 0,
-            _ => granted.stride as usize,
+            _ => granted.stride,
         };
         Ok(Setup {
             format,
             size,
             rate: rate.unwrap_or(choice.rate),
             stride,
+            full_range: granted.full_range,
         })
     }
 
@@ -170,18 +186,11 @@ impl Node {
     /// # Errors
     /// `Lost`.
     pub(super) fn stalls(&self, limit: Duration) -> Result<bool, CaptureError> {
-        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-        loop {
-            match self.device.handle().poll(libc::POLLIN, millis) {
-                Ok(ready) => return Ok(ready == 0),
-                // A signal. They are too rare to make the limit long.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let detail = format!("{}: waiting failed: {error}", self.path.display());
-                    return Err(CaptureError::new(ErrorKind::Lost, detail));
-                }
-            }
-        }
+        let ready = v4l2::wait(&self.device, limit).map_err(|error| {
+            let detail = format!("{}: waiting failed: {error}", self.path.display());
+            CaptureError::new(ErrorKind::Lost, detail)
+        })?;
+        Ok(!ready)
     }
 }
 
@@ -221,6 +230,7 @@ mod tests {
     fn what_the_driver_grants_instead_is_said() {
         let choice = Choice {
             format: PixelFormat::Yuyv,
+            code: *b"YUYV",
             size: Size::new(640, 480),
             rate: FrameRate::whole(30),
             reason: "why".to_owned(),
@@ -230,6 +240,7 @@ mod tests {
             size: choice.size,
             rate: choice.rate,
             stride: 1280,
+            full_range: false,
         };
         assert_eq!(setup.explain(&choice), "why");
         setup.rate = FrameRate {

@@ -1,6 +1,8 @@
 //! What the kernel's error numbers mean for a camera, also when a library hides them in a text.
 
-use super::holders::{holder, who_may};
+use super::OWN_BACKEND;
+use super::device::ANOTHER;
+use super::holders::{SANDBOX, holder, who_may};
 use crate::capture::{CaptureError, ErrorKind};
 use std::any::Any;
 use std::fmt::Display;
@@ -16,37 +18,83 @@ pub(super) const fn kind_of(errno: i32) -> ErrorKind {
         libc::EACCES | libc::EPERM => ErrorKind::NoPermission,
         libc::ENOSPC => ErrorKind::NoUsbBandwidth,
         libc::EINVAL | libc::ENOTTY => ErrorKind::Unsupported,
+        libc::ENOMEM | libc::EMFILE | libc::ENFILE => ErrorKind::NoResources,
         _ => ErrorKind::Lost,
     }
 }
 
-/// A failed system call: `doing` says which.
-pub(super) fn from_io(path: &Path, doing: &str, error: &io::Error) -> CaptureError {
-    describe(path, doing, error.raw_os_error(), error)
+/// What of the work with a device failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Opening,
+    Identifying,
+    AskingFormats,
+    AskingControls,
+    SettingFormat,
+    Starting,
+}
+
+impl Step {
+    /// As the beginning of a sentence.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Identifying => "asking what it is",
+            Self::AskingFormats => "asking for its formats",
+            Self::AskingControls => "asking for its controls",
+            Self::SettingFormat => "setting the format",
+            Self::Starting => "starting the capture",
+        }
+    }
+}
+
+/// A failed system call.
+pub(super) fn from_io(path: &Path, step: Step, error: &io::Error) -> CaptureError {
+    describe(path, step, error.raw_os_error(), error)
 }
 
 /// A failure that the camera library reports as a text, with the error number inside as the standard library writes it.
-pub(super) fn from_text(path: &Path, doing: &str, error: &impl Display) -> CaptureError {
+pub(super) fn from_text(path: &Path, step: Step, error: &impl Display) -> CaptureError {
     let text = error.to_string();
-    describe(path, doing, errno_in(&text), &text)
+    match errno_in(&text) {
+        None => describe(path, step, None, &text).curing(OWN_BACKEND),
+        errno => describe(path, step, errno, &text),
+    }
 }
 
 fn describe(
     node: &Path,
-    doing: &str,
+    step: Step,
     errno: Option<i32>,
     error: &(impl Display + ?Sized),
 ) -> CaptureError {
     let kind = errno.map_or(ErrorKind::Unsupported, kind_of);
-    let path = node.display();
-    let detail = match kind {
-        ErrorKind::NotFound => format!("{path}: no such device"),
-        ErrorKind::Busy => format!("{path}: {}", holder(node)),
-        ErrorKind::NoPermission => format!("{path}: permission denied{}", who_may(node)),
-        ErrorKind::NoUsbBandwidth => format!("{path}: not enough USB bandwidth"),
-        _ => format!("{path}: {doing} failed: {error}"),
+    let failed = || (format!(": {} failed: {error}", step.name()), None);
+    let (what, cure) = match (kind, step) {
+        (ErrorKind::NotFound, _) => (": no such device".to_owned(), None),
+        (ErrorKind::Busy, _) => {
+            let (holder, cure) = holder(node);
+            (format!(": {holder}"), cure)
+        }
+        (ErrorKind::NoPermission, Step::Opening) => {
+            let (why, cure) = who_may(node);
+            (format!(": permission denied{why}"), cure)
+        }
+        // Who may open it may do all else, unless a sandbox filters calls.
+        (ErrorKind::NoPermission, _) => (failed().0, Some(SANDBOX)),
+        (ErrorKind::NoUsbBandwidth, _) => (": not enough USB bandwidth".to_owned(), None),
+        (ErrorKind::Unsupported, Step::Opening | Step::Identifying) => (failed().0, Some(ANOTHER)),
+        (ErrorKind::NoResources, _) if matches!(errno, Some(libc::EMFILE | libc::ENFILE)) => {
+            let cure = "raise the limit on open files (LimitNOFILE, ulimit -n)";
+            (failed().0, Some(cure))
+        }
+        _ => failed(),
     };
-    CaptureError::new(kind, detail)
+    let error = CaptureError::new(kind, format!("{}{what}", node.display()));
+    match cure {
+        Some(cure) => error.curing(cure),
+        None => error,
+    }
 }
 
 /// The number in the last "(os error N)" of a text.
@@ -66,6 +114,7 @@ pub(super) fn catch_panic<T>(path: &Path, run: impl FnOnce() -> T) -> Result<T, 
             ErrorKind::Unsupported,
             format!("{path}: the driver's answer is not understood: {what}"),
         )
+        .curing("report it, with the camera's model")
     })
 }
 
@@ -99,7 +148,7 @@ mod tests {
     #[test]
     fn each_failure_has_its_kind_and_sentence() {
         let path = Path::new("/dev/video4000");
-        let error = |errno| from_io(path, "opening", &io::Error::from_raw_os_error(errno));
+        let error = |errno| from_io(path, Step::Opening, &io::Error::from_raw_os_error(errno));
         for (errno, kind, detail) in [
             (
                 libc::ENOENT,
@@ -131,14 +180,33 @@ mod tests {
             assert_eq!(error.kind, kind);
             assert!(error.detail.starts_with(detail), "{error}");
         }
+        let of = |step, errno| from_io(path, step, &io::Error::from_raw_os_error(errno));
+        for (step, errno, cure) in [
+            (Step::Opening, libc::ENOTTY, ANOTHER),
+            (
+                Step::SettingFormat,
+                libc::EINVAL,
+                ErrorKind::Unsupported.cure(),
+            ),
+            (Step::SettingFormat, libc::EPERM, SANDBOX),
+            (Step::Starting, libc::ENOMEM, ErrorKind::NoResources.cure()),
+            (
+                Step::Opening,
+                libc::EMFILE,
+                "raise the limit on open files (LimitNOFILE, ulimit -n)",
+            ),
+            (Step::Starting, libc::EPROTO, ErrorKind::Lost.cure()),
+        ] {
+            assert_eq!(of(step, errno).cure(), cure, "{step:?} {errno}");
+        }
         let hidden = "Could not open device stream: Device or resource busy (os error 16)";
         assert_eq!(
-            from_text(path, "starting", &hidden).kind,
+            from_text(path, Step::Starting, &hidden).kind,
             ErrorKind::Busy,
             "{hidden}"
         );
         assert_eq!(
-            from_text(path, "starting", &"Rejected").kind,
+            from_text(path, Step::Starting, &"Rejected").kind,
             ErrorKind::Unsupported
         );
     }

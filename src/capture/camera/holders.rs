@@ -4,13 +4,23 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// Which process has the node open, as the end of a sentence about it.
-pub(super) fn holder(node: &Path) -> String {
+/// The cure where the process that holds a camera may be this one.
+const OWN: &str = "close the other program, or remove the stream that has the same camera";
+
+/// The cure where the group is right and something else is in the way.
+pub(super) const SANDBOX: &str =
+    "let the sandbox or container that fanlight runs in have the device";
+
+/// What stands in the way: the end of a sentence about a node, and a cure if there is a better one than that of the kind of error.
+pub(super) type Hindrance = (String, Option<&'static str>);
+
+/// Which process has the node open.
+pub(super) fn holder(node: &Path) -> Hindrance {
     let node = fs::canonicalize(node).unwrap_or_else(|_| node.to_owned());
     holder_in(Path::new("/proc"), &node, std::process::id())
 }
 
-fn holder_in(proc: &Path, node: &Path, own: u32) -> String {
+fn holder_in(proc: &Path, node: &Path, own: u32) -> Hindrance {
     // A sandbox such as that of the service shows other users' processes not at all.
     let (mut is_hidden, mut is_own) = (!proc.join("1").exists(), false);
     let processes = fs::read_dir(proc).into_iter().flatten().flatten();
@@ -36,25 +46,30 @@ fn holder_in(proc: &Path, node: &Path, own: u32) -> String {
             continue;
         }
         let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        return format!("{} (process {id}) is using it", name.trim());
+        return (format!("{} (process {id}) is using it", name.trim()), None);
     }
     if is_own {
         // The descriptor that the question came by is among them, so this is the least likely.
-        "another stream or program is using it".to_owned()
+        (
+            "another stream or program is using it".to_owned(),
+            Some(OWN),
+        )
     } else if is_hidden {
-        "another program is using it; this user may not see which, `sudo fuser -v` tells".to_owned()
+        let unseen =
+            "another program is using it; this user may not see which, `sudo fuser -v` tells";
+        (unseen.to_owned(), None)
     } else {
-        "another program is using it".to_owned()
+        ("another program is using it".to_owned(), None)
     }
 }
 
 /// What a group is to a process that can't see it: one in a user namespace without it, as in the service (`overflowgid`).
 const UNSEEN: u32 = 65_534;
 
-/// Why the node may not be opened, as the end of a sentence about it; empty if that can't be told.
-pub(super) fn who_may(node: &Path) -> String {
+/// Why the node may not be opened; empty if that can't be told.
+pub(super) fn who_may(node: &Path) -> Hindrance {
     let Ok(data) = fs::metadata(node) else {
-        return String::new();
+        return (String::new(), None);
     };
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -62,7 +77,7 @@ pub(super) fn who_may(node: &Path) -> String {
     who_may_by(data.gid(), mode, &groups, &status)
 }
 
-fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> String {
+fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> Hindrance {
     let name = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
         let (name, id) = (fields.next()?, fields.nth(1)?);
@@ -79,18 +94,31 @@ fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> String {
     let is_member = field("Groups:").contains(&gid) || field("Gid:").get(1) == Some(&gid);
     // Reading and writing by the group.
     if mode & 0o060 != 0o060 {
-        format!(
-            "; its mode is {:04o}, which lets no group in",
-            mode & 0o7777
+        (
+            format!(
+                "; its mode is {:04o}, which lets no group in",
+                mode & 0o7777
+            ),
+            Some("let the group `video` read and write the node, by a rule of udev"),
         )
     } else if gid == UNSEEN {
-        "; which group it is for can't be seen within this sandbox or container, `ls -l` outside tells".to_owned()
+        (
+            "; which group it is for can't be seen within this sandbox or container, `ls -l` outside tells"
+                .to_owned(),
+            Some(SANDBOX),
+        )
     } else if is_member {
-        format!(
-            "; this process is in its group `{name}`, so a sandbox or a container is in the way"
+        (
+            format!(
+                "; this process is in its group `{name}`, so a sandbox or a container is in the way"
+            ),
+            Some(SANDBOX),
         )
     } else {
-        format!("; it is for the group `{name}`, in which this process is not")
+        (
+            format!("; it is for the group `{name}`, in which this process is not"),
+            Some("add the user that runs fanlight to that group and log in again"),
+        )
     }
 }
 
@@ -113,15 +141,16 @@ mod tests {
             }
         };
         process("self", Some(node));
-        assert!(holder_in(&root, node, 1).contains("may not see which"));
+        assert!(holder_in(&root, node, 1).0.contains("may not see which"));
         process("1", Some(Path::new("/dev/null")));
         process("12", Some(Path::new("/dev/video8")));
-        let holder = |own| holder_in(&root, node, own);
+        let holder = |own| holder_in(&root, node, own).0;
         assert_eq!(holder(2), "another program is using it");
         process("13", None);
         assert!(holder(2).contains("may not see which"));
         process("14", Some(node));
         assert_eq!(holder(14), "another stream or program is using it");
+        assert_eq!(holder_in(&root, node, 14).1, Some(OWN));
         assert_eq!(holder(2), "name-of-14 (process 14) is using it");
         fs::remove_dir_all(root).unwrap();
     }
@@ -130,7 +159,11 @@ mod tests {
     fn the_group_that_may_open_a_device_is_named() {
         let groups = "root:x:0:\nvideo:x:44:ann,bob\nrender:x:105:\n";
         let status = "Name:\tfanlight\nGid:\t998\t998\t998\t998\nGroups:\t20 44 \n";
-        let who = |gid, mode| who_may_by(gid, mode, groups, status);
+        let who = |gid, mode| {
+            let (told, cure) = who_may_by(gid, mode, groups, status);
+            assert!(cure.is_some(), "{told}");
+            told
+        };
         assert!(
             who(105, 0o020_660).contains("for the group `render`, in which this process is not")
         );
@@ -138,7 +171,8 @@ mod tests {
         assert!(who(998, 0o020_660).contains("in its group `998`"));
         // Within the service's sandbox, where it is in groups that can't be seen either.
         let status = "Gid:\t998\t998\t998\t998\nGroups:\t65534 998 \n";
-        let told = who_may_by(65_534, 0o020_660, "nogroup:x:65534:\n", status);
+        let (told, cure) = who_may_by(65_534, 0o020_660, "nogroup:x:65534:\n", status);
+        assert_eq!(cure, Some(SANDBOX));
         assert!(told.contains("`ls -l` outside tells") && !told.contains("nogroup"));
         assert!(who(0, 0o020_600).contains("its mode is 0600"));
     }

@@ -1,21 +1,15 @@
-//! The backend on the `v4l` crate: frames are lent straight from the buffers that the driver fills.
-//!
-//! The crate's stream is safe to use, and has its ways: it gives the buffer at hand back before it fetches the next, it
-//! panics when a device refuses to stop, and after a time-out of its own it can't go on. So waiting is done here.
+//! The backend of our own: frames are lent straight from the buffers that the driver fills.
 
 use super::device::Setup;
 use super::encoder::{self, Wishes};
-use super::errors::{catch_panic, from_io};
+use super::errors::{Step, from_io};
+use super::v4l2::{About, Buffers};
 use super::{Node, PATIENCE, age};
 use crate::capture::{CaptureError, ErrorKind, Granted, Source};
 use crate::media::{PixelFormat, RawFrame};
 use nix::time::{ClockId, clock_gettime};
-use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
-use v4l::buffer::{Flags, Metadata, Type};
-use v4l::io::mmap::Stream;
-use v4l::io::traits::{CaptureStream, Stream as _};
+use v4l::buffer::Flags;
 
 /// Buffers that the driver may fill. One is converted, one waits, and one is filled; one more for uneven times.
 const BUFFERS: u32 = 4;
@@ -28,12 +22,10 @@ struct Mapped {
     node: Node,
     granted: Granted,
     stride: usize,
-    /// Empty only while it is dropped.
-    stream: Option<Stream<'static>>,
-    /// The frame that came while the capture was started: a copy, for the stream would give its buffer back.
-    first: Vec<u8>,
-    /// Of `first`, until it was lent.
-    first_data: Option<Metadata>,
+    full_range: bool,
+    buffers: Buffers,
+    /// The frame that came while the capture was started is not lent yet.
+    is_first: bool,
     /// The driver's number of the last frame.
     sequence: Option<u32>,
     /// Keyframes can be asked for.
@@ -54,41 +46,48 @@ pub(super) fn start(
 ) -> Result<Box<dyn Source>, CaptureError> {
     let makes_keyframes = granted.format == PixelFormat::H264
         && encoder::set_up(&node.path, &node.device, wishes, granted.rate);
-    let fail = |error: &io::Error| match error.kind() {
-        io::ErrorKind::TimedOut => {
+    let fail = |error: std::io::Error| from_io(&node.path, Step::Starting, &error);
+    let mut buffers =
+        Buffers::start(node.device.clone(), node.interface(), BUFFERS).map_err(fail)?;
+    let begin = Instant::now();
+    loop {
+        let limit = FIRST_FRAME.saturating_sub(begin.elapsed());
+        if limit.is_zero() || node.stalls(limit)? {
             let (path, limit) = (node.path.display(), FIRST_FRAME.as_secs());
-            CaptureError::new(
-                ErrorKind::Stalled,
-                format!("{path}: no first frame for {limit} s"),
-            )
+            let detail = format!("{path}: no first frame for {limit} s");
+            return Err(CaptureError::new(ErrorKind::Stalled, detail));
         }
-        _ => from_io(&node.path, "starting the capture", error),
-    };
-    let stream = catch_panic(&node.path, || {
-        Stream::with_buffers(&node.device, Type::VideoCapture, BUFFERS)
-    })?;
-    let mut stream = stream.map_err(|error| fail(&error))?;
-    stream.set_timeout(FIRST_FRAME);
-    let first = stream.next();
-    let first = first.map(|(data, about)| (data.to_vec(), *about));
-    let first = first.map_err(|error| fail(&error));
-    stream.set_timeout(PATIENCE);
-    // Closes the device with care, also after a failure.
-    let mut source = Mapped {
+        if buffers.take().map_err(fail)? {
+            break;
+        }
+    }
+    Ok(Box::new(Mapped {
         granted,
         stride: setup.stride,
-        stream: Some(stream),
-        first: Vec::new(),
-        first_data: None,
+        full_range: setup.full_range,
+        buffers,
+        is_first: true,
         sequence: None,
         makes_keyframes,
         clock: Clock::now(),
         node,
-    };
-    let (data, about) = first?;
-    source.first = data;
-    source.first_data = Some(about);
-    Ok(Box::new(source))
+    }))
+}
+
+impl Mapped {
+    /// Waits for the next buffer, and takes it. Whether there is one.
+    fn advance(&mut self) -> Result<bool, CaptureError> {
+        if std::mem::take(&mut self.is_first) {
+            return Ok(true);
+        }
+        let lost = |error| {
+            let detail = format!("{}: {error}", self.node.path.display());
+            CaptureError::new(ErrorKind::Lost, detail)
+        };
+        // The driver can fill it while the next one is waited for.
+        self.buffers.give_back().map_err(lost)?;
+        Ok(!self.node.stalls(PATIENCE)? && self.buffers.take().map_err(lost)?)
+    }
 }
 
 impl Source for Mapped {
@@ -97,45 +96,26 @@ impl Source for Mapped {
     }
 
     fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, CaptureError> {
-        let Self {
-            node,
-            granted,
-            stride,
-            stream,
-            first,
-            first_data,
-            sequence,
-            clock,
-            ..
-        } = self;
-        let (data, about) = if let Some(about) = first_data.take() {
-            (&first[..], about)
-        } else {
-            *first = Vec::new();
-            if node.stalls(PATIENCE)? {
-                return Ok(None);
-            }
-            let lost = |error: &dyn std::fmt::Display| {
-                let detail = format!("{}: {error}", node.path.display());
-                CaptureError::new(ErrorKind::Lost, detail)
-            };
-            let stream = stream.as_mut().ok_or_else(|| lost(&"closed"))?;
-            let (data, about) = stream.next().map_err(|error| lost(&error))?;
-            (data, *about)
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let Some((buffer, about)) = self.buffers.held() else {
+            return Ok(None);
         };
-        let lost = lost_before(&about, sequence.replace(about.sequence));
-        let data = filled(data, &about).map_err(|what| {
-            let detail = format!("{}: {what}", node.path.display());
+        let lost = lost_before(&about, self.sequence.replace(about.sequence));
+        let data = filled(buffer, &about).map_err(|what| {
+            let detail = format!("{}: {what}", self.node.path.display());
             CaptureError::new(ErrorKind::BadFrame, detail)
         })?;
         Ok(Some(RawFrame {
             data,
-            format: granted.format,
-            size: granted.size,
-            stride: *stride,
-            captured_at: clock.captured_at(&about, Instant::now()),
+            format: self.granted.format,
+            size: self.granted.size,
+            stride: self.stride,
+            captured_at: self.clock.captured_at(&about, Instant::now()),
             lost,
-            is_late: !node.stalls(Duration::ZERO)?,
+            is_late: !self.node.stalls(Duration::ZERO)?,
+            full_range: self.full_range,
         }))
     }
 
@@ -144,35 +124,26 @@ impl Source for Mapped {
     }
 }
 
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        let Some(mut stream) = self.stream.take() else {
-            return;
-        };
-        // The stream panics when it is dropped and stopping fails; a signal must not be the reason.
-        let mut stop = || {
-            let stopped = stream.stop();
-            stopped.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
-        };
-        let _ = (0..10).any(|_| !stop());
-        let _ = catch_panic(Path::new(""), || drop(stream));
-    }
-}
-
 /// What the driver filled of a buffer, or why it is no use.
-fn filled<'a>(buffer: &'a [u8], about: &Metadata) -> Result<&'a [u8], &'static str> {
-    if about.flags.contains(Flags::ERROR) {
+fn filled<'a>(buffer: &'a [u8], about: &About) -> Result<&'a [u8], &'static str> {
+    if has(about, Flags::ERROR) {
         return Err("a frame that the driver says is damaged");
     }
-    match buffer.get(..about.bytesused as usize) {
-        None => Err("a frame that is longer than its buffer"),
-        Some([]) => Err("an empty frame"),
+    if about.end > buffer.len() {
+        return Err("a frame that is longer than its buffer");
+    }
+    match buffer.get(about.offset..about.end) {
+        None | Some([]) => Err("an empty frame"),
         Some(data) => Ok(data),
     }
 }
 
+fn has(about: &About, flag: Flags) -> bool {
+    Flags::from(about.flags).contains(flag)
+}
+
 /// Frames between two, by the driver's count. A count that goes back was begun anew.
-fn lost_before(about: &Metadata, previous: Option<u32>) -> u32 {
+fn lost_before(about: &About, previous: Option<u32>) -> u32 {
     let Some(previous) = previous else {
         return 0;
     };
@@ -201,30 +172,27 @@ impl Clock {
     }
 
     /// When a frame was captured that is there now: by the driver's stamp, if it is of this clock.
-    fn captured_at(&self, about: &Metadata, now: Instant) -> Instant {
-        if !about.flags.contains(Flags::TIMESTAMP_MONOTONIC) {
+    fn captured_at(&self, about: &About, now: Instant) -> Instant {
+        if !has(about, Flags::TIMESTAMP_MONOTONIC) {
             return now;
         }
-        let seconds = u64::try_from(about.timestamp.sec).unwrap_or_default();
-        let micros = u64::try_from(about.timestamp.usec).unwrap_or_default();
-        let stamp = Duration::from_secs(seconds).checked_add(Duration::from_micros(micros));
         let monotonic = self.monotonic + now.saturating_duration_since(self.at);
         // Never before the machine's start, for the frame can't be older.
-        now.checked_sub(age(monotonic, stamp)).unwrap_or(now)
+        now.checked_sub(age(monotonic, Some(about.stamp)))
+            .unwrap_or(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use v4l::timestamp::Timestamp;
 
-    fn about(bytesused: u32, flags: Flags, sequence: u32) -> Metadata {
-        Metadata {
-            bytesused,
-            flags,
+    fn about(end: usize, flags: Flags, sequence: u32) -> About {
+        About {
+            end,
+            flags: flags.bits(),
             sequence,
-            ..Metadata::default()
+            ..About::default()
         }
     }
 
@@ -237,6 +205,15 @@ mod tests {
         assert!(filled(0, plain).is_err());
         assert!(filled(5, plain).is_err());
         assert!(filled(4, plain | Flags::ERROR).is_err());
+        let of_plane = |offset| {
+            let about = About {
+                offset,
+                ..about(3, plain, 0)
+            };
+            super::filled(&buffer, &about).map(<[u8]>::to_vec)
+        };
+        assert_eq!(of_plane(1), Ok(vec![2, 3]));
+        assert!(of_plane(3).is_err() && of_plane(9).is_err());
     }
 
     #[test]
@@ -257,14 +234,14 @@ mod tests {
             monotonic: Duration::from_secs(1000),
         };
         let mut about = about(0, Flags::TIMESTAMP_MONOTONIC, 0);
-        about.timestamp = Timestamp::new(1003, 250_000);
+        about.stamp = Duration::from_millis(1_003_250);
         let expected = clock.at + Duration::from_millis(3250);
         for looked in [3250, 3260, 3900].map(Duration::from_millis) {
             assert_eq!(clock.captured_at(&about, clock.at + looked), expected);
         }
         let now = clock.at + Duration::from_secs(3);
         assert_eq!(clock.captured_at(&about, now), now, "from the future");
-        about.flags = Flags::TIMESTAMP_COPY;
+        about.flags = Flags::TIMESTAMP_COPY.bits();
         let now = clock.at + Duration::from_secs(4);
         assert_eq!(clock.captured_at(&about, now), now, "of another clock");
     }

@@ -1,7 +1,7 @@
 //! V4L2 cameras: which device a name means, what it is to be set to, and the two libraries that capture.
 //!
 //! `names` and `claims` find the device node, `device` and `enumerate` ask it, `select` chooses (pure), `mapped` and `portable`
-//! capture, and what fails is explained by `errors` and `holders`.
+//! capture, the former by the calls of `v4l2`, and what fails is explained by `errors` and `holders`.
 
 mod claims;
 mod controls;
@@ -16,6 +16,7 @@ pub mod names;
 mod offer;
 mod portable;
 mod select;
+mod v4l2;
 
 pub use claims::{Claims, Slot};
 pub use controls::{Control, Kind};
@@ -27,16 +28,21 @@ use super::{CaptureError, ErrorKind, Granted, Opener, Request, Source, Wanted, u
 use crate::config::Backend;
 use crate::media::{PixelFormat, RawFrame};
 use claims::Claim;
+use device::ANOTHER;
 use select::{Choice, choose, descend};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use v4l2::Interface;
 
 /// How long a frame is waited for at a time: as soon a thread that is not wanted any more ends.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A driver's time stamp is not believed to be older than that.
 const OLDEST: Duration = Duration::from_secs(1);
+
+/// The cure for what the portable backend can't do.
+const OWN_BACKEND: &str = "leave `backend` as it is by default, or set `backend = \"v4l\"`";
 
 /// Opens one camera.
 #[derive(Debug, Clone)]
@@ -85,49 +91,49 @@ impl Camera {
 
     /// The device, and what it can be set to, the best first.
     fn choices(&self, path: &Path, wanted: Wanted) -> Result<(Node, Vec<Choice>), CaptureError> {
-        let unsupported = |what: &str| {
-            let detail = format!("{}: {what}", path.display());
-            CaptureError::new(ErrorKind::Unsupported, detail)
-        };
+        let fail =
+            |kind, what: &str| CaptureError::new(kind, format!("{}: {what}", path.display()));
         let node = Node::open(path)?;
         if let Some(why) = node.no_camera() {
-            return Err(unsupported(why));
+            return Err(fail(ErrorKind::Unsupported, why).curing(ANOTHER));
+        }
+        let is_portable = self.is_portable();
+        if is_portable && node.interface() == Interface::MultiPlanar {
+            let what =
+                "the driver has the multi-planar interface only, which `nokhwa` does not know";
+            return Err(fail(ErrorKind::Unsupported, what).curing(OWN_BACKEND));
         }
         let mut offers = node.offers(Some(self.request.size))?;
-        let is_portable = self.is_portable();
-        let has_h264 = |offers: &[Offer]| {
-            let mut formats = offers.iter().filter_map(|offer| offer.format);
-            formats.any(|format| format == PixelFormat::H264)
-        };
-        if wanted == Wanted::H264 && (is_portable || !has_h264(&offers)) {
+        let is_h264 = |offer: &Offer| offer.format() == Some(PixelFormat::H264);
+        if wanted == Wanted::H264 && (is_portable || !offers.iter().any(is_h264)) {
             let what = match is_portable {
                 true => "H.264 is captured by `backend = \"v4l\"` only",
                 false => "the camera has no H.264 to pass through",
             };
-            let detail = format!("{}: {what}", path.display());
-            return Err(CaptureError::new(ErrorKind::NotPassable, detail));
+            return Err(fail(ErrorKind::NotPassable, what));
         }
-        if !offers.is_empty() {
-            let is_taken = |format: PixelFormat| {
-                wanted.takes(format) && !(is_portable && format == PixelFormat::H264)
-            };
-            offers.retain(|offer| offer.format.is_none_or(is_taken));
-            if offers.is_empty() && is_portable {
-                return Err(unsupported(
-                    "the camera has nothing but H.264, which is captured by `backend = \"v4l\"` only",
-                ));
-            }
-            if offers.is_empty() {
-                let path = path.display();
-                let what = "the camera has nothing but H.264, which can only be passed through";
-                return Err(CaptureError::new(
-                    ErrorKind::OnlyH264,
-                    format!("{path}: {what}"),
-                ));
-            }
+        let has_any = !offers.is_empty();
+        offers.retain(|offer| {
+            let is_taken = |format| wanted.takes(format);
+            offer.format().is_none_or(is_taken) && (!is_portable || portable::takes(offer.code))
+        });
+        if has_any && offers.is_empty() {
+            return Err(match is_portable {
+                true => {
+                    let what = "the camera has no format that `nokhwa` captures";
+                    fail(ErrorKind::Unsupported, what).curing(OWN_BACKEND)
+                }
+                false => {
+                    let what = "the camera has nothing but H.264, which can only be passed through";
+                    fail(ErrorKind::OnlyH264, what)
+                }
+            });
         }
         let choices = choose(&offers, &self.request, is_portable);
-        Ok((node, choices.map_err(|what| unsupported(&what))?))
+        Ok((
+            node,
+            choices.map_err(|what| fail(ErrorKind::Unsupported, &what))?,
+        ))
     }
 
     fn start(

@@ -153,7 +153,8 @@ pub fn resolve(
         (None, Some(_)) => Err(CaptureError::new(
             ErrorKind::Busy,
             "auto: every camera belongs to another stream",
-        )),
+        )
+        .curing("plug another camera in, or remove this stream")),
         (None, None) => {
             let is_camera = |listed: &&Listed| probe(&listed.node) != Probed::Other;
             let cameras: Vec<_> = all.iter().filter(is_camera).cloned().collect();

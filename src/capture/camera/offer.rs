@@ -6,13 +6,27 @@ use crate::media::{FrameRate, PixelFormat, Size};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// V4L2's code, such as `YUYV` or `MJPG`.
-    pub fourcc: String,
+    pub code: [u8; 4],
     /// The driver's name for it.
     pub description: String,
-    /// `None` if frames of this format can't be captured.
-    pub format: Option<PixelFormat>,
     /// In the driver's order.
     pub sizes: Vec<SizeOffer>,
+}
+
+impl Offer {
+    /// What the code stands for; `None` if frames of this format can't be captured.
+    pub fn format(&self) -> Option<PixelFormat> {
+        PixelFormat::of_code(self.code)
+    }
+
+    /// The code as the kernel prints it: the highest bit stands for "big endian".
+    pub fn fourcc(&self) -> String {
+        let mut code = self.code;
+        let big_endian = code[3] & 0x80 != 0;
+        code[3] &= 0x7f;
+        let name = String::from_utf8_lossy(&code);
+        name.trim_end().to_owned() + if big_endian { "-BE" } else { "" }
+    }
 }
 
 /// A size, or a range of sizes, with its rates.
@@ -175,6 +189,21 @@ mod tests {
             step: Size::new(64, 64),
         };
         assert_eq!(uneven.largest(), Size::new(64, 64));
+    }
+
+    #[test]
+    fn codes_are_named_as_the_kernel_names_them() {
+        let name = |code: &[u8; 4]| {
+            let offer = Offer {
+                code: *code,
+                description: String::new(),
+                sizes: Vec::new(),
+            };
+            offer.fourcc()
+        };
+        assert_eq!(name(b"YUYV"), "YUYV");
+        assert_eq!(name(b"Y16 "), "Y16");
+        assert_eq!(name(b"XR1\xb5"), "XR15-BE");
     }
 
     #[test]

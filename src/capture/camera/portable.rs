@@ -2,11 +2,11 @@
 //! much of a buffer the driver filled nor whether it is damaged.
 
 use super::device::Setup;
-use super::errors::{catch_panic, from_text};
+use super::errors::{Step, catch_panic, from_text};
 use super::offer::whole;
 use super::{Node, PATIENCE, age};
 use crate::capture::{CaptureError, ErrorKind, Granted, Source};
-use crate::media::{PixelFormat, RawFrame};
+use crate::media::RawFrame;
 use nokhwa::utils::{
     ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType,
     Resolution,
@@ -31,30 +31,46 @@ pub(super) fn start(
     // Opened again to watch the capture: this descriptor has set nothing up, so it is in nobody's way.
     let watch = Node::open(&path)?;
     let library = catch_panic(&path, || open(index, &granted))?
-        .map_err(|error| from_text(&path, "starting the capture", &error))?;
+        .map_err(|error| from_text(&path, Step::Starting, &error))?;
     let mut source = Portable {
         granted,
         stride: setup.stride,
+        full_range: setup.full_range,
         library: Some(library),
         watch,
         buffer: None,
         is_new: true,
     };
-    let first = (source.wait_for_buffer())
-        .map_err(|error| from_text(&path, "starting the capture", &error))?;
+    let first =
+        (source.wait_for_buffer()).map_err(|error| from_text(&path, Step::Starting, &error))?;
     source.buffer = Some(first);
     Ok(Box::new(source))
 }
 
+/// The library's name for a format that it captures, by its code of V4L2.
+fn known(code: [u8; 4]) -> Option<FrameFormat> {
+    match &code {
+        b"YUYV" => Some(FrameFormat::YUYV),
+        b"NV12" => Some(FrameFormat::NV12),
+        b"MJPG" => Some(FrameFormat::MJPEG),
+        b"RGB3" => Some(FrameFormat::RAWRGB),
+        b"BGR3" => Some(FrameFormat::RAWBGR),
+        _ => None,
+    }
+}
+
+/// Whether the library captures the format with that code of V4L2.
+pub(super) fn takes(code: [u8; 4]) -> bool {
+    known(code).is_some()
+}
+
 /// Opens the device in the library. It is in the wanted format already, so that the library changes nothing.
 fn open(index: u32, granted: &Granted) -> Result<nokhwa::Camera, NokhwaError> {
-    let format = match granted.format {
-        PixelFormat::Nv12 => FrameFormat::NV12,
-        PixelFormat::Mjpeg => FrameFormat::MJPEG,
-        PixelFormat::Grey => FrameFormat::GRAY,
-        // H.264 is never chosen for this library, which doesn't know it.
-        PixelFormat::Yuyv | PixelFormat::I420 | PixelFormat::H264 => FrameFormat::YUYV,
-    };
+    let mut codes = granted.format.codes().iter();
+    let format = codes.find_map(|code| known(**code)).ok_or_else(|| {
+        let what = format!("{}, which nokhwa does not capture", granted.format);
+        NokhwaError::OpenDeviceError(index.to_string(), what)
+    })?;
     let rate = whole(granted.rate).ok_or_else(|| {
         let what = format!("{} fps, not a whole rate, which nokhwa needs", granted.rate);
         NokhwaError::OpenDeviceError(index.to_string(), what)
@@ -75,6 +91,8 @@ struct Portable {
     granted: Granted,
     /// Bytes from one row to the next; 0 for compressed formats.
     stride: usize,
+    /// Samples go from 0 to 255.
+    full_range: bool,
     /// Empty only while it is dropped.
     library: Option<nokhwa::Camera>,
     /// A second descriptor of the device, to wait for frames with a time limit.
@@ -129,6 +147,7 @@ impl Source for Portable {
             captured_at: now.checked_sub(age).unwrap_or(now),
             lost: 0,
             is_late: !self.watch.stalls(Duration::ZERO)?,
+            full_range: self.full_range,
         }))
     }
 }

@@ -18,6 +18,8 @@ const MOST_NAMED: usize = 4;
 pub struct Choice {
     /// Layout of the frames.
     pub format: PixelFormat,
+    /// The code by which the camera offers it.
+    pub code: [u8; 4],
     /// In pixels.
     pub size: Size,
     /// Frames per second.
@@ -39,13 +41,16 @@ impl fmt::Display for Choice {
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     format: PixelFormat,
+    code: [u8; 4],
     size: Size,
     rate: FrameRate,
 }
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { format, size, rate } = self;
+        let Self {
+            format, size, rate, ..
+        } = self;
         write!(f, "{format} {size} at {rate} fps")
     }
 }
@@ -59,7 +64,7 @@ impl Candidate {
             distance(self.size, request.size),
             shortfall,
             excess,
-            cost(self.format),
+            self.format.rank(),
             milli((self.rate.as_f64() - request.rate.as_f64()).abs()),
         )
     }
@@ -87,10 +92,10 @@ pub fn choose(
 ) -> Result<Vec<Choice>, String> {
     let usable: Vec<_> = offers
         .iter()
-        .filter_map(|offer| Some((offer, offer.format?)))
+        .filter_map(|offer| Some((offer, offer.format()?)))
         .collect();
     if usable.is_empty() {
-        let there = names(offers.iter().map(|offer| &offer.fourcc[..]).collect());
+        let there = names(&offers.iter().map(Offer::fourcc).collect::<Vec<_>>());
         return Err(format!(
             "no format that can be used, the camera offers {there}"
         ));
@@ -98,7 +103,8 @@ pub fn choose(
     if let Some(asked) = request.format
         && !usable.iter().any(|(_, format)| *format == asked)
     {
-        let there = names(usable.iter().map(|(_, format)| format.name()).collect());
+        let there: Vec<_> = usable.iter().map(|(_, format)| format.name()).collect();
+        let there = names(&there);
         return Err(format!(
             "the camera does not offer {asked}, it offers {there}"
         ));
@@ -129,6 +135,7 @@ pub fn choose(
     };
     let choice = |(at, candidate): (usize, &&Candidate)| Choice {
         format: candidate.format,
+        code: candidate.code,
         size: candidate.size,
         rate: candidate.rate,
         reason: match at {
@@ -176,6 +183,7 @@ fn candidates(
     request: &Request,
     whole_rates: bool,
 ) -> Vec<Candidate> {
+    let code = &offer.code;
     // A camera that names no sizes says what it grants when it is asked.
     let unknown = [SizeOffer {
         sizes: Sizes::One(request.size),
@@ -192,7 +200,12 @@ fn candidates(
         } else {
             offer.rates.near(request.rate)
         };
-        let candidate = move |rate| Candidate { format, size, rate };
+        let candidate = move |rate| Candidate {
+            format,
+            code: *code,
+            size,
+            rate,
+        };
         rates.into_iter().map(candidate)
     });
     candidates
@@ -226,20 +239,8 @@ fn milli(number: f64) -> u64 {
     (number * 1000.0) as u64
 }
 
-/// What a frame costs, in order: nothing, a copy, an unpacking, a decoding. H.264 saves the encoding too.
-const fn cost(format: PixelFormat) -> u8 {
-    match format {
-        PixelFormat::H264 => 0,
-        PixelFormat::I420 => 1,
-        PixelFormat::Nv12 => 2,
-        PixelFormat::Yuyv => 3,
-        PixelFormat::Mjpeg => 4,
-        // A picture without colour is cheap, but only for those who ask for it or have nothing else.
-        PixelFormat::Grey => 5,
-    }
-}
-
-fn names(all: Vec<&str>) -> String {
+fn names(all: &[impl AsRef<str>]) -> String {
+    let all: Vec<_> = all.iter().map(AsRef::as_ref).collect();
     match all.len() {
         0 => "nothing".to_owned(),
         _ => all.join(", "),
@@ -256,7 +257,7 @@ fn reason(best: &Candidate, ranked: &[Candidate], offers: &[Offer], request: &Re
         text += &format!("; {} fps is not offered at this size", request.rate);
     }
     let mut rejected: Vec<String> = Vec::new();
-    let mut formats: Vec<_> = offers.iter().filter_map(|offer| offer.format).collect();
+    let mut formats: Vec<_> = offers.iter().filter_map(Offer::format).collect();
     formats.dedup();
     for format in formats.into_iter().filter(|format| *format != best.format) {
         let mut others = ranked.iter().filter(|other| other.format == format);
@@ -265,8 +266,8 @@ fn reason(best: &Candidate, ranked: &[Candidate], offers: &[Offer], request: &Re
             why_not(best, others.next(), request)
         ));
     }
-    let unusable = offers.iter().filter(|offer| offer.format.is_none());
-    let unusable: Vec<_> = unusable.map(|offer| &offer.fourcc[..]).collect();
+    let unusable = offers.iter().filter(|offer| offer.format().is_none());
+    let unusable: Vec<_> = unusable.map(Offer::fourcc).collect();
     match unusable.len() {
         0 => {}
         1..=MOST_NAMED => rejected.push(format!("{} (not supported)", unusable.join(", "))),
@@ -298,7 +299,7 @@ fn why_not(best: &Candidate, other: Option<&Candidate>, request: &Request) -> St
     match other.format {
         _ if best.format == PixelFormat::H264 => "has to be encoded",
         PixelFormat::Mjpeg => "has to be decoded",
-        PixelFormat::Grey => "has no colours",
+        format if format.is_colourless() => "has no colours",
         _ => "costs more to convert",
     }
     .to_owned()

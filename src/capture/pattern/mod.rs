@@ -66,7 +66,7 @@ impl PatternSource {
                 size,
                 rate,
                 format: PixelFormat::I420,
-                reason: format!("i420 {size} at {rate} fps: the test pattern is drawn as asked"),
+                reason: format!("yu12 {size} at {rate} fps: the test pattern is drawn as asked"),
             },
             schedule: Schedule::new(rate, start),
             frame: scene.background(&pattern.name),
@@ -105,6 +105,7 @@ impl Source for PatternSource {
             captured_at: due,
             lost: u32::try_from(index - expected).unwrap_or(u32::MAX),
             is_late: false,
+            full_range: false,
         }))
     }
 }

@@ -102,6 +102,7 @@ fn noise_takes_the_bitrate_that_is_set_and_its_counter_stays_readable() {
                 captured_at: start + elapsed,
                 lost: 0,
                 is_late: false,
+                full_range: false,
             };
             let unit = encoder
                 .encode(&picture(&frame), frame.captured_at, n % 60 == 0)

@@ -144,7 +144,7 @@ fn rates_sizes_and_formats_have_their_ranges() {
         "3842x2160 is not in 16x16 to 3840x2160"
     );
     assert!(told("size = [640, 480]").contains("WIDTHxHEIGHT"));
-    for format in PixelFormat::CAPTURED {
+    for format in PixelFormat::ALL {
         assert_eq!(
             stream(&format!("format = \"{format}\"")).format,
             Some(format)
@@ -156,7 +156,7 @@ fn rates_sizes_and_formats_have_their_ranges() {
     );
     assert_eq!(
         told("format = \"rgb\""),
-        "\"rgb\" is not one of auto, yuyv, nv12, mjpeg, h264"
+        "\"rgb\" is not known; did you mean \"rgb3\"?"
     );
     for rotation in Rotation::ALL {
         let turned = stream(&format!("rotate = {}", rotation.degrees()));
@@ -182,7 +182,18 @@ fn rates_sizes_and_formats_have_their_ranges() {
     Config::parse(&(auto("a") + &auto("b"))).unwrap();
     let usb = "[[stream]]\nname = \"a\"\ndevice = \"usb:046D:0825\"\n";
     let same = usb.replace("\"a\"", "\"b\"").to_lowercase();
-    assert!(complaint(&(usb.to_owned() + &same)).contains("already belongs to stream[0]"));
+    let told = complaint(&(usb.to_owned() + &same));
+    assert!(told.contains("already belongs to stream[0]"), "{told}");
+    assert!(told.contains("/dev/v4l/by-path/"), "{told}");
+    let twins = "[[stream]]\nname = \"a\"\ndevice = \"usb:046d:0825:200901010001\"\n";
+    let told = complaint(&(twins.to_owned() + &twins.replace("\"a\"", "\"b\"")));
+    assert!(told.contains("/dev/v4l/by-path/"), "{told}");
+    let path = "[[stream]]\nname = \"a\"\ndevice = \"/dev/video0\"\n";
+    let told = complaint(&(path.to_owned() + &path.replace("\"a\"", "\"b\"")));
+    assert!(
+        !told.contains("by-path"),
+        "a link is no cure for one path twice: {told}"
+    );
 }
 
 #[test]

@@ -34,8 +34,8 @@ pub struct Client {
     pub connection: Option<ConnectionId>,
     /// Where the daemon saw it before.
     pub(super) former: Vec<SocketAddr>,
-    /// The daemon's names in the ICE session, and the viewer's user name fragment.
-    pub names: (Credentials, String),
+    /// The daemon's names in the ICE session, and the viewer's.
+    pub names: (Credentials, Credentials),
     pub faults: Faults,
     pub joined: Instant,
     /// Whole pictures, in the order of their arrival.
@@ -44,6 +44,8 @@ pub struct Client {
     pub shown: Vec<Frame>,
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
+    /// How many of them left for where it was before.
+    pub sent_to_former: usize,
     /// How many of them left by TCP.
     pub sent_by_tcp: usize,
     pub keyframe_requests: usize,
@@ -86,7 +88,7 @@ impl Client {
         now: Instant,
         (rtc, mid): (Rtc, Mid),
         address: SocketAddr,
-        names: (Credentials, String),
+        names: (Credentials, Credentials),
         faults: Faults,
     ) -> Self {
         Self {
@@ -102,6 +104,7 @@ impl Client {
             frames: Vec::new(),
             shown: Vec::new(),
             sent: Vec::new(),
+            sent_to_former: 0,
             sent_by_tcp: 0,
             keyframe_requests: 0,
             lost_ice: false,

@@ -10,6 +10,7 @@ pub use network::{Faults, Sent};
 
 use super::answer::{Addresses, Local, answer};
 use super::audience::Audience;
+use super::facts::Facts;
 use super::identity::{Credentials, Identity, Sources};
 use super::offer::Offer;
 use super::outbox::{ConnectionId, Path};
@@ -21,8 +22,10 @@ use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::stream::{Channel, Keyframes, Terms};
 use network::Network;
-use picture::write_picture;
-use std::collections::VecDeque;
+#[cfg(test)]
+pub use picture::read_picture;
+pub use picture::write_picture;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -36,7 +39,8 @@ const HEARD: usize = 64;
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_nanos(33_333_333);
 
-const TERMS: Terms = Terms {
+/// What is sent to viewers.
+pub const TERMS: Terms = Terms {
     bitrate: 2_500_000,
     playout_delay: PlayoutDelay {
         min: Duration::ZERO,
@@ -44,9 +48,11 @@ const TERMS: Terms = Terms {
     },
 };
 
-/// Answers an offer as the daemon does.
-pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
+/// Answers an offer as the daemon does. Returns the peer, both sides' names in its ICE session, and the answer.
+pub fn answered(now: Instant, offer: &str) -> (Peer, (Credentials, Credentials), String) {
     let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
+    let (ufrag, password) = offer.video.ice.clone();
+    let remote = Credentials { ufrag, password };
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
@@ -65,7 +71,7 @@ pub fn answered(now: Instant, offer: &str) -> (Peer, Credentials, String) {
         },
     };
     let text = answer(&offer, &local);
-    (peer, credentials, text)
+    (peer, (credentials, remote), text)
 }
 
 /// One stream and all who watch.
@@ -88,6 +94,12 @@ pub struct Simulation {
     next_frame: Instant,
     pictures: u32,
     picture_len: u32,
+    /// What happens to offers on their way.
+    pub tamper: fn(String) -> String,
+    /// Made by [`check`](Self::check).
+    checks: u64,
+    /// Bytes that were sent to addresses of no viewer.
+    pub strayed: HashMap<SocketAddr, usize>,
 }
 
 impl Simulation {
@@ -113,6 +125,9 @@ impl Simulation {
             pictures: 0,
             // Small, since the viewers' stack asks again only for what is missing from the last hundred packets.
             picture_len: 4_000,
+            tamper: |offer| offer,
+            checks: 0,
+            strayed: HashMap::new(),
         }
     }
 
@@ -144,16 +159,15 @@ impl Simulation {
         let mid = change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
         let offer = offer.to_sdp_string();
-        let (peer, credentials, text) = answered(self.now, &offer);
-        let theirs = Offer::parse(&offer, Profiles::ENCODED).unwrap().video.ice.0;
-        let names = (credentials.clone(), theirs);
+        let (peer, names, text) = answered(self.now, &(self.tamper)(offer));
         let text = str0m::change::SdpAnswer::from_sdp_string(&text).unwrap();
         rtc.sdp_api().accept_answer(pending, text).unwrap();
         let viewer = Viewer::new(
             self.now,
             index as u64,
             index.to_string(),
-            credentials.ufrag,
+            address.ip(),
+            names.clone(),
             peer,
             self.channel.clone(),
             None,
@@ -291,12 +305,14 @@ impl Simulation {
             let address = path.remote;
             let is_of = |c: &&mut Client| c.address == address || c.former.contains(&address);
             let Some(client) = self.clients.iter_mut().find(is_of) else {
+                *self.strayed.entry(address).or_default() += data.len();
                 continue;
             };
             let is_rtcp = (192..=223).contains(&data[1]);
             if (128..=191).contains(&data[0]) && !is_rtcp {
                 client.numbers.check(data);
                 client.sent.push(self.now);
+                client.sent_to_former += usize::from(client.address != address);
                 client.sent_by_tcp += usize::from(path.connection().is_some());
             }
             if client.address == address {
@@ -321,7 +337,7 @@ impl Simulation {
     /// It has ended.
     pub fn hang_up(&mut self, connection: ConnectionId) {
         self.sent.full.insert(connection);
-        self.audience.hung_up(connection);
+        self.audience.hung_up(self.now, connection, &mut self.sent);
     }
 
     /// A datagram arrives that no viewer's stack has sent.
@@ -332,18 +348,20 @@ impl Simulation {
 
     /// A check comes from that port that names a viewer's session, with these attributes and an integrity that is wrong.
     pub fn forge(&mut self, index: usize, port: u16, attributes: &[u8]) {
-        let (names, theirs) = &self.clients[index].names;
-        let check = super::fuzz::check(&names.ufrag, theirs, attributes);
+        let (ours, theirs) = &self.clients[index].names;
+        let check = super::fuzz::check(&ours.ufrag, &theirs.ufrag, attributes);
         let check = super::fuzz::with_integrity(&check, "no password of ours");
         let check = check.expect("a message");
         self.inject(([10, 9, 9, 9], port).into(), &check);
     }
 
-    /// A check of a viewer's own comes by another path. It nominates nothing.
-    pub fn check(&mut self, index: usize, path: Path) {
-        let (names, theirs) = &self.clients[index].names;
-        let check = super::fuzz::check(&names.ufrag, theirs, &[]);
-        let check = super::fuzz::with_integrity(&check, &names.password);
+    /// A check of a viewer's own comes by another path, with these attributes.
+    pub fn check(&mut self, index: usize, path: Path, attributes: &[u8]) {
+        let (ours, theirs) = &self.clients[index].names;
+        let mut check = super::fuzz::check(&ours.ufrag, &theirs.ufrag, attributes);
+        self.checks += 1;
+        check[8..16].copy_from_slice(&self.checks.to_be_bytes());
+        let check = super::fuzz::with_integrity(&check, &ours.password);
         self.receive(path, &check.expect("a message"));
         self.carry();
     }
@@ -366,8 +384,13 @@ impl Simulation {
 
     /// A viewer asks for an ICE restart, and the answer never reaches it.
     pub fn restart_in_vain(&mut self, index: usize) {
-        let local = Credentials::generate();
-        self.audience.restart(index as u64, local, "away".into());
+        let [local, remote] = [0; 2].map(|_| Credentials::generate());
+        self.audience.restart(index as u64, local, remote);
+    }
+
+    /// What is known of a session.
+    pub fn facts(&self, index: usize) -> Option<Facts> {
+        self.audience.facts(index as u64)
     }
 
     /// How many pictures the encoder made.

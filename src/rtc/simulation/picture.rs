@@ -4,7 +4,7 @@ use crate::h264::nal;
 use bytes::Bytes;
 
 /// An access unit of that number; its bytes follow from it. A keyframe has 60 kB, the others `len` bytes.
-pub(super) fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
+pub fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
     const START: [u8; 4] = [0, 0, 0, 1];
     let mut unit = Vec::new();
     let (kind, len) = if keyframe {
@@ -25,7 +25,7 @@ pub(super) fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
 }
 
 /// The number of a picture that must be whole, and whether it is a keyframe.
-pub(super) fn read_picture(data: &[u8]) -> (u32, bool) {
+pub fn read_picture(data: &[u8]) -> (u32, bool) {
     let nals: Vec<_> = nal::units(data).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;

@@ -2,6 +2,8 @@
 
 use super::Arrival;
 use super::framing::{self, Frames};
+#[cfg(test)]
+use crate::rtc::faults;
 use crate::rtc::outbox::{ConnectionId, Path};
 use socket2::SockRef;
 use std::io::{self, Read, Write};
@@ -71,6 +73,8 @@ impl Connection {
             place,
             ..
         } = arrival;
+        #[cfg(test)]
+        faults::injected(faults::Call::TakeOver)?;
         stream.set_nonblocking(true)?;
         // Media is sent in portions that are whole; waiting to fill packets only delays them.
         stream.set_nodelay(true)?;
@@ -116,7 +120,7 @@ impl Connection {
     /// Hands over what waits, as far as the kernel takes it.
     pub fn flush(&mut self) -> Outcome {
         while self.sent < self.queue.len() && !self.is_over {
-            match self.stream.write(&self.queue[self.sent..]) {
+            match self.write() {
                 Ok(0) => self.is_over = true,
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -140,13 +144,25 @@ impl Connection {
         Outcome::Done
     }
 
+    fn write(&mut self) -> io::Result<usize> {
+        #[cfg(test)]
+        faults::injected(faults::Call::Write)?;
+        self.stream.write(&self.queue[self.sent..])
+    }
+
+    fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        faults::injected(faults::Call::Read)?;
+        self.stream.read(buffer)
+    }
+
     /// Takes in some of what has come.
     pub fn read(&mut self) -> Outcome {
         if self.is_over {
             return Outcome::Over;
         }
         let mut buffer = [0; READ];
-        match self.stream.read(&mut buffer) {
+        match self.read_into(&mut buffer) {
             Ok(0) => self.is_over = true,
             Ok(count) => {
                 self.frames.extend(&buffer[..count]);

@@ -6,6 +6,8 @@
 mod batch;
 mod send;
 
+#[cfg(test)]
+use super::faults;
 use super::outbox::{Outbox, Path, Via};
 pub use batch::Batch;
 use mio::{Interest, Registry, Token, event};
@@ -29,6 +31,10 @@ const BATCH_BYTES: usize = 64 << 10;
 /// Bytes that wait at the most while there is no room.
 const MAX_WAITING: usize = 1 << 20;
 
+/// Failures to receive, one behind the other, by which a socket counts as broken: some seconds of them, while somebody
+/// watches.
+const MAX_FAILURES: u32 = 1000;
+
 /// Paths without segmentation offload that are remembered one by one; with so many it is the device that lacks it.
 const MAX_WITHOUT_OFFLOAD: usize = 1024;
 
@@ -37,6 +43,8 @@ const MAX_WITHOUT_OFFLOAD: usize = 1024;
 pub struct Counts {
     /// Datagrams that the kernel did not take.
     pub refused: u64,
+    /// Times when the kernel did not say what had come.
+    pub unread: u64,
 }
 
 /// A bound, non-blocking socket with its buffers.
@@ -53,6 +61,8 @@ pub struct UdpSocket {
     /// by it any more.
     without_offload: HashSet<IpAddr>,
     is_blocked: bool,
+    /// Since the last datagram was received.
+    failures: u32,
 }
 
 impl UdpSocket {
@@ -84,6 +94,7 @@ impl UdpSocket {
             counts: Counts::default(),
             without_offload: HashSet::new(),
             is_blocked: false,
+            failures: 0,
         })
     }
 
@@ -92,18 +103,25 @@ impl UdpSocket {
         self.local
     }
 
-    /// Receives one batch without waiting. `false` when there was nothing.
+    /// Receives one batch without waiting. `false` when there was nothing, or it could not be read: then it is there the next
+    /// time.
     ///
     /// # Errors
-    /// When the socket is broken; what the network reports of single datagrams is none.
+    /// When the socket is broken. What the network reports of single datagrams is no such error, nor is a kernel that lacks
+    /// memory for a moment.
     pub fn receive(&mut self, mut each: impl FnMut(Path, &[u8])) -> io::Result<bool> {
         let mut slices = self.buffers.iter_mut().map(|b| IoSliceMut::new(b));
         // There are as many buffers as elements.
         let mut slices: [IoSliceMut<'_>; BATCH] =
             std::array::from_fn(|_| slices.next().expect("BATCH buffers"));
-        let received = self
-            .state
-            .recv(UdpSockRef::from(&self.io), &mut slices, &mut self.meta);
+        #[cfg(test)]
+        let injected = faults::injected(faults::Call::Receive);
+        #[cfg(not(test))]
+        let injected = Ok(());
+        let received = injected.and_then(|()| {
+            let io = UdpSockRef::from(&self.io);
+            self.state.recv(io, &mut slices, &mut self.meta)
+        });
         let count = match received {
             Ok(count) => count,
             Err(error) => {
@@ -115,10 +133,16 @@ impl UdpSocket {
                     | io::ErrorKind::HostUnreachable
                     | io::ErrorKind::NetworkUnreachable
                     | io::ErrorKind::Interrupted => Ok(true),
-                    _ => Err(error),
+                    _ => {
+                        self.failures += 1;
+                        self.counts.unread += 1;
+                        tracing::debug!(%error, "nothing received");
+                        (self.failures < MAX_FAILURES).then_some(false).ok_or(error)
+                    }
                 };
             }
         };
+        self.failures = 0;
         for (meta, buffer) in self.meta.iter().zip(&self.buffers).take(count) {
             let remote = canonical(meta.addr);
             // Nothing can be sent back there.
@@ -311,7 +335,13 @@ mod tests {
         let received: Vec<_> = receive_all(&mut client, 8).iter().map(|r| r.2).collect();
         // An empty datagram means nothing to anybody here.
         assert_eq!(received, [0, 1, 2, 3, 4, 5, 6, 8]);
-        assert_eq!(server.take_counts(), Counts { refused: 1 });
+        assert_eq!(
+            server.take_counts(),
+            Counts {
+                refused: 1,
+                unread: 0
+            }
+        );
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub fn send<'a>(
     is_ipv6: bool,
     runs: impl Iterator<Item = (&'a Run, &'a [u8])>,
 ) -> io::Result<usize> {
+    #[cfg(test)]
+    crate::rtc::faults::injected(crate::rtc::faults::Call::Send)?;
     let mut names = [const { None::<SockAddr> }; MESSAGES];
     let mut controls = [Control::EMPTY; MESSAGES];
     // SAFETY: all-zero is a valid value of these C structures.

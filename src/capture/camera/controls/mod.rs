@@ -6,7 +6,7 @@
 
 mod names;
 
-use super::errors::{catch_panic, from_io};
+use super::errors::{Step, catch_panic, from_io};
 use super::{CaptureError, Node};
 use names::{Names, is_motion};
 use std::io;
@@ -88,9 +88,7 @@ impl Node {
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
                 Vec::new()
             }
-            other => {
-                other.map_err(|error| from_io(&self.path, "asking for its controls", &error))?
-            }
+            other => other.map_err(|error| from_io(&self.path, Step::AskingControls, &error))?,
         };
         let mut names = Names::default();
         let controls = described.into_iter().filter_map(|description| {

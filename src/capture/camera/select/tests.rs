@@ -4,14 +4,14 @@ use super::*;
 use crate::capture::camera::offer::{Rates, SizeOffer, Sizes};
 use proptest::prelude::*;
 
+/// As V4L2 has it: filled up with spaces.
+fn code(fourcc: &str) -> [u8; 4] {
+    let mut code = [b' '; 4];
+    code[..fourcc.len()].copy_from_slice(fourcc.as_bytes());
+    code
+}
+
 fn offer(fourcc: &str, sizes: &[(u32, u32, &[f64])]) -> Offer {
-    let format = match fourcc {
-        "YUYV" => Some(PixelFormat::Yuyv),
-        "NV12" => Some(PixelFormat::Nv12),
-        "MJPG" => Some(PixelFormat::Mjpeg),
-        "H264" => Some(PixelFormat::H264),
-        _ => None,
-    };
     let sizes = sizes
         .iter()
         .map(|&(width, height, rates)| SizeOffer {
@@ -25,9 +25,8 @@ fn offer(fourcc: &str, sizes: &[(u32, u32, &[f64])]) -> Offer {
         })
         .collect();
     Offer {
-        fourcc: fourcc.to_owned(),
+        code: code(fourcc),
         description: fourcc.to_owned(),
-        format,
         sizes,
     }
 }
@@ -249,9 +248,8 @@ fn the_nearest_size_keeps_the_shape_of_the_picture() {
 #[test]
 fn a_camera_that_scales_freely_gives_the_very_size() {
     let offers = [Offer {
-        fourcc: "YUYV".to_owned(),
+        code: *b"YUYV",
         description: String::new(),
-        format: Some(PixelFormat::Yuyv),
         sizes: vec![SizeOffer {
             sizes: Sizes::Range {
                 min: Size::new(32, 32),
@@ -275,8 +273,8 @@ fn a_camera_that_scales_freely_gives_the_very_size() {
 fn what_a_camera_lacks_is_said() {
     let asked = request(640, 480, 30.0);
     assert_eq!(
-        choose(&[offer("HEVC", &[]), offer("GREY", &[])], &asked).unwrap_err(),
-        "no format that can be used, the camera offers HEVC, GREY"
+        choose(&[offer("HEVC", &[]), offer("NM12", &[])], &asked).unwrap_err(),
+        "no format that can be used, the camera offers HEVC, NM12"
     );
     assert_eq!(
         choose(&[], &asked).unwrap_err(),
@@ -288,6 +286,70 @@ fn what_a_camera_lacks_is_said() {
             .unwrap_err()
             .contains("whole number of frames")
     );
+}
+
+#[test]
+fn what_real_devices_list_is_taken_sensibly() {
+    const THIRTY: &[f64] = &[30.0];
+    let list = |codes: &[&str], width, height| {
+        let offers = codes
+            .iter()
+            .map(|code| offer(code, &[(width, height, THIRTY)]));
+        offers.collect::<Vec<_>>()
+    };
+    for (device, codes, (width, height), taken) in [
+        // Cameras made of a DSLR, a phone, ffmpeg or OBS.
+        ("a virtual camera", &["YU12"][..], (1280, 720), *b"YU12"),
+        ("an HDMI bridge", &["UYVY", "RGB3"], (1280, 720), *b"UYVY"),
+        ("a composite grabber", &["UYVY"], (720, 576), *b"UYVY"),
+        ("an industrial camera", &["GREY"], (1280, 720), *b"GREY"),
+        (
+            "an infrared camera",
+            &["GREY", "Y10", "Y16"],
+            (640, 360),
+            *b"GREY",
+        ),
+        ("one with depth only", &["Y16"], (640, 480), *b"Y16 "),
+        ("a 10 bit sensor", &["Y10", "Y10P"], (640, 480), *b"Y10P"),
+        ("an old webcam", &["JPEG"], (640, 480), *b"JPEG"),
+        ("a laptop's module", &["YVYU"], (640, 480), *b"YVYU"),
+        ("its brother", &["VYUY"], (640, 480), *b"VYUY"),
+        (
+            "what ffmpeg converts",
+            &["BGR3", "RGB3", "NV21"],
+            (640, 480),
+            *b"NV21",
+        ),
+        ("a board's input", &["NV12"], (1920, 1080), *b"NV12"),
+        (
+            "a board with all",
+            &["NM12", "NM21", "NV16", "YV12", "YUYV"],
+            (1920, 1080),
+            *b"YV12",
+        ),
+        ("colours or none", &["GREY", "MJPG"], (1280, 720), *b"MJPG"),
+        (
+            "colours as they are",
+            &["BGR3", "MJPG"],
+            (1280, 720),
+            *b"BGR3",
+        ),
+        (
+            "both names of JPEG",
+            &["JPEG", "MJPG"],
+            (1280, 720),
+            *b"JPEG",
+        ),
+    ] {
+        let offers = list(codes, width, height);
+        let choice = choose(&offers, &request(1280, 720, 30.0)).unwrap();
+        assert_eq!(choice.code, taken, "{device}: {}", choice.reason);
+        assert_eq!(choice.size, Size::new(width, height), "{device}");
+        assert_eq!(PixelFormat::of_code(choice.code), Some(choice.format));
+        let mut asked = request(1280, 720, 30.0);
+        asked.format = Some(choice.format);
+        assert_eq!(choose(&offers, &asked).unwrap().code, taken, "{device}");
+    }
 }
 
 proptest! {
