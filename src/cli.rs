@@ -54,6 +54,8 @@ pub enum Command {
     Controls(ControlsArguments),
     /// Print the links that open the page, with the access token, and a QR code
     Url(UrlArguments),
+    /// Print the access token alone, for programs: curl -H "authorization: Bearer $(fanlight token)" http://localhost:8080/metrics
+    Token(Place),
     /// Make a link that expires, list the valid links, or revoke one
     Share(ShareArguments),
     /// Find out why nobody can watch, and what to do about it

@@ -1,11 +1,13 @@
-//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url` and `share`.
+//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url`, `share` and `token`.
 
 mod controls;
 mod links;
 mod place;
+mod token;
 
 pub use controls::{ControlsError, controls};
 pub use links::{LinkError, Told, share, url};
+pub use token::token;
 
 use crate::cli::{DoctorArguments, Run};
 use crate::colour::{self, Style};

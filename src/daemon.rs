@@ -10,11 +10,11 @@ mod ports;
 
 use crate::access::Access;
 use crate::addresses::{Interfaces, host_names};
-use crate::auth::Token;
+use crate::auth::{Host, Policy, Token, cookie};
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config};
+use crate::config::{self, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::heartbeat::Heartbeat;
@@ -23,6 +23,7 @@ use crate::http::{
     self, Answers, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor, Patches,
     Places, Readers,
 };
+use crate::identity;
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::permissions;
@@ -91,7 +92,7 @@ impl Kept {
         }
         let access = Access::start(
             &config.auth,
-            config.http.cors_origins.clone(),
+            policy(&config.http),
             state.clone(),
             metrics.auth(),
         )?;
@@ -200,19 +201,14 @@ impl Daemon {
         }
     }
 
-    /// Whether that is HTTPS.
-    pub const fn is_secure(&self) -> bool {
-        self.config.tls.is_some()
-    }
-
-    /// Whether other machines need the daemon's token.
-    pub fn needs_token(&self) -> bool {
-        self.config.auth.mode == AuthMode::Token
-    }
-
-    /// That token.
+    /// The daemon's own token, if the page needs it.
     pub fn token(&self) -> Option<Token> {
         self.kept.access.token()
+    }
+
+    /// Where and how it serves.
+    pub fn serving(&self) -> Serving {
+        Serving::new(&self.config, self.http)
     }
 
     /// Whether the state directory is this daemon's, so that `fanlight url` and `fanlight share` know of it.
@@ -271,6 +267,7 @@ impl Daemon {
             tls,
             leases: Leases::default(),
             port: self.http.port(),
+            cookie: cookie::of_daemon(&identity::of(state.as_deref())),
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
             answers: Answers::default(),
@@ -323,6 +320,39 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
+}
+
+/// What counts besides proofs: whose pages may lean on the browser, and by which names this daemon is known.
+fn policy(http: &config::Http) -> Policy {
+    Policy {
+        origins: http.cors_origins.clone(),
+        may_be_framed: !http.frame_ancestors.is_empty(),
+        hosts: own_hosts(http),
+    }
+}
+
+/// The names under which this daemon is reached: those of its host, and those of the configuration.
+pub fn own_hosts(http: &config::Http) -> Vec<String> {
+    let names = host_names();
+    // Without the domain, as a search list completes it (resolv.conf(5)).
+    let short = names.iter().filter_map(|name| name.strip_suffix(".local"));
+    let short: Vec<_> = short.map(str::to_owned).collect();
+    let public = http.public_url.as_deref().and_then(|url| {
+        let (authority, _) = url.split_once("://")?.1.split_once('/')?;
+        Some(Host::parse(authority)?.name.to_owned())
+    });
+    let mut all = Vec::new();
+    for name in names
+        .into_iter()
+        .chain(short)
+        .chain(http.hosts.clone())
+        .chain(public)
+    {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
 }
 
 /// The state directory. A daemon that can't keep anything serves all the same, and says what that means.

@@ -23,6 +23,7 @@ pub mod holders;
 pub mod hotplug;
 pub mod http;
 pub mod hub;
+pub mod identity;
 pub mod latest;
 pub mod links;
 pub mod log_limit;

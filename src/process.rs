@@ -1,12 +1,12 @@
 //! The daemon as a process: its runtime, its signals, and what it prints first.
 
-use crate::addresses::urls;
+mod opening;
+
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::preflight;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
-use std::io::{self, IsTerminal, Write};
 
 /// Serves until a signal ends it. A second signal ends the process at once.
 ///
@@ -37,31 +37,7 @@ async fn run(config: Config) -> Result<(), Fault> {
             tracing::warn!("{absent}");
         }
     });
-    let mut out = io::stdout().lock();
-    let urls = urls(daemon.http_addr(), daemon.is_secure(), &daemon.addresses());
-    let is_for_others = !daemon.http_addr().ip().is_loopback();
-    for url in urls {
-        // Nobody may be reading.
-        let _ = writeln!(out, "fanlight: open {url}");
-    }
-    // The token itself would stay in the journal.
-    if is_for_others && daemon.needs_token() {
-        let text = match daemon.token().filter(|_| !daemon.has_state()) {
-            None => "other machines need the link that `fanlight url` prints".to_owned(),
-            // It is for this run alone, and no command knows it.
-            Some(token) if out.is_terminal() => {
-                let token = token.reveal();
-                format!("other machines need, after each of these: ?token={token}")
-            }
-            Some(_) => {
-                "no other machine can watch: the token is kept nowhere; the log says why, and \
-                        `fanlight url` prints links of another fanlight, if any"
-                    .to_owned()
-            }
-        };
-        let _ = writeln!(out, "fanlight: {text}");
-    }
-    drop(out);
+    opening::print(&daemon);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
     if let Some(tcp_media) = daemon.tcp_media_addr() {
         tracing::debug!(%tcp_media, "taking media over TCP too");

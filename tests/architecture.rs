@@ -69,6 +69,7 @@ const LAYERS: [&[&str]; 12] = [
         "checks",
         "convert",
         "encode",
+        "identity",
         "links",
         "permissions",
         "slate",

@@ -81,15 +81,23 @@ fn a_damaged_certificate_is_replaced_with_a_warning() {
 fn a_daemon_that_can_keep_nothing_says_what_that_means_and_serves() {
     let first = Daemon::start(&["--test-pattern"]);
     let taken = first.state_dir();
+    // Nobody could know the token of a daemon that keeps nothing.
+    let scratch = Scratch::new();
+    let open = "[auth]\nmode = \"none\"\n[[stream]]\nname = \"camera\"\npattern = true\n";
+    let open = scratch.write("open.toml", open).display().to_string();
     for (path, reason) in [
         ("/dev/null/state", "can't make /dev/null/state: "),
         (taken.to_str().unwrap(), "is in use by another fanlight; "),
     ] {
-        let daemon = Daemon::start(&["--test-pattern", "--state-dir", path]);
+        let daemon = Daemon::start(&["--config", &open, "--state-dir", path]);
         assert_ne!(fingerprint(&daemon), fingerprint(&first));
         let log = daemon.log();
         assert!(log.contains("nothing is kept over a restart"), "{log}");
         assert!(log.contains(reason), "{log}");
+        let daemon = Daemon::start(&["--test-pattern", "--state-dir", path]);
+        assert_eq!(http::get(daemon.address(), "/healthz").status, 200);
+        assert_eq!(http::get(daemon.address(), "/camera").status, 401);
+        let log = daemon.log();
         assert!(log.contains("know nothing of this daemon"), "{log}");
     }
 }
@@ -114,7 +122,7 @@ fn a_daemon_whose_directory_can_not_be_written_says_so_and_serves() {
     let scratch = Scratch::new();
     let path = unwritable(&scratch);
     let daemon = Daemon::start(&["--test-pattern", "--state-dir", &path]);
-    fingerprint(&daemon);
+    assert_eq!(http::get(daemon.address(), "/healthz").status, 200);
     let log = daemon.log();
     for told in ["the token is a new one", "a new DTLS certificate is made"] {
         let line = log.lines().find(|line| line.contains(told)).unwrap_or(&log);

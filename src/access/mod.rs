@@ -169,15 +169,11 @@ impl Access {
     /// When the file with an issuer's keys can't be read or understood.
     pub fn start(
         auth: &Auth,
-        origins: Vec<String>,
+        policy: Policy,
         state: Option<Arc<State>>,
         metrics: metrics::Auth,
     ) -> Result<Self, AccessError> {
         metrics.begin(Flaw::ALL.map(Flaw::name));
-        let policy = Policy {
-            trust_loopback: auth.loopback,
-            origins,
-        };
         if auth.mode == AuthMode::Token && state.is_none() {
             tracing::warn!(
                 "the token is a new one at each start, and `fanlight url` and `fanlight share` know nothing of this \

@@ -34,12 +34,9 @@ impl Drop for Scratch {
 }
 
 fn start(mode: AuthMode, path: &Path) -> Access {
-    let auth = Auth {
-        mode,
-        ..Auth::default()
-    };
+    let auth = Auth { mode };
     let state = State::open(path).ok().map(Arc::new);
-    Access::start(&auth, Vec::new(), state, Metrics::new().auth()).unwrap()
+    Access::start(&auth, Policy::default(), state, Metrics::new().auth()).unwrap()
 }
 
 /// That long after the start, by the clock that never jumps.

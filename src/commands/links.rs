@@ -55,7 +55,7 @@ pub enum LinkError {
     NeverRan(String),
     /// There is nothing to sign with.
     #[error(
-        "this fanlight needs no token of its own ([auth] mode): there is none to renew, and no link to sign"
+        "this fanlight needs no token of its own ([auth] mode): there is none to print or renew, and no link to sign"
     )]
     NoToken,
     /// There is no such stream.
@@ -165,9 +165,7 @@ fn make(
     now: u64,
 ) -> Result<Told, LinkError> {
     notes.extend(found.is_running().err().map(|error| error.to_string()));
-    let Found {
-        state, mut serving, ..
-    } = found;
+    let Found { state, serving, .. } = found;
     for stream in &arguments.stream {
         if !serving.streams.contains(stream) {
             let names = serving.streams.join(", ");
@@ -185,8 +183,6 @@ fn make(
         [only] => only.as_str(),
         _ => "",
     };
-    // Every link that is printed is one to hand on.
-    serving.needs_token_on_loopback = true;
     let mut links = serving.links(page, &token, &Interfaces::read().addresses());
     links.sort_by_key(|link| link.is_local);
     if links.iter().all(|link| link.is_local) {

@@ -98,7 +98,6 @@ fn alone(config: &Config, without: &[String]) -> Config {
     own.tls = None;
     own.auth = Auth {
         mode: AuthMode::None,
-        ..Auth::default()
     };
     own.state.directory = None;
     for stream in &mut own.streams {
@@ -130,9 +129,10 @@ struct Watched {
 impl Target {
     fn of(running: &Running) -> Result<Self, Finding> {
         let (serving, address) = (&running.serving, running.http());
-        let is_needed =
-            serving.needs_token && (serving.needs_token_on_loopback || !address.ip().is_loopback());
-        let token = is_needed.then(|| Secrets::load(&running.state)).transpose();
+        let token = serving
+            .needs_token
+            .then(|| Secrets::load(&running.state))
+            .transpose();
         let token = token.map_err(|error| {
             Finding::fail(CHECK, error.to_string(), "repair the state directory")
         })?;
@@ -332,7 +332,8 @@ fn refused(stream: &str, reply: &Answer) -> Finding {
         401 | 403 => Finding::warn(
             CHECK,
             seen,
-            "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; set loopback = true to try",
+            "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; stop the daemon, and \
+             this check starts one of its own",
         ),
         _ => Finding::fail(CHECK, seen, "the daemon's log tells more"),
     }

@@ -43,6 +43,8 @@ problems! {
     Malformed = "malformed", BAD_REQUEST;
     /// `Host` is missing, or is none.
     Host = "bad-host", BAD_REQUEST;
+    /// A header that decides is there twice, or is not ASCII.
+    BadHeader = "bad-header", BAD_REQUEST;
     /// There is more than one token.
     AmbiguousToken = "ambiguous-token", BAD_REQUEST;
     /// There is no token.
@@ -59,6 +61,8 @@ problems! {
     NotFound = "not-found", NOT_FOUND;
     /// The resource has not this method.
     Method = "method-not-allowed", METHOD_NOT_ALLOWED;
+    /// The request is for a host that is not ours.
+    UnknownHost = "unknown-host", MISDIRECTED_REQUEST;
     /// The body came too slowly.
     Timeout = "body-timeout", REQUEST_TIMEOUT;
     /// The camera is down, and what was asked needs it.
@@ -112,6 +116,8 @@ impl From<Refusal> for Problem {
             Refusal::Missing => Self::NoToken,
             Refusal::Invalid(_) => Self::BadToken,
             Refusal::Ambiguous => Self::AmbiguousToken,
+            Refusal::Malformed(_) => Self::BadHeader,
+            Refusal::Host => Self::UnknownHost,
             Refusal::Scope(_) => Self::Scope,
             Refusal::Foreign => Self::Foreign,
         }

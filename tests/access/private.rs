@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::eventually;
+use crate::support::http::request;
 
 const SECRET: &str = "S3R1AL";
 
