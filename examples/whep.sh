@@ -10,7 +10,7 @@ Posts an SDP offer to a WHEP endpoint and shows the status, the session's locati
 then ends the session. No media flows: curl does not speak WebRTC.
 
   URL    http://127.0.0.1:8080/whep unless given; http://HOST:8080/NAME/whep for one stream of many,
-         with ?token=TOKEN where one is needed
+         with ?token=TOKEN where one is needed: "?token=$(fanlight token)"
   OFFER  a file with an SDP offer, - for standard input; a minimal offer to receive H.264 unless given
 
 Exit status: 0 answered, 1 refused or unreachable, 2 usage.

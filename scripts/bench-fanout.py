@@ -29,6 +29,8 @@ RELEASE = os.path.join(ROOT, "target/release")
 STREAM = """
 [http]
 listen = "127.0.0.1:0"
+[auth]
+mode = "none"
 [[stream]]
 name = "noise"
 always_on = true

@@ -8,7 +8,8 @@ cargo build --quiet --locked --release --bins --example load
 state=$(mktemp -d)
 trap 'kill "$daemon" 2>/dev/null; wait "$daemon" 2>/dev/null || true; rm -r "$state"' EXIT
 : >"$state/out"
-STATE_DIRECTORY=$state target/release/fanlight --test-pattern --listen 127.0.0.1:0 >"$state/out" 2>/dev/null &
+printf '[auth]\nmode = "none"\n[[stream]]\nname = "camera"\npattern = true\n' >"$state/fanlight.toml"
+STATE_DIRECTORY=$state/state target/release/fanlight --config "$state/fanlight.toml" --listen 127.0.0.1:0 >"$state/out" 2>/dev/null &
 daemon=$!
 until url=$(sed -n 's,^fanlight: open \(http://127[^ ]*\)/$,\1,p' "$state/out") && [ -n "$url" ]; do
     kill -0 "$daemon"

@@ -111,7 +111,7 @@ def measure(mode, setting):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         config = f"{folder}/fanlight.toml"
         with open(config, "w") as file:
-            file.write(f'[http]\nlisten = "127.0.0.1:0"\n[[stream]]\nname = "camera"\npattern = true\n{setting}\n')
+            file.write(f'[http]\nlisten = "127.0.0.1:0"\n[auth]\nmode = "none"\n[[stream]]\nname = "camera"\npattern = true\n{setting}\n')
         daemon = subprocess.Popen(
             [BINARY, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env=dict(os.environ, STATE_DIRECTORY=f"{folder}/state"))

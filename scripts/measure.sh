@@ -20,6 +20,9 @@ cat >"$work/fanlight.toml" <<'TOML'
 [http]
 listen = "127.0.0.1:0"
 
+[auth]
+mode = "none"
+
 [[stream]]
 name = "pattern"
 pattern = true

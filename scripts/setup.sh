@@ -25,7 +25,17 @@ command systemd-analyze systemd
 command python3         python3
 command curl            curl
 command xz              xz-utils
+command nginx           nginx
+command apache2         apache2-bin
+command haproxy         haproxy
+command socat           socat
+command script          bsdutils
 '
+
+# Of these packages some bring a service, which nobody asked for: tests run the programs by themselves.
+SERVICES='nginx haproxy'
+# What Debian's packages ask before they start a service.
+POLICY=/usr/sbin/policy-rc.d
 
 # Where Debian keeps some of it, and users that are not root don't look.
 PATH=$PATH:/usr/sbin:/sbin
@@ -78,7 +88,17 @@ install() {  # PACKAGE...
     fi
     say "installing with apt-get: $*"
     as_root apt-get update -q >/dev/null
+    if ! [ -e "$POLICY" ]; then
+        trap 'as_root rm -f "$POLICY"' EXIT
+        trap 'exit 130' INT TERM
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+        as_root chmod 755 "$POLICY"
+    fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >/dev/null
+    for service in $SERVICES; do
+        # Not at the next boot either.
+        case " $* " in *" $service "*) as_root systemctl disable --quiet "$service" 2>/dev/null || true ;; esac
+    done
 }
 
 cd "$(dirname "$0")/.."

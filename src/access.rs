@@ -157,16 +157,14 @@ impl Access {
     /// When a file can't be read, written or understood.
     pub fn start(
         auth: &Auth,
-        origins: Vec<String>,
+        policy: Policy,
         state: Option<Arc<State>>,
         metrics: metrics::Auth,
     ) -> Result<Self, AccessError> {
-        let policy = Policy {
-            trust_loopback: auth.loopback,
-            origins,
-        };
         if auth.mode == AuthMode::Token && state.is_none() {
-            tracing::warn!("only who is on this machine can watch: the token can't be kept");
+            tracing::warn!(
+                "the token can't be kept, so each start makes a new one, which is told on a terminal only"
+            );
         }
         let mut watched = Watched::new(files(auth, state.as_deref()));
         watched.note();
@@ -213,6 +211,14 @@ impl Access {
     /// Whether what was granted still holds.
     pub fn still_holds(&self, grant: &Grant, now: Now) -> bool {
         self.guard(now.instant).still_holds(grant, now)
+    }
+
+    /// The daemon's own token, if that opens it.
+    pub fn token(&self) -> Option<String> {
+        match &self.lock().guard.proof {
+            Proof::Token { token, .. } => Some(token.reveal().to_owned()),
+            Proof::None | Proof::Jwt(_) => None,
+        }
     }
 
     /// Whether everybody may watch.

@@ -44,8 +44,10 @@ pub enum Command {
     },
     /// List the controls of a camera, such as brightness and focus, after setting those that are said
     Controls(ControlsArguments),
-    /// Print the links that open the page, with the token that other machines need, and a QR code
+    /// Print the links that open the page, with the token that it needs, and a QR code
     Url(UrlArguments),
+    /// Print the token alone, for programs: curl -H "authorization: Bearer $(fanlight token)" http://localhost:8080/metrics
+    Token(Place),
     /// Make a link that is good for a time, list those that there are, or take one back
     Share(ShareArguments),
     /// Look for what keeps people from watching, and say what to do: cameras, ports, encoder, clock, addresses, certificate, and a

@@ -1,10 +1,12 @@
-//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url` and `share`.
+//! The commands that print something and end: `cameras`, `controls`, `check-config`, `doctor`, `url`, `share` and `token`.
 
 mod controls;
 mod links;
+mod token;
 
 pub use controls::{ControlsError, controls};
 pub use links::{LinkError, share, url};
+pub use token::token;
 
 use crate::cameras;
 use crate::cli::DoctorArguments;

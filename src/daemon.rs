@@ -9,13 +9,15 @@ mod ports;
 
 use crate::access::{Access, AccessError};
 use crate::addresses::Interfaces;
+use crate::auth::{Policy, cookie};
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
-use crate::config::{self, AuthMode, Config};
+use crate::config::{self, Config};
 use crate::controls::{Controls, Kept as KeptControls, Restoring};
 use crate::encode::Encoder;
 use crate::http::{self, Clients, Context, Cors, EventStreams, Leases, Listeners, MediaDoor};
+use crate::identity;
 use crate::links::Serving;
 use crate::metrics::Metrics;
 use crate::rtc::{Plane, UdpSocket};
@@ -125,7 +127,7 @@ impl Kept {
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
         let access = Access::start(
             &config.auth,
-            config.http.cors_origins.clone(),
+            policy(&config.http),
             state.clone(),
             metrics.auth(),
         )?;
@@ -239,14 +241,14 @@ impl Daemon {
         }
     }
 
-    /// Whether that is HTTPS.
-    pub const fn is_secure(&self) -> bool {
-        self.config.tls.is_some()
+    /// The daemon's own token, if the page needs it.
+    pub fn token(&self) -> Option<String> {
+        self.kept.access.token()
     }
 
-    /// Whether other machines need the daemon's token.
-    pub fn needs_token(&self) -> bool {
-        self.config.auth.mode == AuthMode::Token
+    /// Where and how it serves.
+    pub fn serving(&self) -> Serving {
+        Serving::new(&self.config, self.http)
     }
 
     /// The addresses of this machine.
@@ -300,6 +302,7 @@ impl Daemon {
             tls,
             leases: Leases::default(),
             port: self.http.port(),
+            cookie: cookie::of_daemon(&identity::of(state.as_deref())),
             frame_ancestors: self.config.http.frame_ancestors,
             cors: Cors::new(self.config.http.cors_origins),
             whep: self.config.whep,
@@ -345,6 +348,30 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
         interval: Duration::from_secs(1) / mjpeg.fps,
         quality: mjpeg.quality as u8,
     })
+}
+
+/// What counts besides proofs: whose pages may lean on the browser, and by which names this daemon is known.
+fn policy(http: &config::Http) -> Policy {
+    Policy {
+        origins: http.cors_origins.clone(),
+        may_be_framed: !http.frame_ancestors.is_empty(),
+        hosts: own_hosts(http),
+    }
+}
+
+/// The names under which this daemon is reached: those of its host, and those of the configuration.
+pub fn own_hosts(http: &config::Http) -> Vec<String> {
+    let names = host_names();
+    // Without the domain, as a search list completes it (resolv.conf(5)).
+    let short = names.iter().filter_map(|name| name.strip_suffix(".local"));
+    let short: Vec<_> = short.map(str::to_owned).collect();
+    let mut all = Vec::new();
+    for name in names.into_iter().chain(short).chain(http.hosts.clone()) {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
 }
 
 /// The name of this machine, and the one that multicast DNS finds it by (RFC 6762, 3).

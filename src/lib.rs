@@ -20,6 +20,7 @@ pub mod h264;
 pub mod hotplug;
 pub mod http;
 pub mod hub;
+pub mod identity;
 pub mod latest;
 pub mod links;
 pub mod logging;

@@ -24,8 +24,6 @@ pub struct Serving {
     pub is_self_signed: bool,
     /// Whether the daemon's own token opens it.
     pub needs_token: bool,
-    /// Whether who is on its machine needs it too.
-    pub needs_token_on_loopback: bool,
     /// The names of the streams.
     pub streams: Vec<String>,
     /// Their cameras, of those that have one.
@@ -45,7 +43,6 @@ impl Serving {
                 .as_ref()
                 .is_some_and(|tls| tls.certificate == Certificate::SelfSigned),
             needs_token,
-            needs_token_on_loopback: needs_token && !config.auth.loopback,
             streams: config.streams.iter().map(|s| s.name.clone()).collect(),
             devices: devices(config),
         }
@@ -71,26 +68,17 @@ impl Serving {
 
     /// The links to that page, on a machine with these addresses; the token is left out where it isn't needed.
     pub fn links(&self, page: &str, token: &str, interfaces: &[IpAddr]) -> Vec<Link> {
-        let urls = urls(self.http, self.is_secure, interfaces);
-        urls.into_iter()
-            .map(|url| {
-                let is_local = is_local(&url);
-                let needs = if is_local {
-                    self.needs_token_on_loopback
-                } else {
-                    self.needs_token
-                };
-                let query = if needs {
-                    format!("?token={token}")
-                } else {
-                    String::new()
-                };
-                Link {
-                    url: format!("{url}{page}{query}"),
-                    is_local,
-                }
-            })
-            .collect()
+        let query = if self.needs_token {
+            format!("?token={token}")
+        } else {
+            String::new()
+        };
+        let urls = urls(self.http, self.is_secure, interfaces).into_iter();
+        urls.map(|url| Link {
+            is_local: is_local(&url),
+            url: format!("{url}{page}{query}"),
+        })
+        .collect()
     }
 }
 
@@ -150,20 +138,15 @@ mod tests {
         };
         let mut all = serving("[::]:8080");
         let open = "http://localhost:8080/cam http://192.168.1.5:8080/cam";
-        assert_eq!(links(&all), format!("{open}?token=T"));
-        all.needs_token_on_loopback = true;
-        assert_eq!(
-            links(&all),
-            format!("{open}?token=T").replace("/cam ", "/cam?token=T ")
-        );
+        let with_token = "http://localhost:8080/cam?token=T http://192.168.1.5:8080/cam?token=T";
+        assert_eq!(links(&all), with_token);
         all.needs_token = false;
-        all.needs_token_on_loopback = false;
         assert_eq!(links(&all), open);
         for local in ["127.0.0.1:80", "[::1]:80"] {
             assert!(serving(local).links("", "T", &[])[0].is_local);
         }
         let own = &serving("127.0.0.1:80").links("", "T", &[])[0];
-        assert_eq!(own.url, "http://127.0.0.1:80/");
+        assert_eq!(own.url, "http://127.0.0.1:80/?token=T");
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Cameras { json } => print(commands::cameras(json), 1),
         Command::Controls(arguments) => print(commands::controls(&arguments), 1),
         Command::Url(arguments) => print(commands::url(&arguments), 1),
+        Command::Token(place) => print(commands::token(&place), 1),
         Command::Share(arguments) => print(commands::share(&arguments), 1),
         Command::Doctor(arguments) => doctor(&arguments),
         Command::CheckConfig { file } => print(commands::check_config(&file), BAD_CONFIGURATION),

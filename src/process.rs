@@ -1,10 +1,10 @@
 //! The daemon as a process: its runtime, its signals, and what it prints first.
 
-use crate::addresses::urls;
+mod opening;
+
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
 use crate::shutdown::Shutdown;
-use std::io::{self, Write};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serves until a signal ends it. A second signal ends the process at once.
@@ -31,21 +31,7 @@ async fn run(config: Config) -> Result<(), Fault> {
     let end = Shutdown::new();
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(listen(signals, end.clone()));
-    let mut out = io::stdout().lock();
-    let urls = urls(daemon.http_addr(), daemon.is_secure(), &daemon.addresses());
-    let is_for_others = !daemon.http_addr().ip().is_loopback();
-    for url in urls {
-        // Nobody may be reading.
-        let _ = writeln!(out, "fanlight: open {url}");
-    }
-    // The token itself would stay in the journal.
-    if is_for_others && daemon.needs_token() {
-        let _ = writeln!(
-            out,
-            "fanlight: other machines need the link that `fanlight url` prints"
-        );
-    }
-    drop(out);
+    opening::print(&daemon);
     tracing::info!(http = %daemon.http_addr(), media = %daemon.rtc_addr(), "listening");
     if let Some(tcp_media) = daemon.tcp_media_addr() {
         tracing::debug!(%tcp_media, "taking media over TCP too");

@@ -57,7 +57,7 @@ const LAYERS: [&[&str]; 11] = [
         "watched",
     ],
     &[
-        "access", "capture", "checks", "convert", "encode", "links", "slate", "tls",
+        "access", "capture", "checks", "convert", "encode", "identity", "links", "slate", "tls",
     ],
     &["controls", "hub"],
     &["stream"],

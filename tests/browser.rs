@@ -274,8 +274,10 @@ async fn a_certificate_of_the_daemons_own_is_trusted_once_its_authority_is() {
     let browser = Browser::start_trusting(Some(&daemon.state_dir().join("ca.pem"))).await;
     // By address, and from plain HTTP.
     browser
-        .open(&daemon.url("/").replace("https:", "http:"))
+        .open(&daemon.bare_url("/").replace("https:", "http:"))
         .await;
+    browser.until_state("main", "locked").await;
+    browser.open(&daemon.url("/")).await;
     browser.until_state("main", "playing").await;
     let is_secure = browser
         .run("return isSecureContext && location.protocol", &[])

@@ -132,7 +132,7 @@ fn with_nothing_running_everything_is_tried_and_nothing_is_left_behind() {
 
 #[test]
 fn a_daemon_that_runs_is_watched_over_https_with_its_own_token() {
-    let toml = format!("[tls]\nself_signed = true\n[auth]\nloopback = false\n{STREAM}");
+    let toml = format!("[tls]\nself_signed = true\n{STREAM}");
     let daemon = Daemon::configured(&toml);
     let found = Found::of(&toml, daemon.address(), &daemon.state_dir());
     assert_eq!(found.failed(), [""; 0]);

@@ -83,7 +83,8 @@ fn watch(daemon: &Daemon, name: &str) -> TcpStream {
     connection.set_read_timeout(Some(DEADLINE)).unwrap();
     write!(
         connection,
-        "GET /{name}/mjpeg HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        "GET /{name}/mjpeg?token={} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        daemon.token()
     )
     .unwrap();
     connection

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use support::daemon::Daemon;
 use support::http;
+use support::scratch::Scratch;
 
 /// The certificate that a viewer is told to expect.
 fn fingerprint(daemon: &Daemon) -> String {
@@ -73,14 +74,23 @@ fn a_damaged_certificate_is_replaced_with_a_warning() {
 fn a_daemon_that_can_keep_nothing_says_what_that_means_and_serves() {
     let first = Daemon::start(&["--test-pattern"]);
     let taken = first.state_dir();
+    // Nobody could know the token of a daemon that keeps nothing.
+    let scratch = Scratch::new();
+    let open = "[auth]\nmode = \"none\"\n[[stream]]\nname = \"camera\"\npattern = true\n";
+    let open = scratch.write("open.toml", open).display().to_string();
     for (path, reason) in [
         ("/dev/null/state", "can't make /dev/null/state: "),
         (taken.to_str().unwrap(), "is in use by another fanlight; "),
     ] {
-        let daemon = Daemon::start(&["--test-pattern", "--state-dir", path]);
+        let daemon = Daemon::start(&["--config", &open, "--state-dir", path]);
         assert_ne!(fingerprint(&daemon), fingerprint(&first));
         let log = daemon.log();
         assert!(log.contains("nothing is kept over a restart"), "{log}");
         assert!(log.contains(reason), "{log}");
+        let daemon = Daemon::start(&["--test-pattern", "--state-dir", path]);
+        assert_eq!(http::get(daemon.address(), "/healthz").status, 200);
+        assert_eq!(http::get(daemon.address(), "/camera").status, 401);
+        let log = daemon.log();
+        assert!(log.contains("the token can't be kept"), "{log}");
     }
 }

@@ -85,7 +85,7 @@ fn a_certificate_that_changes_on_disk_is_taken_up_and_nobody_is_dropped() {
     let chain = scratch.write("chain.pem", &first.chain);
     let key = scratch.write("key.pem", &first.key);
     let config = format!(
-        "[tls]\ncertificate = {chain:?}\nkey = {key:?}\n[[stream]]\nname = \"cam\"\npattern = true\n"
+        "[auth]\nmode = \"none\"\n[tls]\ncertificate = {chain:?}\nkey = {key:?}\n[[stream]]\nname = \"cam\"\npattern = true\n"
     );
     let daemon = Daemon::configured(&config);
     let server = daemon.address();
@@ -193,6 +193,19 @@ fn plain_http_is_sent_to_https() {
     assert_eq!(reply.header("location"), Some(location.as_str()));
     let reply = http::request(server, "POST", "/whep", &[], b"").unwrap();
     assert_eq!(reply.status, 403, "{reply:?}");
+    // A token that crossed the network in the clear is not led on as if nothing had happened.
+    let bearer = [("authorization", "Bearer x")];
+    for (path, headers) in [("/cam?token=x", &[] as &[_]), ("/cam", &bearer)] {
+        let reply = http::request(server, "GET", path, headers, b"").unwrap();
+        assert_eq!(reply.status, 403, "{reply:?}");
+        assert_eq!(reply.header("location"), None);
+        let detail = reply.json()["detail"].to_string();
+        assert!(detail.contains(&format!("https://{server}")), "{detail}");
+    }
+    for (path, host) in [("*", "cam.lan"), ("/cam", "[evil")] {
+        let reply = http::request(server, "GET", path, &[("host", host)], b"").unwrap();
+        assert_eq!(reply.status, 400, "{path} {host}");
+    }
     // Neither is TLS, and what hangs on the line costs nobody else.
     let mut garbage = TcpStream::connect(server).unwrap();
     garbage.write_all(b"\x16\x03\x01\x00\x05hello").unwrap();

@@ -3,7 +3,7 @@
 //! To plan capacity, point it at a server of yours, best from another machine:
 //!
 //! ```sh
-//! cargo run --release --example load -- http://192.168.1.5:8080/whep --viewers 200 --ramp 2 --seconds 10
+//! cargo run --release --example load -- "http://192.168.1.5:8080/whep?token=TOKEN" --viewers 200 --ramp 2 --seconds 10
 //! ```
 //!
 //! Where there is no camera yet, `fanlight --test-pattern=noise` has a camera's bitrate.
@@ -52,7 +52,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Exit status: 0 all viewers played to the end, 1 not all, 2 wrong usage.")]
 struct Options {
-    /// Where offers are posted to: http://HOST:PORT/…/whep
+    /// Where offers are posted to: http://HOST:PORT/…/whep, with ?token=TOKEN where one is needed
     url: Uri,
     /// How many
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -81,7 +81,8 @@ struct Options {
     /// How packets are received
     #[arg(long, value_enum, default_value_t)]
     receive: Receive,
-    /// Where the server tells its counters as Prometheus text, http://HOST:PORT/metrics: show by how much they grow
+    /// Where the server tells its counters as Prometheus text, http://HOST:PORT/metrics, with ?token=TOKEN where one is needed:
+    /// show by how much they grow
     #[arg(long, value_name = "URL")]
     metrics: Option<Uri>,
     /// Write the lengths of one viewer's packets to this file: a line a frame, behind its time in ticks of 90 kHz

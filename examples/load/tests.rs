@@ -2,7 +2,7 @@
 
 use crate::{Options, exchange, run};
 use clap::{CommandFactory, Parser};
-use fanlight::config::{Config, Source, Stream};
+use fanlight::config::{AuthMode, Config, Source, Stream};
 use fanlight::daemon::Daemon;
 use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
@@ -26,6 +26,7 @@ fn with_a_daemon<T>(arguments: &[&str], work: impl FnOnce(&Options) -> T) -> T {
         streams: vec![stream],
         ..Config::default()
     };
+    config.auth.mode = AuthMode::None;
     config.http.listen = listen;
     config.rtc.listen = listen;
     let end = Shutdown::new();

@@ -1,7 +1,7 @@
 //! A viewer without a browser: posts a WHEP offer, receives the stream's H.264, counts it, and can keep it in a file.
 //!
 //! ```sh
-//! cargo run --release --example viewer -- http://127.0.0.1:8080/whep --seconds 10 --output camera.h264
+//! cargo run --release --example viewer -- "http://127.0.0.1:8080/whep?token=$(fanlight token)" --seconds 10 --output camera.h264
 //! ffplay camera.h264
 //! ```
 //!
@@ -36,7 +36,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Watches a WHEP stream without a browser.
 #[derive(Parser)]
 struct Arguments {
-    /// The WHEP endpoint, such as http://127.0.0.1:8080/whep
+    /// The WHEP endpoint, such as http://127.0.0.1:8080/whep, with ?token=TOKEN where one is needed
     #[arg(value_parser = endpoint)]
     url: Uri,
     /// Ends after this many frames

@@ -7,7 +7,7 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Keys of a file. More are no use, and a token that names none of them is tried with each.
@@ -57,9 +57,17 @@ pub struct JwtKeys(Vec<Key>);
 #[derive(Deserialize)]
 struct Claims {
     exp: f64,
+    #[serde(default, deserialize_with = "present")]
     nbf: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
     scope: Option<OneOrMany>,
+    #[serde(default, deserialize_with = "present")]
     stream: Option<OneOrMany>,
+}
+
+/// A claim that is there has a value: `null` is none, and must not mean what a missing claim means.
+fn present<'a, T: Deserialize<'a>, D: Deserializer<'a>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]

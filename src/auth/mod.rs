@@ -2,7 +2,9 @@
 //!
 //! Pure: no clock, no file, no socket, and nothing of any HTTP library. `access.rs` keeps the secrets, `http/` asks.
 
+pub mod cookie;
 mod failures;
+mod host;
 mod jwt;
 mod request;
 mod scope;
@@ -11,8 +13,9 @@ mod token;
 mod verify;
 
 pub use failures::Failures;
+pub use host::Host;
 pub use jwt::{JwtKeys, KeysError};
-pub use request::{Presented, Request, cookie_name};
+pub use request::Request;
 pub use scope::{Basis, Grant, Scope, Scopes, Streams, Target};
 pub use share::{Ledger, LedgerError, Share, ShareKey};
 pub use token::{Token, TokenError};
@@ -57,14 +60,16 @@ pub enum Proof {
     Jwt(JwtKeys),
 }
 
-/// Where no proof is needed, and which pages may lean on what the browser sends by itself.
+/// Whose pages may lean on what the browser sends by itself, and by which names the daemon is known.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Whether who is on this machine needs no proof; see [`Request::is_local`].
-    pub trust_loopback: bool,
-    /// Origins of other sites whose pages may use cookies and loopback, such as `https://example.org`. `*` is all of them
-    /// where no proof is needed, and none where one is: nobody can mean that every site may use his browser's.
+    /// Origins of other sites whose pages may use cookies, such as `https://example.org`. `*` is all of them where no proof is
+    /// needed, and none where one is: nobody can mean that every site may use his browser's.
     pub origins: Vec<String>,
+    /// Whether other sites may show the daemon's pages in a frame.
+    pub may_be_framed: bool,
+    /// Names of this daemon's host. Where no proof is needed, requests for other names are refused.
+    pub hosts: Vec<String>,
 }
 
 /// Why a request is refused.
@@ -76,10 +81,14 @@ pub enum Refusal {
     Invalid(Flaw),
     /// It says two things at once (RFC 6750, 2 and 3.1: `invalid_request`).
     Ambiguous,
+    /// This header, on which the decision hangs, is there twice or is no text.
+    Malformed(&'static str),
     /// Who sends it is known and may not do this (RFC 6750, 3.1: `insufficient_scope`).
     Scope(Scope),
     /// A page of another site sent it, with a proof that the browser added by itself.
     Foreign,
+    /// Nobody needs a proof, and it is for a host that is not known to be this one.
+    Host,
 }
 
 /// What is wrong with a proof.
@@ -128,7 +137,7 @@ impl Flaw {
 /// Judges requests.
 #[derive(Debug)]
 pub struct Guard {
-    /// Where no proof is needed.
+    /// What counts besides proofs.
     pub policy: Policy,
     /// What counts as one.
     pub proof: Proof,
@@ -146,7 +155,21 @@ impl Guard {
         target: Target<'_>,
         now: Now,
     ) -> Result<Grant, Refusal> {
-        let grant = self.grant(request, now)?;
+        if let Some(header) = request.malformed() {
+            return Err(Refusal::Malformed(header));
+        }
+        let presented = request.presented()?;
+        if self.is_open() {
+            return self.judge_by_place(request);
+        }
+        let grant = match presented {
+            Some(text) => self.check(text, now).map_err(Refusal::Invalid)?,
+            // A cookie is the browser's: a page of another site has it in its hand, and does not know it.
+            None if request.is_foreign(&self.policy, false) => return Err(Refusal::Foreign),
+            None => self
+                .best_cookie(request, scope, target, now)
+                .ok_or(Refusal::Missing)?,
+        };
         if grant.allows(scope, target) {
             Ok(grant)
         } else {
@@ -154,31 +177,38 @@ impl Guard {
         }
     }
 
-    /// What the request may do at all.
-    fn grant(&self, request: &Request<'_>, now: Now) -> Result<Grant, Refusal> {
-        let presented = request.presented()?;
-        if let (Some(Presented::Deliberately(text)), false) = (presented, self.is_open()) {
-            return self.check(text, now).map_err(Refusal::Invalid);
+    /// What the request may do where nobody needs a proof: everything, if it names a host of ours, and no page of another site gives
+    /// orders by it.
+    fn judge_by_place(&self, request: &Request<'_>) -> Result<Grant, Refusal> {
+        if !request.is_for_us(&self.policy.hosts) {
+            return Err(Refusal::Host);
         }
-        // From here on it is the browser, or the place that it runs at, that vouches for the request: a page of another
-        // site has both in its hand, and knows neither.
-        let origins = self.policy.origins.iter();
-        let allowed: Vec<_> = origins
-            .filter(|origin| self.is_open() || *origin != request::ANY)
-            .cloned()
-            .collect();
-        if request.is_foreign(&allowed) && !(self.is_open() && request.is_safe) {
+        if request.is_foreign(&self.policy, true) && !request.is_safe {
             return Err(Refusal::Foreign);
         }
-        if self.is_open() || (self.policy.trust_loopback && request.is_local()) {
-            return Ok(Grant::everything());
-        }
-        match presented {
-            Some(Presented::Deliberately(text) | Presented::Cookie(text)) => {
-                self.check(text, now).map_err(Refusal::Invalid)
-            }
-            None => Err(Refusal::Missing),
-        }
+        Ok(Grant::everything())
+    }
+
+    /// What the cookies are good for: the one that allows this, and of several the one that covers most. One that proves nothing is
+    /// no wrong guess, since nobody typed it.
+    fn best_cookie(
+        &self,
+        request: &Request<'_>,
+        scope: Scope,
+        target: Target<'_>,
+        now: Now,
+    ) -> Option<Grant> {
+        let grants = request
+            .cookies()
+            .filter_map(|text| self.check(text, now).ok());
+        grants.max_by_key(|grant| {
+            let is_for_all = grant.streams == Streams::All;
+            (
+                grant.allows(scope, target),
+                is_for_all,
+                grant.scopes.count(),
+            )
+        })
     }
 
     /// Whether nobody needs a proof.

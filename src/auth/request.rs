@@ -1,145 +1,173 @@
-//! What a request says of itself: the proof that it carries, whether it comes from this machine, and whether a page of
-//! another site sent it.
+//! What a request says of itself: the proof that it carries, and whether a page of another site sent it.
+//!
+//! Nothing is concluded from a header that is missing: anybody on the way may have taken it away. Values are bytes as they came.
 
-use super::Refusal;
+use super::{Host, Policy, Refusal, cookie};
 use std::net::IpAddr;
-
-/// Headers that a proxy adds: behind one, the connection's address says nothing of who asks.
-const ADDED_BY_PROXIES: [&str; 6] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-];
 
 /// Among allowed origins: every one.
 pub const ANY: &str = "*";
+
+/// The headers that a decision hangs on. Each may be there once, in printable ASCII; nobody honest sends another.
+const DECISIVE: [&str; 6] = [
+    "host",
+    "origin",
+    "authorization",
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+];
+
+/// Cookies that are looked at: one for each link that was opened. The others are those of other programs on the same host.
+const MOST_COOKIES: usize = 16;
 
 /// The parts of a request that matter here.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
     /// The other end of the connection.
     pub peer: Option<IpAddr>,
-    /// Our end of it.
-    pub reached: Option<IpAddr>,
-    /// Whether it is an HTTP/1.0 request.
-    pub is_old: bool,
+    /// Whether the connection is TLS.
+    pub is_tls: bool,
     /// Whether its method changes nothing: GET or HEAD (RFC 9110, 9.2.1).
     pub is_safe: bool,
+    /// Whether it is for a page, which people open from wherever they are.
+    pub is_for_page: bool,
     /// What follows the `?` of its target.
     pub query: Option<&'a str>,
-    /// Names in lower case, and values; those that are not ASCII are left out.
-    pub headers: Vec<(&'a str, &'a str)>,
-    /// The name of our cookie.
+    /// Names in lower case, and values.
+    pub headers: Vec<(&'a str, &'a [u8])>,
+    /// What of the name of our cookies names us; see [`cookie::of_daemon`].
     pub cookie: &'a str,
-}
-
-/// The proof in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presented<'a> {
-    /// In the `Authorization` header (RFC 6750, 2.1) or in the URL: whoever made the request knows it.
-    Deliberately(&'a str),
-    /// In the cookie, which browsers add to any page's request.
-    Cookie(&'a str),
-}
-
-/// The name of the cookie of a daemon at that port: cookies are the same for all ports of a host. With TLS the prefix has
-/// browsers refuse one that was set without (draft-ietf-httpbis-rfc6265bis, 4.1.3.2).
-pub fn cookie_name(port: u16, is_secure: bool) -> String {
-    let prefix = if is_secure { "__Host-" } else { "" };
-    format!("{prefix}fanlight-{port}")
 }
 
 impl<'a> Request<'a> {
     /// The values of a header, named in lower case.
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let headers = self.headers.iter();
         headers.filter_map(move |(key, value)| (*key == name).then_some(*value))
     }
 
-    /// A header that may be there once; `None` if it is there twice, which nobody honest sends.
-    fn single(&self, name: &str) -> Option<&'a str> {
+    /// The value of a header that is there once, as text.
+    fn text(&self, name: &str) -> Option<&'a str> {
         let mut values = self.values(name);
-        let first = values.next()?;
-        values.next().is_none().then_some(first)
+        let first = values.next().filter(|value| is_text(value))?;
+        let is_alone = values.next().is_none();
+        std::str::from_utf8(first).ok().filter(|_| is_alone)
     }
 
-    /// The proof, if there is one.
+    /// The first header that a decision hangs on and that nobody honest sends like that.
+    pub fn malformed(&self) -> Option<&'static str> {
+        let is_wrong =
+            |name: &&&str| self.values(name).next().is_some() && self.text(name).is_none();
+        DECISIVE.iter().find(is_wrong).copied()
+    }
+
+    /// The proof in the `Authorization` header (RFC 6750, 2.1) or in the URL: the sender knows it. A cookie is no such proof, since
+    /// browsers add it to any page's request.
     ///
     /// # Errors
     /// [`Refusal::Ambiguous`] for more than one (RFC 6750, 2).
-    pub fn presented(&self) -> Result<Option<Presented<'a>>, Refusal> {
-        let bearer = self.values("authorization").filter_map(|value| {
+    pub fn presented(&self) -> Result<Option<&'a str>, Refusal> {
+        let bearer = self.text("authorization").and_then(|value| {
             let (scheme, token) = value.trim().split_once(' ')?;
             // Other schemes are a proxy's affair.
             scheme
                 .eq_ignore_ascii_case("bearer")
                 .then_some(token.trim())
         });
-        let mut deliberate = bearer.chain(self.in_query());
-        let first = deliberate.next();
-        if deliberate.next().is_some() {
-            return Err(Refusal::Ambiguous);
+        let mut all = bearer.into_iter().chain(self.in_query());
+        let first = all.next();
+        match all.next() {
+            None => Ok(first),
+            Some(_) => Err(Refusal::Ambiguous),
         }
-        let cookie = || self.in_cookies().map(Presented::Cookie);
-        Ok(first.map(Presented::Deliberately).or_else(cookie))
     }
 
-    /// The token in the URL.
-    pub fn in_query(&self) -> Option<&'a str> {
-        let mut parameters = self.query?.split('&');
-        parameters.find_map(|parameter| parameter.strip_prefix("token="))
+    /// The tokens in the URL.
+    fn in_query(&self) -> impl Iterator<Item = &'a str> {
+        let parameters = self.query.unwrap_or_default().split('&');
+        parameters.filter_map(|parameter| parameter.strip_prefix("token="))
     }
 
-    fn in_cookies(&self) -> Option<&'a str> {
-        let mut pairs = self.values("cookie").flat_map(|value| value.split(';'));
-        pairs.find_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == self.cookie).then_some(value)
+    /// The values of our cookies, which browsers add to any page's request.
+    pub fn cookies(&self) -> impl Iterator<Item = &'a str> {
+        let (own, is_secure) = (self.cookie, self.is_secure());
+        let pairs = self
+            .values("cookie")
+            .flat_map(|value| value.split(|byte| *byte == b';'));
+        let ours = pairs.filter_map(move |pair| {
+            // Another program's cookie may be anything.
+            let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
+            cookie::is_own(name, own, is_secure).then_some(value)
+        });
+        ours.take(MOST_COOKIES)
+    }
+
+    /// How the request came here. A proxy says that the browser speaks HTTPS; a client that lies about it gets a stricter cookie.
+    pub fn way(&self) -> cookie::Way {
+        cookie::Way {
+            is_secure: self.is_secure(),
+            is_framed: self.text("sec-fetch-dest") == Some("iframe")
+                && self.text("sec-fetch-site") == Some("cross-site"),
+        }
+    }
+
+    /// Whether the browser says that it shows the reply in a tab. Over plain HTTP it says nothing.
+    pub fn is_in_tab(&self) -> bool {
+        self.text("sec-fetch-dest") == Some("document")
+    }
+
+    fn is_secure(&self) -> bool {
+        let says = |name, words: &[u8]| {
+            let mut values = self.values(name);
+            values.any(|value| contains(value, words))
+        };
+        // RFC 7239, 5.4, with and without quotes.
+        self.is_tls
+            || says("x-forwarded-proto", b"https")
+            || says("forwarded", b"proto=https")
+            || says("forwarded", b"proto=\"https")
+    }
+
+    /// Whether it is for a host that is ours: an IP address, `localhost`, or one of `names`. After DNS rebinding it is the name of
+    /// another's site.
+    pub fn is_for_us(&self, names: &[String]) -> bool {
+        let host = self.text("host").and_then(Host::parse);
+        host.is_some_and(|host| {
+            let mut names = names.iter();
+            host.is_address() || host.is("localhost") || names.any(|name| host.is(name))
         })
     }
 
-    /// Whether it was sent on this machine, by somebody who means this machine:
-    ///
-    /// - both ends of the connection are loopback addresses,
-    /// - no proxy on this machine has passed it on: none has added a header, and it is HTTP/1.1, which the commonest proxy
-    ///   does not speak unless told, and
-    /// - `Host` names this machine: with DNS rebinding it is the name of the attacker's site, and with a port that is
-    ///   forwarded from elsewhere it is another address.
-    pub fn is_local(&self) -> bool {
-        let is_loopback = |ip: Option<IpAddr>| ip.is_some_and(|ip| ip.to_canonical().is_loopback());
-        let is_passed_on = self
-            .headers
-            .iter()
-            .any(|(name, _)| name.starts_with("x-forwarded") || ADDED_BY_PROXIES.contains(name));
-        is_loopback(self.peer)
-            && is_loopback(self.reached)
-            && !self.is_old
-            && !is_passed_on
-            && self.single("host").is_some_and(names_this_machine)
-    }
-
-    /// Whether a page of another site sent it, one that is not among `allowed`. Going to one of our pages from elsewhere is
-    /// not meant: that shows the other site nothing.
-    pub fn is_foreign(&self, allowed: &[String]) -> bool {
-        let origin = self.values("origin").next();
+    /// Whether a page of another site sent it, one whose origin the policy does not name; `*` there counts if `takes_any`. Going
+    /// to one of our pages from elsewhere is not meant: that shows the other site nothing.
+    pub fn is_foreign(&self, policy: &Policy, takes_any: bool) -> bool {
+        let origin = self.text("origin");
         let is_allowed = |origin: &str| {
-            allowed
-                .iter()
-                .any(|one| one == ANY || one.eq_ignore_ascii_case(origin))
+            let mut origins = policy.origins.iter();
+            origins.any(|one| (takes_any && one == ANY) || one.eq_ignore_ascii_case(origin))
         };
         if origin.is_some_and(is_allowed) {
             return false;
         }
         // Fetch Metadata Request Headers: pages can't set them. Browsers leave them out where they trust neither TLS nor
         // loopback.
-        match self.single("sec-fetch-site") {
+        match self.text("sec-fetch-site") {
             Some("same-origin" | "none") => false,
-            Some(_) => !(self.is_safe && self.single("sec-fetch-mode") == Some("navigate")),
+            Some(_) => !self.opens_page(policy.may_be_framed),
             None => origin.is_some_and(|origin| !self.is_own(origin)),
         }
+    }
+
+    /// Whether a browser goes to one of our pages with it, in a tab or, if pages may be framed, in a frame.
+    fn opens_page(&self, may_be_framed: bool) -> bool {
+        let is_shown = match self.text("sec-fetch-dest") {
+            Some("document") => true,
+            Some("iframe") => may_be_framed,
+            _ => false,
+        };
+        let is_navigation = self.text("sec-fetch-mode") == Some("navigate");
+        self.is_safe && self.is_for_page && is_navigation && is_shown
     }
 
     /// Whether an origin (RFC 6454) is the one that the request is for. Its scheme is not compared: behind a proxy that
@@ -157,198 +185,23 @@ impl<'a> Request<'a> {
             }
         };
         // A page can't add the second one without asking first, and it is told no.
-        let mut own = self.values("host").chain(self.values("x-forwarded-host"));
-        own.any(|host| plain(host) == plain(authority))
+        let own = ["host", "x-forwarded-host"].map(|name| self.text(name));
+        own.into_iter()
+            .flatten()
+            .any(|host| plain(host) == plain(authority))
     }
 }
 
-/// Whether a `Host` is a loopback address or `localhost`, which browsers look up nowhere else (RFC 6761, 6.3).
-fn names_this_machine(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => name,
-        _ => host,
-    };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+/// Printable ASCII, or nothing.
+fn is_text(value: &[u8]) -> bool {
+    value.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// Without regard to case.
+fn contains(value: &[u8], words: &[u8]) -> bool {
+    let mut windows = value.windows(words.len());
+    windows.any(|window| window.eq_ignore_ascii_case(words))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LOOPBACK: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-
-    fn request<'a>(headers: &[(&'a str, &'a str)]) -> Request<'a> {
-        Request {
-            peer: LOOPBACK,
-            reached: LOOPBACK,
-            headers: headers.to_vec(),
-            cookie: "fanlight-8080",
-            ..Request::default()
-        }
-    }
-
-    #[test]
-    fn a_proof_is_found_in_header_url_and_cookie() {
-        use Presented::{Cookie, Deliberately};
-        let bearer = ("authorization", "bearer abc");
-        let basic = ("authorization", "Basic YTpi");
-        let cookies = ("cookie", "a=b; fanlight-8080=def; fanlight-80=no");
-        let others = ("cookie", "other-8080=x; ; =");
-        let query = Some("x=1&token=ghi");
-        let abc = Ok(Some(Deliberately("abc")));
-        for (headers, query, presented) in [
-            (&[] as &[_], None, Ok(None)),
-            (&[bearer], None, abc),
-            (&[bearer, cookies], None, abc),
-            (&[cookies], None, Ok(Some(Cookie("def")))),
-            (&[cookies], query, Ok(Some(Deliberately("ghi")))),
-            (&[bearer], query, Err(Refusal::Ambiguous)),
-            (&[bearer, bearer], None, Err(Refusal::Ambiguous)),
-            (&[basic], None, Ok(None)),
-            (&[others], Some("tokens=1"), Ok(None)),
-        ] {
-            let request = Request {
-                query,
-                ..request(headers)
-            };
-            assert_eq!(request.presented(), presented, "{headers:?} {query:?}");
-        }
-    }
-
-    #[test]
-    fn local_is_who_is_on_this_machine_and_means_it() {
-        for host in [
-            "localhost",
-            "LocalHost:80",
-            "127.0.0.1:8080",
-            "127.1.2.3",
-            "[::1]",
-            "[::1]:8080",
-        ] {
-            assert!(request(&[("host", host)]).is_local(), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "localhost.evil.example",
-            "192.168.1.5:8080",
-            "127.0.0.1.nip.io",
-            "[::2]",
-        ] {
-            assert!(!request(&[("host", host)]).is_local(), "{host}");
-        }
-        assert!(!request(&[]).is_local());
-        assert!(!request(&[("host", "localhost"), ("host", "localhost")]).is_local());
-        for proxy in [
-            "forwarded",
-            "x-forwarded-for",
-            "x-forwarded-proto",
-            "via",
-            "x-real-ip",
-            "cf-connecting-ip",
-        ] {
-            assert!(
-                !request(&[("host", "localhost"), (proxy, "1")]).is_local(),
-                "{proxy}"
-            );
-        }
-        let lan = Some("192.168.1.5".parse().unwrap());
-        let mapped = Some("::ffff:127.0.0.1".parse().unwrap());
-        let local = request(&[("host", "localhost")]);
-        assert!(
-            Request {
-                peer: mapped,
-                ..local.clone()
-            }
-            .is_local()
-        );
-        assert!(
-            !Request {
-                peer: lan,
-                ..local.clone()
-            }
-            .is_local()
-        );
-        assert!(
-            !Request {
-                reached: lan,
-                ..local.clone()
-            }
-            .is_local()
-        );
-        assert!(
-            !Request {
-                peer: None,
-                ..local.clone()
-            }
-            .is_local()
-        );
-        assert!(
-            !Request {
-                is_old: true,
-                ..local
-            }
-            .is_local()
-        );
-    }
-
-    #[test]
-    fn pages_of_other_sites_are_told_from_our_own_and_from_programs() {
-        let host = ("host", "cam.lan:8080");
-        let foreign = |headers: &[(&'static str, &'static str)], is_safe| {
-            let headers = [&[host], headers].concat();
-            let request = Request {
-                is_safe,
-                ..request(&headers)
-            };
-            request.is_foreign(&["https://friend.example".to_owned()])
-        };
-        for origin in [
-            "http://cam.lan:8080",
-            "https://CAM.lan:8080",
-            "https://friend.example",
-        ] {
-            assert!(!foreign(&[("origin", origin)], false), "{origin}");
-        }
-        for origin in [
-            "null",
-            "",
-            "http://cam.lan",
-            "http://cam.lan:80",
-            "http://evil.example",
-            "https://friend.example.evil",
-        ] {
-            assert!(foreign(&[("origin", origin)], false), "{origin}");
-        }
-        assert!(!foreign(&[], false), "a program");
-        let site = |site| ("sec-fetch-site", site);
-        let navigate = ("sec-fetch-mode", "navigate");
-        assert!(!foreign(
-            &[site("same-origin"), ("origin", "https://proxy.example")],
-            false
-        ));
-        assert!(!foreign(&[site("none"), navigate], true));
-        assert!(!foreign(&[site("cross-site"), navigate], true), "a link");
-        assert!(foreign(&[site("cross-site"), navigate], false), "a form");
-        assert!(foreign(&[site("cross-site")], true), "an image");
-        assert!(foreign(&[site("same-site")], true), "another port");
-        let forwarded = [
-            ("origin", "https://a.example"),
-            ("x-forwarded-host", "a.example"),
-        ];
-        assert!(!foreign(&forwarded, false));
-    }
-
-    #[test]
-    fn default_ports_may_be_left_out() {
-        let own = |origin, host| !request(&[("origin", origin), ("host", host)]).is_foreign(&[]);
-        assert!(
-            own("http://a", "a:80") && own("https://a", "a:443") && own("http://[::1]", "[::1]")
-        );
-        assert!(!own("http://a", "a:443") && !own("https://a:8443", "a"));
-    }
-}
+mod tests;

@@ -61,6 +61,16 @@ impl Scopes {
         self.0 & (1 << scope as u8) != 0
     }
 
+    /// Every scope there is.
+    pub fn all() -> Self {
+        Scope::ALL.into_iter().collect()
+    }
+
+    /// How many scopes are in it.
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Whether nothing is in it.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -161,7 +171,7 @@ impl Grant {
     /// All there is, on that basis.
     pub fn all(basis: Basis) -> Self {
         Self {
-            scopes: Scope::ALL.into_iter().collect(),
+            scopes: Scopes::all(),
             streams: Streams::All,
             expires: None,
             basis,

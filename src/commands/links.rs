@@ -35,7 +35,7 @@ pub enum LinkError {
     NeverRan(String),
     /// There is nothing to sign with.
     #[error(
-        "this fanlight needs no token of its own ([auth] mode), so there is nothing to share but its plain link"
+        "this fanlight needs no token of its own ([auth] mode), so there is none, and nothing to share but its plain link"
     )]
     NoToken,
     /// There is no such stream.
@@ -118,9 +118,6 @@ pub fn share(arguments: &ShareArguments) -> Result<String, LinkError> {
         [only] => only.as_str(),
         _ => "",
     };
-    let mut serving = serving;
-    // Whoever is on the machine needs no link, so every one printed is one to hand on.
-    serving.needs_token_on_loopback = true;
     let links = serving.links(page, &token, &Interfaces::read().addresses());
     let mut text = told(&links, arguments.qr);
     let about = sentence(&share, now);

@@ -16,11 +16,9 @@ pub(super) fn auth(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Op
         None => Some("token"),
         Some(_) => section.read(problems, "mode", mode),
     };
-    let loopback = section.read(problems, "loopback", value::flag);
     let keys = section.read(problems, "jwt_keys", file);
     let audience = section.read(problems, "jwt_audience", text);
     let issuer = section.read(problems, "jwt_issuer", text);
-    let default = Auth::default();
     let mode = match mode? {
         "jwt" => {
             if section.entry("jwt_keys").is_none() {
@@ -47,10 +45,7 @@ pub(super) fn auth(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Op
             }
         }
     };
-    Some(Auth {
-        mode,
-        loopback: loopback.unwrap_or(default.loopback),
-    })
+    Some(Auth { mode })
 }
 
 /// `None` if something is wrong, which is then reported.

@@ -79,6 +79,17 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// The name of a host, without a port.
+pub(super) fn host(value: &DeValue<'_>) -> Parsed<String> {
+    const EXPECTED: &str =
+        "the name of a host without scheme and port, such as \"cam.example.org\"";
+    let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
+    match host_and_port(text) {
+        Some((host, None)) if host == text => Ok(text.to_owned()),
+        _ => Err(format!("{} is not {EXPECTED}", shown(value))),
+    }
+}
+
 /// A page's origin (RFC 6454), or `*` for all.
 pub(super) fn origin(value: &DeValue<'_>) -> Parsed<String> {
     const EXPECTED: &str = "an origin, such as \"https://example.org\", or \"*\" for all";

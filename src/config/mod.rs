@@ -66,6 +66,8 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Origins whose pages may show ours in a frame; `*` stands for all. None but our own by default.
     pub frame_ancestors: Vec<String>,
+    /// Names by which people reach the daemon, besides those of its host; it matters without authentication only.
+    pub hosts: Vec<String>,
     /// JPEG images for those who watch over HTTP.
     pub mjpeg: Mjpeg,
 }
@@ -116,8 +118,6 @@ pub enum Certificate {
 pub struct Auth {
     /// What proves that somebody may.
     pub mode: AuthMode,
-    /// Whether who is on this machine needs no proof.
-    pub loopback: bool,
 }
 
 /// What proves that somebody may watch.
@@ -139,11 +139,10 @@ pub enum AuthMode {
 }
 
 impl Default for Auth {
-    /// The daemon's own token, but for this machine.
+    /// The daemon's own token.
     fn default() -> Self {
         Self {
             mode: AuthMode::Token,
-            loopback: true,
         }
     }
 }
@@ -281,6 +280,7 @@ impl Default for Config {
             http: Http {
                 listen: DEFAULT_LISTEN,
                 frame_ancestors: Vec::new(),
+                hosts: Vec::new(),
                 mjpeg: Mjpeg::default(),
                 cors_origins: Vec::new(),
             },

@@ -36,6 +36,12 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
             "[\"https://example.org\"]",
             address::origin,
         );
+        config.http.hosts = http.list(
+            &mut problems,
+            "hosts",
+            "[\"cam.example.org\"]",
+            address::host,
+        );
         let mjpeg = &mut config.http.mjpeg;
         for (key, number, range) in [
             ("mjpeg_fps", &mut mjpeg.fps, 0..=30),

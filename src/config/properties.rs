@@ -12,10 +12,11 @@ fn written(config: &Config, terse: bool) -> String {
         .map(ToString::to_string)
         .collect();
     let mut text = format!(
-        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
+        "[http]\nlisten = \"{}\"\ncors_origins = {:?}\nframe_ancestors = {:?}\nhosts = {:?}\nmjpeg_fps = {}\nmjpeg_quality = {}\n{}{}[rtc]\nlisten = \"{}\"\ntcp_listen = \"{}\"\nexternal_addresses = {external:?}\ninterfaces = {:?}\nexclude_interfaces = {:?}\n{}",
         config.http.listen,
         config.http.cors_origins,
         config.http.frame_ancestors,
+        config.http.hosts,
         config.http.mjpeg.fps,
         config.http.mjpeg.quality,
         written_tls(config.tls.as_ref()),
@@ -134,7 +135,7 @@ fn written_auth(auth: &Auth) -> String {
             line("jwt_issuer", issuer)
         ),
     };
-    format!("[auth]\n{mode}loopback = {}\n", auth.loopback)
+    format!("[auth]\n{mode}")
 }
 
 fn any_path() -> impl Strategy<Value = PathBuf> {
@@ -162,14 +163,13 @@ prop_compose! {
         keys in any_path(),
         audience in proptest::option::of("[ -~]{1,20}"),
         issuer in proptest::option::of("[ -~]{1,20}"),
-        loopback: bool,
     ) -> Auth {
         let mode = match mode {
             0 => AuthMode::None,
             1 => AuthMode::Token,
             _ => AuthMode::Jwt { keys, audience, issuer },
         };
-        Auth { mode, loopback }
+        Auth { mode }
     }
 }
 
@@ -363,6 +363,7 @@ prop_compose! {
         whep in any_whep(),
         limits in any_limits(),
         frames in proptest::collection::hash_set("https?://[a-z0-9.:]{1,20}", 0..3),
+        hosts in proptest::collection::hash_set("[a-z0-9._-]{1,20}", 0..3),
         mjpeg in (0..=30_u32, 10..=95_u32),
         tls in proptest::option::of(any_tls()),
         auth in any_auth(),
@@ -385,6 +386,7 @@ prop_compose! {
                 listen: plain(http),
                 cors_origins: origins.into_iter().collect(),
                 frame_ancestors: frames.into_iter().collect(),
+                hosts: hosts.into_iter().collect(),
                 mjpeg: Mjpeg { fps: mjpeg.0, quality: mjpeg.1 },
             },
             tls,

@@ -15,15 +15,13 @@ pub(super) const HTTP: Table = (
         "listen",
         "cors_origins",
         "frame_ancestors",
+        "hosts",
         "mjpeg_fps",
         "mjpeg_quality",
     ],
 );
 pub(super) const TLS: Table = ("tls", &["certificate", "key", "self_signed", "redirect"]);
-pub(super) const AUTH: Table = (
-    "auth",
-    &["mode", "loopback", "jwt_keys", "jwt_audience", "jwt_issuer"],
-);
+pub(super) const AUTH: Table = ("auth", &["mode", "jwt_keys", "jwt_audience", "jwt_issuer"]);
 pub(super) const RTC: Table = (
     "rtc",
     &[
@@ -215,7 +213,17 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 }
 
+/// Keys of earlier versions, and what to do in their place.
+const GONE: [(&str, &str); 1] = [(
+    "loopback",
+    "is gone: being on this machine opens nothing any more; take the key away, and open the link that `fanlight url` prints, \
+     or send the token that `fanlight token` prints",
+)];
+
 fn unknown_key(name: &str, known: &[&str]) -> String {
+    if let Some((_, cure)) = GONE.iter().find(|(gone, _)| *gone == name) {
+        return (*cure).to_owned();
+    }
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == name);
     let meant = synonym
         .map(|(_, key)| *key)

@@ -8,6 +8,7 @@ mod certificate;
 mod clock;
 mod configuration;
 mod encoder;
+mod exposure;
 mod holders;
 mod ports;
 mod session;
@@ -176,6 +177,7 @@ pub async fn examine(arguments: &DoctorArguments) -> Report {
     without_ipv6(&mut config);
     let daemon = state::check(&config, &mut findings);
     let patient = Patient { config, daemon };
+    findings.push(exposure::check(&patient.config));
     findings.extend(clock::check().await);
     let cameras = camera::check(&patient.config, patient.daemon.is_some()).await;
     findings.extend(cameras.findings);

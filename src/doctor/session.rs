@@ -95,7 +95,6 @@ fn alone(config: &Config, without: &[String]) -> Config {
     own.tls = None;
     own.auth = Auth {
         mode: AuthMode::None,
-        ..Auth::default()
     };
     own.state.directory = None;
     for stream in &mut own.streams {
@@ -127,9 +126,8 @@ struct Watched {
 impl Target {
     fn of(running: &Running) -> Result<Self, Finding> {
         let (serving, address) = (&running.serving, running.http());
-        let is_needed =
-            serving.needs_token && (serving.needs_token_on_loopback || !address.ip().is_loopback());
-        let token = is_needed.then(|| Secrets::load(&running.state)).transpose();
+        let token = serving.needs_token.then(|| Secrets::load(&running.state));
+        let token = token.transpose();
         let token = token
             .map_err(|error| Finding::fail(CHECK, error.to_string(), "mend the state directory"))?;
         Ok(Self {
@@ -326,7 +324,8 @@ fn refused(stream: &str, reply: &Answer) -> Finding {
         401 | 403 => Finding::warn(
             CHECK,
             seen,
-            "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; set loopback = true to try",
+            "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; stop the daemon, and \
+             this check starts one of its own",
         ),
         _ => Finding::fail(CHECK, seen, "as it says; the log tells more"),
     }

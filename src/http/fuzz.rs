@@ -49,7 +49,7 @@ pub fn request(data: &[u8]) {
         let _ = assets::asset(name, headers);
     }
     if let Resource::Page(_) | Resource::PageWithSlash(_) = resource {
-        let reply = gate::without_token(&request, None);
+        let reply = gate::without_token(&request);
         let location = location(reply.headers()).expect("a place to go to");
         // On this server, and without what was to be taken away.
         assert!(

@@ -5,13 +5,10 @@ use super::respond::{self, Reply};
 use super::route::Resource;
 use super::{Connection, Context, assets};
 use crate::access::Denial;
-use crate::auth::{self, Grant, Now, Refusal, Scope, Target, cookie_name};
+use crate::auth::{self, Grant, Now, Refusal, Scope, Target, cookie};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, Request, StatusCode};
 use std::time::Duration;
-
-/// The longest that browsers keep a cookie (draft-ietf-httpbis-rfc6265bis, 5.5).
-const FOR_EVER: u64 = 400 * 24 * 3600;
 
 /// What has to be allowed for a resource; `None` if there is nothing to protect.
 fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Target<'a>)> {
@@ -58,76 +55,64 @@ pub fn admit<B>(
         return Ok(Grant::everything());
     };
     let now = Now::system();
-    let cookie = cookie_name(context.port, connection.is_secure);
-    let facts = facts(request, connection, &cookie);
-    match context.access.judge(&facts, scope, target, now) {
-        Ok(grant) => match (resource, facts.in_query()) {
-            // Browsers send no cookie from a frame on another site: the page itself keeps the token there, and takes it out of
-            // the address.
-            (Resource::Page(name), Some(token))
-                if facts.is_safe && may_be_framed(context, request) =>
-            {
-                let mut page = assets::page(context, *name);
-                if !context.access.is_open() {
-                    let value = set_cookie(&cookie, token, &grant, now, connection.is_secure);
-                    respond::set(&mut page, header::SET_COOKIE, &value);
-                }
-                Err(Box::new(page))
-            }
-            (Resource::Page(_) | Resource::PageWithSlash(_), Some(token)) if facts.is_safe => {
-                let cookie = (!context.access.is_open())
-                    .then(|| set_cookie(&cookie, token, &grant, now, connection.is_secure));
-                Err(Box::new(without_token(request, cookie)))
-            }
-            _ => Ok(grant),
-        },
-        Err(denial) => Err(Box::new(refuse(context, resource, denial, &facts))),
+    let is_for_page = matches!(resource, Resource::Page(_) | Resource::PageWithSlash(_));
+    let facts = facts(context, request, connection, is_for_page);
+    let grant = match context.access.judge(&facts, scope, target, now) {
+        Ok(grant) => grant,
+        Err(denial) => return Err(Box::new(refuse(context, denial, &facts))),
+    };
+    let Ok(Some(token)) = facts.presented() else {
+        return Ok(grant);
+    };
+    if !(is_for_page && facts.is_safe && has_token(request)) {
+        return Ok(grant);
+    }
+    let cookie = (!context.access.is_open())
+        .then(|| cookie::set(&context.cookie, token, &grant, now, facts.way()));
+    match resource {
+        // Browsers may keep a framed page from having cookies. It keeps the token itself, and takes it out of its address.
+        Resource::Page(stream) if !context.frame_ancestors.is_empty() && !facts.is_in_tab() => Err(
+            Box::new(with_cookie(assets::page(context, *stream), cookie)),
+        ),
+        _ => Err(Box::new(with_cookie(without_token(request), cookie))),
     }
 }
 
-/// Whether the page may be for a frame. Browsers say so with HTTPS and on loopback (W3C Fetch Metadata, 2.1); over plain HTTP
-/// they say nothing, and whether a browser asks is all that is known.
-fn may_be_framed<B>(context: &Context, request: &Request<B>) -> bool {
-    if context.frame_ancestors.is_empty() {
-        return false;
+fn with_cookie(mut reply: Reply, cookie: Option<String>) -> Reply {
+    if let Some(cookie) = cookie {
+        respond::set(&mut reply, header::SET_COOKIE, &cookie);
     }
-    match request.headers().get("sec-fetch-dest") {
-        Some(destination) => matches!(destination.as_bytes(), b"iframe" | b"frame"),
-        None => assets::is_for_people(request.headers()),
-    }
+    reply
 }
 
 fn facts<'a, B>(
+    context: &'a Context,
     request: &'a Request<B>,
     connection: Connection,
-    cookie: &'a str,
+    is_for_page: bool,
 ) -> auth::Request<'a> {
     let headers = request.headers().iter();
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     auth::Request {
         peer: Some(connection.peer),
-        reached: connection.reached,
-        is_old: request.version() < Version::HTTP_11,
+        is_tls: connection.is_secure,
         is_safe: matches!(*request.method(), Method::GET | Method::HEAD),
+        is_for_page,
         query: request.uri().query(),
-        headers: headers.collect(),
-        cookie,
+        headers: headers
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect(),
+        cookie: &context.cookie,
     }
 }
 
-/// The cookie that stands for a token from now on. Scripts can't read it, and other sites' requests don't carry it, but
-/// for links that lead here.
-fn set_cookie(name: &str, token: &str, grant: &Grant, now: Now, is_secure: bool) -> String {
-    let left = grant
-        .expires
-        .map(|expires| expires.saturating_sub(now.unix));
-    let age = left.unwrap_or(FOR_EVER).min(FOR_EVER);
-    let secure = if is_secure { "; Secure" } else { "" };
-    format!("{name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
+/// Whether the URL of a request has a token in it.
+pub fn has_token<B>(request: &Request<B>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|part| part.starts_with("token="))
 }
 
 /// To the same page without the token in its address, which people see, keep and pass on.
-pub fn without_token<B>(request: &Request<B>, cookie: Option<String>) -> Reply {
+pub fn without_token<B>(request: &Request<B>) -> Reply {
     let uri = request.uri();
     // Relative, so that it is right below a path prefix too.
     let (place, page) = match uri.path().strip_suffix('/') {
@@ -141,16 +126,12 @@ pub fn without_token<B>(request: &Request<B>, cookie: Option<String>) -> Reply {
     *reply.status_mut() = StatusCode::SEE_OTHER;
     let location = format!("{place}{page}{mark}{}", rest.join("&"));
     respond::set(&mut reply, header::LOCATION, &location);
-    if let Some(cookie) = cookie {
-        respond::set(&mut reply, header::SET_COOKIE, &cookie);
-    }
     reply
 }
 
 /// RFC 6750, 3 and 3.1. People get the page, which says what to do, and programs a problem (RFC 9457).
 fn refuse(
     context: &Context,
-    resource: &Resource<'_>,
     Denial { refusal, wait }: Denial,
     request: &auth::Request<'_>,
 ) -> Reply {
@@ -176,6 +157,11 @@ fn refuse(
             Some(", error=\"invalid_request\"".to_owned()),
             "there is more than one token; send one, in the header or in the URL".to_owned(),
         ),
+        Refusal::Malformed(header) => (
+            StatusCode::BAD_REQUEST,
+            None,
+            format!("the header {header} is there more than once, or is not ASCII; send it once"),
+        ),
         Refusal::Scope(scope) => {
             let scope = scope.name();
             let error = format!(", error=\"insufficient_scope\", scope=\"{scope}\"");
@@ -185,16 +171,24 @@ fn refuse(
         Refusal::Foreign => (
             StatusCode::FORBIDDEN,
             None,
-            "a page of another site asks, for which neither a cookie nor being on this machine counts; it \
-             needs a token of its own, or name its origin in [http] cors_origins"
+            "a page of another site asks, and for it no cookie counts; it needs a token of its own, or name its \
+             origin in [http] cors_origins"
+                .to_owned(),
+        ),
+        // RFC 9110, 15.5.20: the browser was led here under a name that is not ours.
+        Refusal::Host => (
+            StatusCode::MISDIRECTED_REQUEST,
+            None,
+            "this server does not know itself under the host name that the request is for; open it by its address, \
+             or name the host in [http] hosts"
                 .to_owned(),
         ),
     };
-    let mut reply = match resource {
-        Resource::Page(_) | Resource::PageWithSlash(_) if request.is_safe => {
-            assets::page(context, None)
-        }
-        _ => problem(status, &detail),
+    let has_page = request.is_for_page && request.is_safe && refusal != Refusal::Host;
+    let mut reply = if has_page {
+        assets::page(context, None)
+    } else {
+        problem(status, &detail)
     };
     *reply.status_mut() = status;
     if let Some(error) = challenge {

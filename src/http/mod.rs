@@ -34,7 +34,7 @@ pub use lease::Leases;
 pub use opening::MediaDoor;
 
 use crate::access::Access;
-use crate::auth::Grant;
+use crate::auth::{Grant, Scope, Target};
 use crate::config;
 use crate::controls::Controls;
 use crate::metrics::Metrics;
@@ -97,6 +97,8 @@ pub struct Context {
     pub leases: Leases,
     /// The TCP port of the listener.
     pub port: u16,
+    /// What of a cookie's name names this daemon.
+    pub cookie: String,
     /// Origins that may show the page in a frame, besides our own.
     pub frame_ancestors: Vec<String>,
     /// Who may use the daemon from pages of other origins.
@@ -399,7 +401,9 @@ async fn serve_granted(
         if let Some(limit) = error.limit() {
             context.metrics.http().refused(limit);
         }
-        error.into()
+        let streams = context.streams.iter().map(|stream| stream.name());
+        let may_watch = |name: &&str| grant.allows(Scope::View, Target::Stream(name));
+        error.naming(streams.filter(may_watch)).into()
     });
     if let Some(made) = reply.extensions_mut().remove() {
         context.leases.add(made, grant, &context.plane);

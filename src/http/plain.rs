@@ -2,6 +2,7 @@
 
 use super::respond::{self, Reply};
 use super::{gate, route};
+use crate::auth::Host;
 use bytes::Bytes;
 use hyper::{Method, Request, StatusCode, header};
 
@@ -21,8 +22,8 @@ pub fn authority(der: impl Into<Bytes>) -> Reply {
     reply
 }
 
-/// Whatever was asked, it is to be had over HTTPS. Who reads is sent there; who sends something is not, since it may have
-/// been a secret, and is better told.
+/// The way to HTTPS, for a request of plain HTTP. A request that sends something, or a token, is refused: it may have been a
+/// secret, and its sender is better told than led on silently.
 pub fn redirect<B>(request: &Request<B>, to: &Target) -> Reply {
     let reply = match (request.uri().path(), &to.authority) {
         _ if !route::is_url(request.uri()) => respond::Error::not_a_url().into(),
@@ -33,44 +34,37 @@ pub fn redirect<B>(request: &Request<B>, to: &Target) -> Reply {
 }
 
 fn elsewhere<B>(request: &Request<B>, port: Option<u16>) -> Reply {
-    let host = request.headers().get(header::HOST);
-    let Some(host) = host
-        .and_then(|host| host.to_str().ok())
-        .filter(|host| is_host(host))
-    else {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts
+        .next()
+        .and_then(|host| Host::parse(host.to_str().ok()?));
+    let Some(host) = host.filter(|_| hosts.next().is_none()) else {
         return gate::problem(
             StatusCode::BAD_REQUEST,
             "the request has no Host that is one",
         );
     };
-    let host = match port {
-        None => host.to_owned(),
-        Some(443) => without_port(host).to_owned(),
-        Some(port) => format!("{}:{port}", without_port(host)),
+    let written = host.port.filter(|_| port.is_none());
+    let place = match port.filter(|port| *port != 443).or(written) {
+        Some(port) => format!("{}:{port}", host.name),
+        None => host.name.to_owned(),
     };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let detail = format!("this server speaks HTTPS only: https://{place}");
+        return gate::problem(StatusCode::FORBIDDEN, &detail);
+    }
+    if gate::has_token(request) || request.headers().contains_key(header::AUTHORIZATION) {
+        let detail = format!(
+            "a token was sent in the clear, where others may have read it; send it to https://{place} only, and \
+             renew it with `fanlight url --renew` if the network is not yours alone"
+        );
+        return gate::problem(StatusCode::FORBIDDEN, &detail);
+    }
     let path = request
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let location = format!("https://{host}{path}");
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let detail = format!("this server speaks HTTPS only: https://{host}");
-        return gate::problem(StatusCode::FORBIDDEN, &detail);
-    }
-    respond::moved(&location)
-}
-
-/// Letters, digits, and what stands in names, addresses and before ports: nothing that would end the host of a URL.
-fn is_host(host: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-    !host.is_empty() && host.chars().all(is_plain)
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
-    }
+    respond::moved(&format!("https://{place}{path}"))
 }
 
 #[cfg(test)]
@@ -111,8 +105,59 @@ mod tests {
             assert_eq!(told, (308, location.to_owned()), "{host}");
         }
         assert_eq!(ask(Method::POST, "cam.lan", None).0, 403);
-        for host in ["", "evil.example/?", "a@b", "a b"] {
+        for host in [
+            "",
+            "evil.example/?",
+            "a@b",
+            "a b",
+            "[evil",
+            "[evil]",
+            "evil]",
+            "[::1]x",
+            "a:b",
+            ":80",
+        ] {
             assert_eq!(ask(Method::GET, host, None).0, 400, "{host}");
         }
+    }
+
+    #[test]
+    fn a_token_in_the_clear_is_refused_with_a_word() {
+        let to = Target {
+            port: None,
+            authority: None,
+        };
+        let of = |uri: &str, header: Option<(&str, &str)>| {
+            let mut request = Request::get(uri).header("host", "cam.lan");
+            if let Some((name, value)) = header {
+                request = request.header(name, value);
+            }
+            let reply = redirect(&request.body(()).unwrap(), &to);
+            (
+                reply.status().as_u16(),
+                reply.headers().contains_key("location"),
+            )
+        };
+        assert_eq!(of("/cam?token=x", None), (403, false));
+        assert_eq!(of("/cam?a=1&token=x", None), (403, false));
+        assert_eq!(of("/", Some(("authorization", "Bearer x"))), (403, false));
+        assert_eq!(of("/cam?tokens=x", None), (308, true));
+    }
+
+    #[test]
+    fn a_target_that_is_no_path_and_a_second_host_are_refused() {
+        let to = Target {
+            port: None,
+            authority: None,
+        };
+        let star = Request::get("*")
+            .header("host", "cam.lan")
+            .body(())
+            .unwrap();
+        assert_eq!(redirect(&star, &to).status(), 400);
+        let two = Request::get("/")
+            .header("host", "cam.lan")
+            .header("host", "evil");
+        assert_eq!(redirect(&two.body(()).unwrap(), &to).status(), 400);
     }
 }

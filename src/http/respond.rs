@@ -31,6 +31,8 @@ pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 pub enum Error {
     /// There is no such thing.
     NotFound(String),
+    /// There is no stream of that name.
+    NoStream(String),
     /// The thing has only these methods.
     MethodNotAllowed(&'static [Method]),
     /// The body must be of this type.
@@ -98,12 +100,29 @@ impl From<SessionError> for Error {
 impl Error {
     /// The request's target is none.
     pub fn not_a_url() -> Self {
-        Self::Malformed("the URL has characters beyond ASCII, which must be encoded".into())
+        let detail = "the URL's path must begin with a slash, and characters beyond ASCII must be encoded in it";
+        Self::Malformed(detail.into())
+    }
+
+    /// The same; of a stream that is not there, with those that are.
+    #[must_use]
+    pub fn naming<'a>(self, streams: impl Iterator<Item = &'a str>) -> Self {
+        let Self::NoStream(name) = self else {
+            return self;
+        };
+        let names: Vec<_> = streams.collect();
+        Self::NotFound(match names.is_empty() {
+            true => format!("there is no stream {name:?}"),
+            false => format!(
+                "there is no stream {name:?}; there is: {}",
+                names.join(", ")
+            ),
+        })
     }
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoStream(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -142,6 +161,7 @@ impl Error {
             | Self::PreconditionFailed(detail)
             | Self::CameraDown(detail, _)
             | Self::NoPicture(detail, _) => detail,
+            Self::NoStream(name) => format!("there is no stream {name:?}"),
             Self::Values(wrong) => {
                 let each = wrong.iter().map(|(name, why)| format!("{name}: {why}"));
                 let each = each.collect::<Vec<_>>().join("; ");

@@ -64,10 +64,11 @@ pub enum Resource<'a> {
     },
 }
 
-/// Whether a request's target is a URL's: RFC 3986, 2, has no characters beyond ASCII, which stand encoded in it. What is not
-/// could stand in no `Location`.
+/// Whether a request's target is that of a URL: it has a path (RFC 3986, 3.3), and no characters beyond ASCII, which stand encoded in
+/// it (2). Another target could stand in no `Location`.
 pub fn is_url(target: &Uri) -> bool {
-    target.path().is_ascii() && target.query().is_none_or(str::is_ascii)
+    let is_ascii = target.path().is_ascii() && target.query().is_none_or(str::is_ascii);
+    target.path().starts_with('/') && is_ascii
 }
 
 impl<'a> Resource<'a> {

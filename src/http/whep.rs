@@ -150,12 +150,7 @@ pub fn find<'a>(context: &'a Context, name: Option<&str>) -> Result<&'a Arc<Stre
         Some(name) => streams.get(name),
         None => streams.default_stream(),
     };
-    found.ok_or_else(|| {
-        let names: Vec<_> = streams.iter().map(|stream| stream.name()).collect();
-        let name = name.unwrap_or_default();
-        let names = names.join(", ");
-        Error::NotFound(format!("there is no stream {name:?}; there is: {names}"))
-    })
+    found.ok_or_else(|| Error::NoStream(name.unwrap_or_default().to_owned()))
 }
 
 #[cfg(test)]

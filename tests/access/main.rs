@@ -1,10 +1,12 @@
 //! Who may watch: every kind of proof over real HTTP, the commands that make links, and what each refusal says.
 
+mod cookies;
 mod jwt;
 #[path = "../interop/offer.rs"]
 #[expect(dead_code, reason = "this test needs one offer")]
 mod offer;
 mod open;
+mod proxies;
 mod shares;
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use support::daemon::Daemon;
-use support::http::{Reply, request};
+use support::http::{Reply, bare};
 
 const TWO_STREAMS: &str = r#"
 [[stream]]
@@ -31,7 +33,7 @@ size = "320x180"
 /// A request as from another machine: what `Host` names is not this one.
 fn ask(daemon: &Daemon, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
     let headers = [&[("host", "camera.lan")], headers].concat();
-    request(daemon.address(), method, path, &headers, b"").unwrap()
+    bare(daemon.address(), method, path, &headers, b"").unwrap()
 }
 
 fn with(daemon: &Daemon, path: &str, token: &str) -> Reply {
@@ -49,7 +51,7 @@ fn watch(daemon: &Daemon, stream: &str, token: &str) -> Reply {
     ];
     let path = format!("/{stream}/whep");
     let offer = offer::plain();
-    request(daemon.address(), "POST", &path, &headers, offer.as_bytes()).unwrap()
+    bare(daemon.address(), "POST", &path, &headers, offer.as_bytes()).unwrap()
 }
 
 /// Runs a command beside the daemon; what it prints, or what it says when it fails.

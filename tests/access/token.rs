@@ -1,4 +1,4 @@
-//! The daemon's own token, as installed: its link, its cookie, wrong ones, and what this machine may do without.
+//! The daemon's own token, as installed: its link, its cookie, wrong ones, and the commands that tell it.
 
 use super::*;
 use crate::support::eventually;
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn as_installed_other_machines_need_a_token_and_this_one_does_not() {
+fn as_installed_everybody_needs_a_token_on_this_machine_too() {
     let daemon = Daemon::start(&["--test-pattern"]);
     let file = daemon.state_dir().join("token");
     let mode = fs::metadata(file).unwrap().permissions().mode();
@@ -55,32 +55,86 @@ fn as_installed_other_machines_need_a_token_and_this_one_does_not() {
         assert_eq!(ask(&daemon, method, path, &[]).status, status, "{path}");
     }
     for path in ["/", "/api/streams", "/metrics"] {
-        let local = request(daemon.address(), "GET", path, &[], b"").unwrap();
-        assert_eq!(local.status, 200, "{path}");
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            let local = ask(&daemon, "GET", path, &[("host", host)]);
+            assert_eq!(local.status, 400, "{path}: two hosts");
+            let local = bare(daemon.address(), "GET", path, &[("host", host)], b"").unwrap();
+            assert_eq!(local.status, 401, "{path} {host}");
+        }
     }
     assert!(!daemon.log().contains(&daemon.token()), "{}", daemon.log());
 }
 
 #[test]
-fn a_proxy_on_this_machine_does_not_make_everybody_local() {
+fn a_page_of_another_site_gets_nothing_by_the_browsers_cookie() {
     let daemon = Daemon::start(&["--test-pattern"]);
-    for header in [
-        ("x-forwarded-for", "203.0.113.9"),
-        ("forwarded", "for=203.0.113.9"),
-        ("via", "1.1 proxy"),
-    ] {
-        let reply = request(daemon.address(), "GET", "/api/streams", &[header], b"").unwrap();
-        assert_eq!(reply.status, 401, "{header:?}");
-    }
-    let foreign = ("origin", "https://evil.example");
-    let reply = request(daemon.address(), "POST", "/whep", &[foreign], b"").unwrap();
-    assert_eq!(reply.status, 403, "{reply:?}");
+    let cookie = opened(&daemon, &daemon.token());
+    let with = |method, headers: &[(&str, &str)]| {
+        let headers = [&[("cookie", cookie.as_str())], headers].concat();
+        let path = if method == "GET" {
+            "/api/streams"
+        } else {
+            "/whep"
+        };
+        ask(&daemon, method, path, &headers).status
+    };
+    assert_eq!(with("GET", &[]), 200);
+    assert_eq!(with("POST", &[("origin", "https://evil.example")]), 403);
     let image = [
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-mode", "no-cors"),
     ];
-    let reply = request(daemon.address(), "GET", "/api/streams", &image, b"").unwrap();
-    assert_eq!(reply.status, 403, "{reply:?}");
+    assert_eq!(with("GET", &image), 403);
+}
+
+/// The cookie that a browser has from then on, for opening a link with that token.
+fn opened(daemon: &Daemon, token: &str) -> String {
+    let reply = ask(daemon, "GET", &format!("/?token={token}"), &[]);
+    let set = reply.header("set-cookie").unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_token_command_prints_the_token_alone() {
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let told = command(&daemon.state_dir(), &["token"]).unwrap();
+    assert_eq!(told, daemon.token());
+    assert_eq!(with(&daemon, "/metrics", &told).status, 200);
+    let open = Daemon::configured(&format!("[auth]\nmode = \"none\"\n{TWO_STREAMS}"));
+    let told = command(&open.state_dir(), &["token"]).unwrap_err();
+    assert!(told.contains("needs no token of its own"), "{told}");
+}
+
+#[test]
+fn what_the_start_prints_has_the_token_on_a_terminal_only() {
+    let daemon = Daemon::configured_at("0.0.0.0:0", TWO_STREAMS);
+    let (log, token) = (daemon.log(), daemon.token());
+    assert!(!log.contains(&token), "{log}");
+    assert!(
+        log.contains("`fanlight url`") && log.contains("`fanlight token`"),
+        "{log}"
+    );
+    let scratch = Scratch::new();
+    let told = on_a_terminal(scratch.path());
+    let token = fs::read_to_string(scratch.path().join("token")).unwrap();
+    let here = told.split("fanlight: on this machine open http://").nth(1);
+    let here = here.unwrap_or_else(|| panic!("{told}"));
+    let (address, rest) = here.split_once("/?token=").unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{told}");
+    assert!(rest.starts_with(token.trim()), "{told}");
+}
+
+/// What a daemon with that state directory prints on a terminal, which `script` makes, before it ends.
+fn on_a_terminal(state: &Path) -> String {
+    let run = format!(
+        "timeout -s TERM 2 {} --test-pattern --listen 127.0.0.1:0 --state-dir {}",
+        env!("CARGO_BIN_EXE_fanlight"),
+        state.display()
+    );
+    let mut script = Command::new("script");
+    let output = script.args(["-q", "-c", &run, "/dev/null"]).output();
+    let output = output.expect("script can be started: it is of bsdutils");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -105,9 +159,9 @@ fn the_token_opens_everything_and_its_link_becomes_a_cookie() {
         assert_eq!(reply.header("location"), Some(place));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         let set = reply.header("set-cookie").unwrap();
-        let name = format!("fanlight-{}", daemon.address().port());
+        let identity = fs::read_to_string(daemon.state_dir().join("identity")).unwrap();
         let (pair, rest) = set.split_once(';').unwrap();
-        assert_eq!(pair, format!("{name}={token}"));
+        assert_eq!(pair, format!("fanlight-{}={token}", identity.trim()));
         assert_eq!(rest, " Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax");
         let cookie = [("cookie", pair)];
         assert_eq!(ask(&daemon, "GET", "/api/streams", &cookie).status, 200);
@@ -159,7 +213,7 @@ fn the_url_command_prints_links_and_renews_the_token() {
     let links = command(&state, &["url", "--qr"]).unwrap();
     let first = daemon.token();
     let mut lines = links.lines();
-    let local = format!("http://localhost:{port}/");
+    let local = format!("http://localhost:{port}/?token={first}");
     assert_eq!(lines.next(), Some(local.as_str()));
     let others: Vec<_> = lines.filter(|line| line.starts_with("http://")).collect();
     let is_whole = |link: &&str| link.ends_with(&format!(":{port}/?token={first}"));

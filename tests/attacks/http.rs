@@ -144,7 +144,7 @@ fn ask(stream: &mut BufReader<TcpStream>, token: &str) -> u16 {
 
 #[test]
 fn ten_thousand_wrong_tokens_open_nothing_and_lock_nobody_out() {
-    let target = Target::start();
+    let target = Target::that_asks();
     // From more addresses than are remembered, two each; the last asks on.
     let from = |n: u32| {
         let [.., high, low] = n.to_be_bytes();

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 /// A picture each tenth of a second, so that an attack that takes a processor leaves time to encode it.
 const CONFIG: &str = "[[stream]]\nname = \"camera\"\npattern = true\nsize = \"320x180\"\nfps = 10\n\
     [limits]\nshared_addresses = []\n";
+/// Most attackers are let in, since what they do then is what is looked at.
+const OPEN: &str = "[auth]\nmode = \"none\"\n";
 
 /// One attack at a time: what is measured is the attack, not its neighbours.
 static ONE: Mutex<()> = Mutex::new(());
@@ -45,12 +47,26 @@ impl Target {
 
     /// With these further limits.
     pub fn with(limits: &str) -> Self {
+        Self::configured(&format!("{CONFIG}{limits}{OPEN}"))
+    }
+
+    /// One that asks for its token.
+    pub fn that_asks() -> Self {
+        Self::configured(&format!("{CONFIG}header_time = \"1s\"\n"))
+    }
+
+    fn configured(toml: &str) -> Self {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let daemon = Daemon::configured(&format!("{CONFIG}{limits}"));
+        let daemon = Daemon::configured(toml);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let connect = Viewer::connect(daemon.address(), "/whep");
+        let asks = daemon.state_dir().join("token").exists();
+        let path = match asks {
+            true => format!("/whep?token={}", daemon.token()),
+            false => "/whep".to_owned(),
+        };
+        let connect = Viewer::connect(daemon.address(), &path);
         let mut viewer = runtime.unwrap().block_on(connect);
         let mut counters = viewer.counters(5);
         counters.drain(..4);

@@ -79,8 +79,18 @@ impl Daemon {
         self.address
     }
 
-    /// A URL of it; `path` begins with a slash.
+    /// A URL of it, with its token if it has one and the path has none; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
+        let url = self.bare_url(path);
+        if path.contains("token=") || !self.state_dir().join("token").exists() {
+            return url;
+        }
+        let mark = if path.contains('?') { '&' } else { '?' };
+        format!("{url}{mark}token={}", self.token())
+    }
+
+    /// A URL of it as it stands.
+    pub fn bare_url(&self, path: &str) -> String {
         let is_secure = self.log().contains("open https://");
         let scheme = if is_secure { "https" } else { "http" };
         format!("{scheme}://{}{path}", self.address)
@@ -96,7 +106,7 @@ impl Daemon {
         state_dir(&self.scratch)
     }
 
-    /// The token that other machines need.
+    /// The token that opens it.
     pub fn token(&self) -> String {
         let file = std::fs::read_to_string(self.state_dir().join("token"));
         file.unwrap().trim().to_owned()
@@ -106,7 +116,8 @@ impl Daemon {
     pub fn lan_url(&self, path: &str) -> String {
         let own = self.address.to_string();
         let port = self.address.port();
-        self.url(path).replace(&own, &format!("camera.lan:{port}"))
+        self.bare_url(path)
+            .replace(&own, &format!("camera.lan:{port}"))
     }
 
     /// The number of its process.
@@ -156,6 +167,7 @@ struct Process {
     urls: Receiver<String>,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
+    state_dir: PathBuf,
 }
 
 impl Process {
@@ -188,6 +200,7 @@ impl Process {
             urls: receiver,
             log,
             readers,
+            state_dir: state_dir(scratch),
         }
     }
 
@@ -196,9 +209,13 @@ impl Process {
         loop {
             let url = self.urls.recv_timeout(DEADLINE);
             let url = url.expect("the daemon prints its URL");
-            let (_, address) = url.split_once("://").unwrap();
+            let (scheme, address) = url.split_once("://").unwrap();
             let address = address.trim_end_matches('/');
             if let Ok(address) = address.parse() {
+                // Nobody sends a token in the clear to one that speaks HTTPS.
+                if scheme == "http" {
+                    http::note(address, &self.state_dir);
+                }
                 return address;
             }
         }

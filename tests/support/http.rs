@@ -1,8 +1,28 @@
 //! HTTP as plain as it gets: what is sent and what comes back is under the test's control, and no library's.
 
 use super::DEADLINE;
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The state directories of the daemons that this process started, by where they serve plain HTTP.
+static DAEMONS: Mutex<BTreeMap<SocketAddr, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// Notes where a daemon keeps its token.
+pub fn note(server: SocketAddr, state_dir: &Path) {
+    let mut daemons = DAEMONS.lock().unwrap_or_else(PoisonError::into_inner);
+    daemons.insert(server, state_dir.to_owned());
+}
+
+/// The token of the daemon there, as `fanlight token` prints it.
+fn token(server: SocketAddr) -> Option<String> {
+    let daemons = DAEMONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = fs::read_to_string(daemons.get(&server)?.join("token")).ok()?;
+    Some(file.trim().to_owned())
+}
 
 /// A complete reply.
 #[derive(Debug)]
@@ -29,11 +49,34 @@ impl Reply {
     }
 }
 
-/// One request on a connection of its own. `Host` names the server unless it is among the headers.
+/// One request on a connection of its own, of somebody who may read the daemon's token, which goes with it. A request that brings a
+/// `Host`, a proof or an `Origin` of its own goes as it is.
 ///
 /// # Errors
 /// When nobody answers, or with something that is not HTTP.
 pub fn request(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Reply> {
+    let is_own = headers
+        .iter()
+        .any(|(name, _)| ["host", "authorization", "cookie", "origin"].contains(name));
+    let bearer = match token(server) {
+        Some(token) if !is_own && !path.contains("token=") => format!("Bearer {token}"),
+        _ => return bare(server, method, path, headers, body),
+    };
+    let headers = [headers, &[("authorization", &bearer)]].concat();
+    bare(server, method, path, &headers, body)
+}
+
+/// The same of anybody: with these headers and no others. `Host` names the server unless it is among them.
+///
+/// # Errors
+/// When nobody answers, or with something that is not HTTP.
+pub fn bare(
     server: SocketAddr,
     method: &str,
     path: &str,

@@ -1,7 +1,7 @@
 //! A daemon within the test's process, on ports of its own, and requests to it.
 
 use bytes::Bytes;
-use fanlight::config::{Config, Source, Stream};
+use fanlight::config::{AuthMode, Config, Source, Stream};
 use fanlight::daemon::{Daemon, Fault};
 use fanlight::media::{FrameRate, Size, TestPicture};
 use fanlight::shutdown::Shutdown;
@@ -55,6 +55,8 @@ pub fn run(
     };
     config.http.listen = listen;
     config.rtc.listen = listen;
+    // It keeps nothing, and so nobody could know its token.
+    config.auth.mode = AuthMode::None;
     change(&mut config);
     let daemon = equip(Daemon::bind(config).unwrap());
     let address = daemon.http_addr();

@@ -164,6 +164,9 @@ fn times_are_checked_with_a_minute_to_spare() {
         json!({ "exp": null }),
         json!({ "exp": NOW + 9, "nbf": "0" }),
         json!({ "exp": NOW + 9, "stream": 1 }),
+        json!({ "exp": NOW + 9, "scope": "view", "stream": null }),
+        json!({ "exp": NOW + 9, "scope": null }),
+        json!({ "exp": NOW + 9, "nbf": null }),
         json!([]),
     ] {
         assert_eq!(verify(bad.clone()), Err(Flaw::Claims), "{bad}");

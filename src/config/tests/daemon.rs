@@ -194,6 +194,15 @@ fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
             "[http]\nframe_ancestors = [\"a; script-src *\"]",
             "line 2: http.frame_ancestors[0]: \"a; script-src *\" is not an origin, such as \"https://example.org\", or \"*\" for all",
         ),
+        (
+            "[http]\nhosts = [\"cam:80\"]",
+            "line 2: http.hosts[0]: \"cam:80\" is not the name of a host without scheme and port, such as \"cam.example.org\"",
+        ),
+        (
+            "[auth]\nloopback = false",
+            "line 2: auth.loopback: is gone: being on this machine opens nothing any more; take the key away, and open the link \
+             that `fanlight url` prints, or send the token that `fanlight token` prints",
+        ),
     ] {
         assert_eq!(complaint(text), told);
     }

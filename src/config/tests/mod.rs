@@ -46,13 +46,13 @@ fn a_file_with_every_key_means_what_it_says() {
         listen = "127.0.0.1:80"
         cors_origins = ["https://Example.org", "http://[::1]:3000"]
         frame_ancestors = ["https://Example.org", "*"]
+        hosts = ["Cam.example.org", "camera"]
         [tls]
         certificate = "/etc/a.pem"
         key = "/etc/b.pem"
         redirect = 80
         [auth]
         mode = "jwt"
-        loopback = false
         jwt_keys = "/etc/jwks.json"
         jwt_audience = "cam"
         jwt_issuer = "me"
@@ -117,6 +117,7 @@ fn a_file_with_every_key_means_what_it_says() {
     assert_eq!(config.rtc.external_addresses.len(), 3);
     assert!(config.rtc.offers("eth0").is_ok() && config.rtc.offers("eth1").is_err());
     assert_eq!(config.http.frame_ancestors, ["https://example.org", "*"]);
+    assert_eq!(config.http.hosts, ["Cam.example.org", "camera"]);
     let certificate = Certificate::Files {
         chain: "/etc/a.pem".into(),
         key: "/etc/b.pem".into(),
@@ -132,8 +133,7 @@ fn a_file_with_every_key_means_what_it_says() {
         audience: Some("cam".into()),
         issuer: Some("me".into()),
     };
-    let loopback = false;
-    assert_eq!(config.auth, Auth { mode, loopback });
+    assert_eq!(config.auth, Auth { mode });
     let limits = Limits {
         viewers: 50,
         viewers_per_stream: 40,
