@@ -42,7 +42,7 @@ pub fn absent_cameras(config: &Config) -> Vec<String> {
             Device::Path(path) => format!("{}: no such device{}", path.display(), instead(path)),
             _ => {
                 let error = slot.node().err()?;
-                (error.kind == ErrorKind::NotFound).then(|| error.detail)?
+                (error.kind == ErrorKind::NotFound).then_some(error.detail)?
             }
         };
         Some(format!(

@@ -9,7 +9,7 @@ use crate::watchdog::{Fault, Sight, Turns, Watchdog};
 use sd_notify::NotifyState;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// watchdog. The thread ends when this is dropped.
 pub struct Upkeep {
     given_up: oneshot::Receiver<String>,
-    _end: Sender<()>,
+    _end: SyncSender<()>,
 }
 
 /// The thread's own state.
@@ -49,7 +49,8 @@ impl Upkeep {
         heartbeat: Arc<Heartbeat>,
     ) -> io::Result<Self> {
         let (give_up, given_up) = oneshot::channel();
-        let (end, ended) = channel();
+        // Nothing is sent: the thread ends when the sender is dropped.
+        let (end, ended) = sync_channel(0);
         let patience = sd_notify::watchdog_enabled();
         let mut watch = Watch {
             told: status(&streams, &plane),

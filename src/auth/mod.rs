@@ -48,6 +48,10 @@ impl Now {
 
 /// What proves that somebody may watch.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a daemon has one, in which it is never moved"
+)]
 pub enum Proof {
     /// Nothing: everybody who reaches the daemon may do everything.
     None,

@@ -57,8 +57,11 @@ fn full_to_limited(plane: usize, value: f64) -> f64 {
     }
 }
 
-/// Both ranges of samples, with what becomes of a sample.
-const RANGES: [(bool, fn(usize, f64) -> f64); 2] = [(false, unchanged), (true, full_to_limited)];
+/// What becomes of a sample of a plane.
+type Mapping = fn(usize, f64) -> f64;
+
+/// Both ranges of samples.
+const RANGES: [(bool, Mapping); 2] = [(false, unchanged), (true, full_to_limited)];
 
 /// Equal but for the direction in which exact halves are rounded.
 fn assert_close(actual: &I420, expected: &I420) {

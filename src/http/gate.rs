@@ -89,6 +89,18 @@ fn with_cookie(mut reply: Reply, cookie: Option<String>) -> Reply {
     reply
 }
 
+/// Whether the page may be for a frame. Browsers say so with HTTPS and on loopback (W3C Fetch Metadata, 2.1); over plain HTTP
+/// they say nothing, and whether a browser asks is all that is known.
+fn may_be_framed<B>(context: &Context, request: &Request<B>) -> bool {
+    if context.frame_ancestors.is_empty() {
+        return false;
+    }
+    match request.headers().get("sec-fetch-dest") {
+        Some(destination) => matches!(destination.as_bytes(), b"iframe" | b"frame"),
+        None => assets::is_for_people(request.headers()),
+    }
+}
+
 fn facts<'a, B>(
     context: &'a Context,
     request: &'a Request<B>,

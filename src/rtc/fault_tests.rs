@@ -137,8 +137,7 @@ impl Session {
             local.ip(),
             names,
             peer,
-            channel,
-            None,
+            (channel, None),
         );
         let command = Command::Add(Box::new(viewer));
         self.commands.try_send(command).ok().unwrap();
@@ -280,6 +279,14 @@ impl Client {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells when the kernel has passed a datagram on"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
 /// A short session, in which that call fails: how often it was made, if it did.
 fn session(call: Call, after: u32, errno: i32) -> Option<u32> {
     let mut session = Session::new();
@@ -308,7 +315,7 @@ fn session(call: Call, after: u32, errno: i32) -> Option<u32> {
     for _ in 0..60 {
         session.run(10);
         // On a loaded machine the kernel delivers a moment later, which virtual time does not see.
-        std::thread::sleep(Duration::from_millis(1));
+        pause();
         if is_well(&session) {
             break;
         }

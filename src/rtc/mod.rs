@@ -39,6 +39,7 @@ mod nasty_offers;
 mod network;
 mod offer;
 mod outbox;
+mod outcome;
 mod packetize;
 mod paths;
 mod peer;
@@ -78,6 +79,8 @@ use fragment::Frame;
 use identity::{Credentials, Identity, Sources};
 use offer::Offer;
 pub use offer::OfferError;
+use outcome::Undelivered;
+pub use outcome::{AnswerError, Restarted, Session, SessionError};
 use peer::Peer;
 use reach::Reach;
 use reactor::{Command, Reactor};
@@ -87,7 +90,7 @@ pub use sessions::{Limit, Seat};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
@@ -99,84 +102,6 @@ pub use watching::{Caller, Watching};
 /// Commands that may wait for the media thread; it takes them all each turn, so a full queue means that it is
 /// overloaded, and a new viewer is refused then.
 const COMMANDS: usize = 256;
-
-/// A command that the media thread was not given.
-type Undelivered = TrySendError<Command>;
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AnswerError {
-    /// The offer is at fault.
-    #[error(transparent)]
-    Offer(#[from] OfferError),
-    /// There is no place for another viewer.
-    #[error(transparent)]
-    Full(#[from] Limit),
-    /// The media thread can't take another viewer now.
-    #[error("the server has too much to do; try again soon")]
-    Overloaded,
-    /// The daemon is ending.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-/// A session that was made.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Names it in URLs: unguessable, and in no log.
-    pub id: String,
-    /// The SDP answer.
-    pub answer: String,
-    /// Names its ICE session.
-    pub tag: String,
-}
-
-/// An ICE session that took the place of another.
-#[derive(Debug, Clone)]
-pub struct Restarted {
-    /// Names it.
-    pub tag: String,
-    /// Our side, as an ICE fragment.
-    pub fragment: String,
-}
-
-/// Why a session was not ended, or a fragment not taken. It goes on as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// There is no session of that name.
-    #[error("there is no such session")]
-    NoSession,
-    /// The caller meant another ICE session.
-    #[error("the ICE session is another one by now")]
-    OtherIceSession,
-    /// RFC 8839, 4.4.1.1.1.
-    #[error("an ICE restart changes both a=ice-ufrag and a=ice-pwd, and the fragment changes one")]
-    HalfRestart,
-    /// The media thread can't take it now.
-    #[error("the server has too much to do; try again soon")]
-    Overloaded,
-    /// The daemon is ending.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-impl From<Undelivered> for AnswerError {
-    fn from(error: Undelivered) -> Self {
-        match error {
-            TrySendError::Full(_) => Self::Overloaded,
-            TrySendError::Disconnected(_) => Self::Stopping,
-        }
-    }
-}
-
-impl From<Undelivered> for SessionError {
-    fn from(error: Undelivered) -> Self {
-        match error {
-            TrySendError::Full(_) => Self::Overloaded,
-            TrySendError::Disconnected(_) => Self::Stopping,
-        }
-    }
-}
 
 /// The handle to the media thread.
 pub struct Plane {
@@ -304,8 +229,7 @@ impl Plane {
             peer_address,
             (credentials, remote),
             peer,
-            stream.channel().clone(),
-            Some(demand),
+            (stream.channel().clone(), Some(demand)),
         );
         let record = viewer.record().clone();
         record.offered(&answer);

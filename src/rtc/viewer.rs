@@ -60,7 +60,7 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A viewer that is about to connect, with both sides' names in its ICE session.
+    /// A viewer that is about to connect, with both sides' names in its ICE session, and the stream that it watches.
     pub fn new(
         now: Instant,
         id: ViewerId,
@@ -68,8 +68,7 @@ impl Viewer {
         client: IpAddr,
         (local, remote): (Credentials, Credentials),
         peer: Peer,
-        channel: Arc<Channel>,
-        demand: Option<Demand>,
+        (channel, demand): (Arc<Channel>, Option<Demand>),
     ) -> Self {
         let span = tracing::info_span!("viewer", id, stream = channel.name());
         Self {

@@ -18,8 +18,15 @@ const EXAMINE: &str = "
     const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`));
     return { found, passes: passes.length }";
 
+/// A name, the window's size, and the media features that are emulated.
+type Look = (
+    &'static str,
+    (u32, u32),
+    &'static [(&'static str, &'static str)],
+);
+
 /// How a person may look at the page: the name for it, the window, and preferences.
-const LOOKS: [(&str, (u32, u32), &[(&str, &str)]); 5] = [
+const LOOKS: [Look; 5] = [
     ("light", DESKTOP, &[("prefers-color-scheme", "light")]),
     ("dark", DESKTOP, &[("prefers-color-scheme", "dark")]),
     ("phone", UPRIGHT, &[("prefers-color-scheme", "light")]),

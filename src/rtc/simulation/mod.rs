@@ -169,8 +169,7 @@ impl Simulation {
             address.ip(),
             names.clone(),
             peer,
-            self.channel.clone(),
-            None,
+            (self.channel.clone(), None),
         );
         self.audience.add(self.now, viewer, &mut self.sent);
         let client = Client::new(self.now, (rtc, mid), address, names, faults);
