@@ -42,6 +42,15 @@ PATH=$PATH:/usr/sbin:/sbin
 
 say() { echo "setup: $*" >&2; }
 
+work=
+policy_is_ours=
+clean_up() {
+    [ -z "$work" ] || rm -rf "$work"
+    [ -z "$policy_is_ours" ] || as_root rm -f "$POLICY"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
 have() {  # KIND NAME
     case $1 in
         command) command -v "$2" >/dev/null ;;
@@ -89,8 +98,7 @@ install() {  # PACKAGE...
     say "installing with apt-get: $*"
     as_root apt-get update -q >/dev/null
     if ! [ -e "$POLICY" ]; then
-        trap 'as_root rm -f "$POLICY"' EXIT
-        trap 'exit 130' INT TERM
+        policy_is_ours=yes
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
         as_root chmod 755 "$POLICY"
     fi
@@ -123,7 +131,6 @@ if [ "$1" = test ] && ! command -v promtool >/dev/null && [ ! -x target/tools/pr
     say "unpacking promtool from the package prometheus into target/tools"
     ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 || as_root apt-get update -q >/dev/null
     work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
     (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb .)
     mkdir -p target/tools
     mv "$work/usr/bin/promtool" target/tools/
