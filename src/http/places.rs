@@ -81,7 +81,7 @@ impl Places {
     /// way to it; a client never takes a place from another but where there are no more at all.
     ///
     /// # Errors
-    /// See [`NoPlace`].
+    /// `NoPlace`: the connection is not taken in now.
     pub fn take(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, NoPlace> {
         let mut table = self.lock();
         let groups = self.groups(peer);
