@@ -10,7 +10,7 @@ use super::ice::Change;
 use super::identity::Credentials;
 use super::outbox::{ConnectionId, Outbox, Path};
 use super::peer::Event;
-use super::session_log;
+use super::session_log::{self, reason};
 use super::sessions::Sessions;
 use super::tcp;
 use super::timers::Timers;
@@ -21,10 +21,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Why a session ends, as metrics and logs name it.
-const ENDS: [&str; 7] = [
+const ENDS: [&str; 8] = [
     "closed",
     "connect_timeout",
     "deleted",
+    reason::GAVE_WAY,
     "lost",
     "no_media",
     "panic",

@@ -2,6 +2,7 @@
 
 use super::dtls::alert_name;
 use super::facts::{Endpoint, Facts, HandshakeAlert, Transport};
+use super::session_log::reason;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -248,7 +249,9 @@ pub fn reason_in_words(reason: &str) -> &str {
         "lost" => "the viewer was not heard any more",
         "closed" | "deleted" => "the viewer left",
         "shutdown" => "the server is stopping",
-        "overloaded" => "the server had too much to do",
+        reason::GAVE_WAY => {
+            "another viewer needed its place, and it had not checked its connection for seconds"
+        }
         other => other,
     }
 }

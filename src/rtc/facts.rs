@@ -66,7 +66,7 @@ pub struct Facts {
     pub checks: Vec<Checks>,
     /// Checks from further ones.
     pub other_checks: u32,
-    /// When the last of those came.
+    /// When the viewer last proved to be there: by a valid check, or by its answer to a check of ours.
     pub heard: Option<Instant>,
     /// The viewer's end of the pair that it nominated last (RFC 8445, 8).
     pub nominated: Option<Endpoint>,
@@ -139,7 +139,7 @@ impl Record {
         self.lock().clone()
     }
 
-    /// For how long no valid check has come.
+    /// For how long neither a valid check nor an answer to one of ours has come.
     pub fn silence(&self, now: Instant) -> Duration {
         let facts = self.lock();
         now.saturating_duration_since(facts.heard.unwrap_or(facts.begun))
@@ -169,6 +169,11 @@ impl Record {
         if nominates {
             facts.nominated = Some(path.endpoint());
         }
+    }
+
+    /// The viewer answered a check of ours.
+    pub fn answered(&self, now: Instant) {
+        self.lock().heard = Some(now);
     }
 
     /// Media and the handshake take this path.
@@ -292,6 +297,9 @@ mod tests {
         assert_eq!((first.received, first.answered), (3, 1));
         assert_eq!((facts.chosen, facts.heard), (None, Some(now)));
         assert_eq!(facts.nominated, Some(path(10).endpoint()));
+        let later = now + Duration::from_secs(9);
+        record.answered(later);
+        assert_eq!(record.silence(later), Duration::ZERO);
     }
 
     #[test]

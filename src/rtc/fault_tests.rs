@@ -139,7 +139,10 @@ impl Session {
             peer,
             (channel, None),
         );
-        let command = Command::Add(Box::new(viewer));
+        let command = Command::Add {
+            viewer: Box::new(viewer),
+            gives_way: None,
+        };
         self.commands.try_send(command).ok().unwrap();
         self.clients.push(Client {
             rtc,

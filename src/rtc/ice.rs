@@ -139,20 +139,17 @@ impl Ice {
 
     /// When [`timeout`](Self::timeout) is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.paths.deadline()
+        let next = self.next.as_ref();
+        let len = |number| check_len(find(&self.current, next, number));
+        self.paths.deadline(len)
     }
 
     /// Sends the checks that are due.
     pub fn timeout(&mut self, now: Instant, crypto: &dyn RTCCrypto) {
         let (current, next) = (&self.current, self.next.as_ref());
-        let find = |number| {
-            let next = next.filter(|next| next.number == number);
-            next.or(Some(current).filter(|current| current.number == number))
-        };
-        // Checks in a session that was given up are sent no more.
-        let len = |number| find(number).map_or(usize::MAX / 2, Session::check_len);
+        let len = |number| check_len(find(current, next, number));
         while let Some((path, number, transaction)) = self.paths.next_check(now, len) {
-            let check = find(number).and_then(|session| {
+            let check = find(current, next, number).and_then(|session| {
                 binding::check(transaction, &session.local, &session.remote, crypto).ok()
             });
             if let Some(check) = check {
@@ -284,6 +281,17 @@ impl Ice {
         }
         self.timeout(now, crypto);
     }
+}
+
+/// The session of that number, unless it was given up.
+fn find<'a>(current: &'a Session, next: Option<&'a Session>, number: u32) -> Option<&'a Session> {
+    let mut sessions = next.into_iter().chain([current]);
+    sessions.find(|session| session.number == number)
+}
+
+/// The length of a session's checks. No leave is large enough for those of one that was given up.
+fn check_len(session: Option<&Session>) -> usize {
+    session.map_or(usize::MAX, Session::check_len)
 }
 
 /// The transaction of a STUN message (RFC 8489, 5).

@@ -84,7 +84,6 @@ pub use outcome::{AnswerError, Restarted, Session, SessionError};
 use peer::Peer;
 use reach::Reach;
 use reactor::{Command, Reactor};
-use session_log::reason;
 use sessions::{Entry, Sessions};
 pub use sessions::{Limit, Seat};
 use std::io;
@@ -244,16 +243,13 @@ impl Plane {
             frame: Frame::new(&offer),
             caller: None,
         };
-        // Known before the media thread may end it.
-        let gave_way = self.sessions.lock().insert(now, session.clone(), entry)?;
-        if let Some(viewer) = gave_way {
-            // If the media thread has too much to do, it takes the new viewer no more than this.
-            let _ = self.send(Command::End(viewer, reason::GAVE_WAY));
-        }
-        if let Err(error) = self.send(Command::Add(Box::new(viewer))) {
-            self.sessions.lock().end(&session, now, "overloaded");
-            return Err(error.into());
-        }
+        let hand_over = |gives_way| -> Result<(), AnswerError> {
+            let viewer = Box::new(viewer);
+            Ok(self.send(Command::Add { viewer, gives_way })?)
+        };
+        // Locked all the while: the media thread may end it only when it is in the table.
+        let name = session.clone();
+        self.sessions.lock().insert(now, name, entry, hand_over)?;
         self.metrics.sessions.inc();
         Ok(Session {
             id: session,

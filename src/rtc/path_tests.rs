@@ -212,3 +212,34 @@ fn a_viewer_with_another_certificate_than_its_offer_says_leaves_a_fact_of_that()
     );
     assert!(network.clients[client].frames.is_empty());
 }
+
+/// Its NAT gives it another port, and its checks carry no nomination any more.
+#[test]
+fn a_viewer_that_moves_without_a_nomination_has_its_media_back_within_fifteen_seconds() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.run(2 * SECOND);
+    network.clients[client].nominates_no_more = true;
+    network.clients[client].rebind(6000);
+    let address = network.clients[client].address();
+    for _ in 0..15 {
+        network.check(client, Path::udp(address, None), &[]);
+        network.run(SECOND);
+    }
+    let before = network.clients[client].sent_to_former;
+    network.run(SECOND);
+    let client = &network.clients[client];
+    assert_eq!(client.sent_to_former, before);
+    let last = client.shown.last().unwrap().number;
+    assert!(last + 8 > network.pictures(), "{last}");
+}
+
+#[test]
+fn a_session_that_gives_way_is_counted_as_such() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.give_way(client);
+    let metrics = network.metrics();
+    assert!(metrics.contains("fanlight_sessions_ended_total{reason=\"gave_way\"} 1"));
+    assert!(metrics.contains("fanlight_sessions_active 0"));
+}

@@ -23,6 +23,12 @@ const CONSENT_INTERVAL: Duration = Duration::from_millis(4000);
 /// The part of it that is left to chance, in 256 steps.
 const CONSENT_SPREAD: Duration = Duration::from_millis(8);
 
+/// Without an answer on the selected path for so long, two checks of it were lost: the viewer may have another address now
+/// (its NAT has forgotten the old one), and media takes the path where it answers, without a nomination.
+const LOST: Duration = Duration::from_secs(12);
+/// A check of the selected path is waited for as long, whatever comes: its answer may take longer than the viewer's next check.
+const PENDING: Duration = Duration::from_secs(2);
+
 /// Time to the first repetition of a check, which doubles with each.
 const REPETITION: Duration = Duration::from_millis(200);
 /// How often one check is sent at the most.
@@ -52,8 +58,21 @@ fn transaction(owner: ViewerId) -> Transaction {
 struct Check {
     transaction: Transaction,
     sends: u32,
+    /// When it was sent last.
+    sent: Option<Instant>,
     /// When it is to be sent next.
     due: Instant,
+}
+
+impl Check {
+    fn new(owner: ViewerId, due: Instant) -> Self {
+        Self {
+            transaction: transaction(owner),
+            sends: 0,
+            sent: None,
+            due,
+        }
+    }
 }
 
 /// A path, in one ICE session.
@@ -75,6 +94,15 @@ impl Known {
     fn is_proven_within(&self, now: Instant, time: Duration) -> bool {
         self.proven
             .is_some_and(|at| now.saturating_duration_since(at) <= time)
+    }
+
+    /// Whether its check, of `len` bytes, may be sent when it is due. Where bytes have to come first, they bring the time with
+    /// them.
+    fn may_be_asked(&self, is_selected: bool, len: impl Fn(u32) -> usize) -> bool {
+        is_selected
+            || self.check.is_some_and(|check| check.sends < MAX_SENDS)
+                && self.sent.saturating_add(len(self.session))
+                    <= self.received.saturating_mul(AMPLIFICATION)
     }
 
     fn is(&self, path: &Path, session: u32) -> bool {
@@ -136,8 +164,18 @@ impl Paths {
             .is_some_and(|selected| selected.session == session && selected.path.leads_as(path))
     }
 
+    /// Whether the viewer answers no more on the selected path.
+    fn is_lost(&self, now: Instant) -> bool {
+        self.selected.is_some_and(|selected| {
+            let is_it = |known: &&Known| known.is(&selected.path, selected.session);
+            let known = self.known.iter().find(is_it);
+            known.is_none_or(|known| !known.is_proven_within(now, LOST))
+        })
+    }
+
     /// A check of the viewer's came that is no repetition. Returns the path that is forgotten for its path.
     pub fn heard(&mut self, now: Instant, path: Path, session: u32) -> Option<Path> {
+        let is_lost = self.is_lost(now);
         let place = self.known.iter().position(|known| known.is(&path, session));
         let mut known = match place {
             Some(place) => self.known.remove(place),
@@ -154,18 +192,17 @@ impl Paths {
         known.path = path;
         let is_asked = if self.is_selected(&path, session) {
             // It is asked anyway; an answer that is overdue is asked for at once.
-            known.check.is_some_and(|check| check.sends == 0)
+            let is_pending = |at| now.saturating_duration_since(at) < PENDING;
+            known
+                .check
+                .is_some_and(|check| check.sent.is_none_or(is_pending))
         } else {
             known
                 .check
                 .is_some_and(|check| check.sends < MAX_SENDS || now < check.due)
         };
-        if !is_asked && !known.is_proven_within(now, FRESH) {
-            known.check = Some(Check {
-                transaction: transaction(self.owner),
-                sends: 0,
-                due: now,
-            });
+        if !is_asked && (is_lost || !known.is_proven_within(now, FRESH)) {
+            known.check = Some(Check::new(self.owner, now));
         }
         let forgotten = (place.is_none() && self.known.len() >= MAX_PATHS)
             .then(|| self.least())
@@ -232,6 +269,10 @@ impl Paths {
 
     /// The check on this path was answered. Returns whether media takes the path from now on.
     pub fn proven(&mut self, now: Instant, path: &Path, session: u32) -> bool {
+        let is_lost = self.is_lost(now)
+            && self.selected_session() == Some(session)
+            && !self.is_selected(path, session);
+        let nominations = self.nominations + u64::from(is_lost);
         let Some(known) = self.find(path, session) else {
             return false;
         };
@@ -239,6 +280,10 @@ impl Paths {
         (known.received, known.sent) = (0, 0);
         let path = known.path;
         known.check = None;
+        if is_lost {
+            known.nominated = Some(nominations);
+        }
+        self.nominations = nominations;
         if self.is_selected(&path, session) {
             self.consent_later(now);
             return false;
@@ -270,17 +315,13 @@ impl Paths {
 
     /// The selected path is checked again in some seconds.
     fn consent_later(&mut self, now: Instant) {
-        let transaction = transaction(self.owner);
-        let spread = CONSENT_SPREAD * u32::from(transaction[11]);
+        let mut check = Check::new(self.owner, now);
+        check.due += CONSENT_INTERVAL + CONSENT_SPREAD * u32::from(check.transaction[11]);
         let Some(selected) = self.selected else {
             return;
         };
         if let Some(known) = self.find(&selected.path, selected.session) {
-            known.check = Some(Check {
-                transaction,
-                sends: 0,
-                due: now + CONSENT_INTERVAL + spread,
-            });
+            known.check = Some(check);
         }
     }
 
@@ -294,13 +335,13 @@ impl Paths {
         let selected = self.selected;
         for known in &mut self.known {
             let is_selected = selected.is_some_and(|s| known.is(&s.path, s.session));
-            let Some(check) = &mut known.check else {
+            let may_be_asked = known.may_be_asked(is_selected, &len);
+            let Some(check) = known.check.as_mut().filter(|check| check.due <= now) else {
                 continue;
             };
-            if check.due > now || !is_selected && check.sends >= MAX_SENDS {
+            if !may_be_asked {
                 continue;
             }
-            let len = len(known.session);
             if is_selected {
                 // Each is a transaction of its own (RFC 7675, 5.1), and is waited for until the next.
                 if check.sends > 0 {
@@ -309,28 +350,23 @@ impl Paths {
                 let spread = CONSENT_SPREAD * u32::from(check.transaction[11]);
                 check.due = now + CONSENT_INTERVAL + spread;
             } else {
-                if known.sent + len > AMPLIFICATION * known.received {
-                    continue;
-                }
-                known.sent += len;
+                known.sent += len(known.session);
                 check.due = now + REPETITION * (1 << check.sends);
             }
             check.sends += 1;
+            check.sent = Some(now);
             return Some((known.path, known.session, check.transaction));
         }
         None
     }
 
-    /// When the next check is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    /// When [`next_check`](Self::next_check), with the same `len`, has one.
+    pub fn deadline(&self, len: impl Fn(u32) -> usize) -> Option<Instant> {
         let selected = self.selected;
         let due = |known: &Known| {
             let is_selected = selected.is_some_and(|s| known.is(&s.path, s.session));
-            // Where bytes have to come first, they bring the time with them.
-            let may_send = is_selected
-                || known.sent < AMPLIFICATION * known.received
-                    && known.check.is_some_and(|check| check.sends < MAX_SENDS);
-            known.check.filter(|_| may_send).map(|check| check.due)
+            let check = known.check?;
+            known.may_be_asked(is_selected, &len).then_some(check.due)
         };
         self.known.iter().filter_map(due).min()
     }
@@ -364,11 +400,7 @@ impl Paths {
             if known.is_proven_within(now, CONSENT) {
                 known.received += REVIVAL;
             }
-            known.check = Some(Check {
-                transaction: transaction(owner),
-                sends: 0,
-                due: now,
-            });
+            known.check = Some(Check::new(owner, now));
         }
         self.nominations = self.nominations.max(lost.nominated + 1);
         let best = self

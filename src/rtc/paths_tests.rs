@@ -104,18 +104,16 @@ fn an_unproven_path_is_sent_three_times_what_came_by_it_and_no_more() {
     }
     // 64 bytes of an answer, and two checks.
     assert_eq!(sent, [0, 200]);
-    assert_eq!(
-        paths.deadline(),
-        Some(start + ms(600)),
-        "due, without leave"
-    );
+    assert_eq!(paths.deadline(|_| LEN), None, "due, without leave");
     // What comes gives leave, and the same question is asked again.
     let now = start + ms(20_000);
     paths.received(&udp(1), 200);
+    assert_eq!(paths.deadline(|_| LEN), Some(start + ms(600)));
+    assert_eq!(paths.deadline(|_| usize::MAX), None, "given up");
     assert_eq!(due(&mut paths, now).len(), 1);
     assert_eq!(due(&mut paths, now + ms(800)).len(), 1);
     assert_eq!(due(&mut paths, now + ms(60_000)).len(), 0, "four times");
-    assert_eq!(paths.deadline(), None);
+    assert_eq!(paths.deadline(|_| LEN), None);
     // A further check of the viewer's begins another question.
     nominate(&mut paths, now + ms(60_000), udp(1), 0);
     assert_eq!(due(&mut paths, now + ms(60_000)).len(), 1);
@@ -130,7 +128,7 @@ fn the_selected_path_is_asked_every_few_seconds() {
     let mut now = start;
     let mut transactions = Vec::new();
     for _ in 0..50 {
-        let at = paths.deadline().unwrap();
+        let at = paths.deadline(|_| LEN).unwrap();
         assert!((ms(4000)..ms(6100)).contains(&(at - now)), "{:?}", at - now);
         now = at;
         let [(path, _, transaction)] = due(&mut paths, now)[..] else {
@@ -152,7 +150,7 @@ fn a_viewer_that_is_back_is_asked_at_once() {
     let mut paths = Paths::new(1);
     nominate(&mut paths, start, udp(1), 0);
     answer(&mut paths, start, udp(1));
-    let asked = paths.deadline().unwrap();
+    let asked = paths.deadline(|_| LEN).unwrap();
     hear(&mut paths, asked, udp(1), 0);
     assert_eq!(due(&mut paths, asked).len(), 1, "it is due anyway");
     let now = asked + ms(3000);
@@ -218,4 +216,45 @@ fn when_a_connection_ends_media_goes_back_to_the_path_that_was_proven_last() {
     assert!(answer(&mut paths, now, udp(1)));
     let (_, mut paths, now) = with(CONSENT);
     assert!(!paths.hung_up(now, 9), "a connection that is not used");
+}
+
+#[test]
+fn a_viewer_that_answers_only_elsewhere_is_sent_media_there_without_a_nomination() {
+    let start = Instant::now();
+    let mut paths = Paths::new(1);
+    nominate(&mut paths, start, udp(1), 0);
+    answer(&mut paths, start, udp(1));
+    for seconds in 1..=12 {
+        let now = start + ms(1000) * seconds;
+        hear(&mut paths, now, udp(2), 0);
+        for (path, session, _) in due(&mut paths, now) {
+            assert!(path == udp(1) || !paths.proven(now, &path, session));
+        }
+    }
+    let now = start + ms(13_000);
+    hear(&mut paths, now, udp(3), 1);
+    assert!(!answer(&mut paths, now, udp(3)), "of another ICE session");
+    hear(&mut paths, now, udp(2), 0);
+    assert!(answer(&mut paths, now, udp(2)));
+    assert_eq!(paths.selected(), Some(udp(2)));
+    // Back again, without words and with them.
+    hear(&mut paths, now, udp(1), 0);
+    assert!(!answer(&mut paths, now, udp(1)));
+    assert!(nominate(&mut paths, now, udp(1), 0));
+}
+
+#[test]
+fn an_answer_that_takes_longer_than_the_viewers_next_check_counts() {
+    let start = Instant::now();
+    let mut paths = Paths::new(1);
+    nominate(&mut paths, start, udp(1), 0);
+    answer(&mut paths, start, udp(1));
+    let asked = paths.deadline(|_| LEN).unwrap();
+    let (path, _, transaction) = due(&mut paths, asked)[0];
+    for n in 1..19 {
+        let now = asked + ms(100) * n;
+        hear(&mut paths, now, udp(1), 0);
+        assert_eq!(due(&mut paths, now).len(), 0);
+    }
+    assert_eq!(paths.asked(&path, transaction), Some(0));
 }

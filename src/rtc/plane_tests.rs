@@ -67,7 +67,7 @@ fn idle(count: usize) -> (Plane, Vec<String>, Receiver<Command>) {
         plane
             .sessions
             .lock()
-            .insert(Instant::now(), name.clone(), entry)
+            .insert(Instant::now(), name.clone(), entry, |_| Ok::<_, Limit>(()))
             .unwrap();
     }
     stream.signal();
@@ -125,7 +125,14 @@ fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_give
             record: Record::new(now),
         };
         let name = format!("new {viewer}");
-        plane.sessions.lock().insert(now, name, entry)
+        let mut gave_way = None;
+        let hand_over = |viewer| {
+            gave_way = viewer;
+            Ok::<_, Limit>(())
+        };
+        let mut sessions = plane.sessions.lock();
+        let done = sessions.insert(now, name, entry, hand_over);
+        done.map(|()| gave_way)
     };
     assert_eq!(insert(10, later(2900)), Err(Limit::Setups));
     assert_eq!(insert(11, later(3001)), Ok(Some(1)));
@@ -143,4 +150,33 @@ fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_give
     plane.sessions.lock().connected("new 12");
     assert_eq!(insert(16, later(6002)), Ok(None));
     assert_eq!(plane.sessions(), 4);
+}
+
+#[test]
+fn a_session_gives_way_only_to_one_that_the_media_thread_is_told_of() {
+    let (plane, names, inbox) = idle(1);
+    let stream = {
+        let mut sessions = plane.sessions.lock();
+        let entry = sessions.get_mut("camera", &names[0]).unwrap();
+        entry.record = Record::new(Instant::now() - Duration::from_secs(4));
+        entry.stream.clone()
+    };
+    let address = "192.0.2.7".parse().unwrap();
+    let ask = || plane.answer(OFFER, &stream, None, address, None);
+    for _ in 0..COMMANDS {
+        plane.send(Command::Stop).unwrap();
+    }
+    assert!(matches!(ask(), Err(AnswerError::Overloaded)));
+    assert!(plane.has("camera", &names[0]) && plane.sessions() == 1);
+    assert_eq!(inbox.try_iter().count(), COMMANDS);
+    let new = ask().unwrap();
+    assert!(!plane.has("camera", &names[0]) && plane.has("camera", &new.id));
+    let told = inbox.try_recv().unwrap();
+    assert!(matches!(
+        told,
+        Command::Add {
+            gives_way: Some(0),
+            ..
+        }
+    ));
 }

@@ -7,6 +7,7 @@ use super::identity::Credentials;
 use super::network::Network;
 use super::outbox::{Outbox, Path};
 use super::probes::{Probe, Probes};
+use super::session_log::reason;
 use super::sessions::Sessions;
 use super::tcp::{Arrival, Connections};
 use super::udp::UdpSocket;
@@ -29,7 +30,12 @@ const MAX_BATCHES: usize = 128;
 /// What the rest of the daemon asks for.
 pub enum Command {
     /// A viewer that was answered.
-    Add(Box<Viewer>),
+    Add {
+        /// The viewer.
+        viewer: Box<Viewer>,
+        /// The one whose session gives way to it.
+        gives_way: Option<ViewerId>,
+    },
     /// A viewer's TCP connection.
     Connect(Box<Arrival>),
     /// Begin a further ICE session with one.
@@ -184,7 +190,13 @@ impl Reactor {
         while let Ok(command) = self.inbox.try_recv() {
             let now = clock();
             match command {
-                Command::Add(viewer) => self.audience.add(now, *viewer, &mut self.network),
+                Command::Add { viewer, gives_way } => {
+                    if let Some(id) = gives_way {
+                        let reason = reason::GAVE_WAY;
+                        self.audience.end(now, id, reason, &mut self.network);
+                    }
+                    self.audience.add(now, *viewer, &mut self.network);
+                }
                 Command::Connect(arrival) => self.connect(now, *arrival),
                 Command::Restart {
                     viewer,

@@ -14,7 +14,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A session that is not connected, and has sent no valid check for so long, gives way when its place is needed: viewers check
+/// A session that is not connected, and whose viewer has sent neither a valid check nor an answer to one of ours
+/// for so long, gives way when its place is needed: viewers check
 /// within milliseconds of their answer, and repeat that.
 const UNHEARD: Duration = Duration::from_secs(3);
 
@@ -86,7 +87,7 @@ impl Table {
         self.setups.len() >= self.limits.setups as usize
     }
 
-    /// The oldest session that is not connected and has sent no valid check for [`UNHEARD`].
+    /// The oldest session that is not connected and has not been heard of for [`UNHEARD`].
     fn unheard(&self, now: Instant) -> Option<(ViewerId, &str)> {
         let is_unheard = |session: &str| {
             let entry = self.entries.get(session);
@@ -127,26 +128,30 @@ impl Table {
         }
     }
 
-    /// Adds a session that is about to connect. Returns the viewer whose session gave way to it, if one had to.
+    /// Adds a session that is about to connect, once `hand_over` has handed it to the media thread, together with the viewer
+    /// whose session gives way to it, if one has to. If that fails, the table stays as it was: a session that is in no table
+    /// can't be ended.
     ///
     /// # Errors
-    /// The limit that leaves no place for it.
-    pub fn insert(
+    /// The limit that leaves no place for it, or the error of `hand_over`.
+    pub fn insert<E: From<Limit>>(
         &mut self,
         now: Instant,
         session: String,
         entry: Entry,
-    ) -> Result<Option<ViewerId>, Limit> {
+        hand_over: impl FnOnce(Option<ViewerId>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.admits(now, entry.stream.name(), entry.client)?;
         let gives_way = self.unheard(now).filter(|_| self.is_setup_full());
         let gives_way = gives_way.map(|(viewer, session)| (viewer, session.to_owned()));
+        hand_over(gives_way.as_ref().map(|(viewer, _)| *viewer))?;
         if let Some((_, session)) = &gives_way {
             self.end(session, now, reason::GAVE_WAY);
         }
         self.count(entry.stream.name(), entry.client);
         self.setups.insert(entry.viewer, session.clone());
         self.entries.insert(session, entry);
-        Ok(gives_way.map(|(viewer, _)| viewer))
+        Ok(())
     }
 
     /// A session's handshake is done.

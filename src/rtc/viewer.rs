@@ -256,7 +256,10 @@ impl Viewer {
         match self.ice.receive(now, path, datagram, crypto) {
             Received::Refused | Received::Copy => return false,
             Received::Check => self.record.proved(now, &path, is_nomination(datagram)),
-            Received::Answer => self.heard(now),
+            Received::Answer => {
+                self.record.answered(now);
+                self.heard(now);
+            }
         }
         true
     }
@@ -281,7 +284,8 @@ impl Viewer {
         match change {
             Change::Selected(path) => self.go(now, path),
             Change::Restarted => {
-                tracing::info!(parent: &self.span, "goes on after an ICE restart");
+                // A viewer can restart as often as it likes: no line of the log for each.
+                tracing::debug!(parent: &self.span, "goes on after an ICE restart");
             }
             Change::Heard(_) | Change::Proven(_) | Change::Forgotten(_) => {}
         }

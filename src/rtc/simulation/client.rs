@@ -2,6 +2,7 @@
 
 use super::network::{Faults, Network};
 use super::picture::read_picture;
+use crate::rtc::demux::is_nomination;
 use crate::rtc::identity::Credentials;
 use crate::rtc::outbox::ConnectionId;
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ pub struct Client {
     /// How many of them left by TCP.
     pub sent_by_tcp: usize,
     pub keyframe_requests: usize,
+    /// Its checks that nominate are lost.
+    pub nominates_no_more: bool,
     /// Its checks went without an answer.
     pub lost_ice: bool,
     /// Its stack gave up.
@@ -107,6 +110,7 @@ impl Client {
             sent_to_former: 0,
             sent_by_tcp: 0,
             keyframe_requests: 0,
+            nominates_no_more: false,
             lost_ice: false,
             is_broken: false,
             free: now,
@@ -138,6 +142,9 @@ impl Client {
         data: &[u8],
         network: &mut Network,
     ) {
+        if to_server && self.nominates_no_more && is_nomination(data) {
+            return;
+        }
         let mut now = now;
         if let Some(rate) = self.faults.rate.filter(|_| !to_server) {
             self.free = self.free.max(now);

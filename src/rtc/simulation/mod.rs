@@ -376,6 +376,13 @@ impl Simulation {
         self.audience.end(self.now, id, "deleted", &mut self.sent);
     }
 
+    /// A session gives way to another.
+    pub fn give_way(&mut self, index: usize) {
+        let id = index as u64;
+        let reason = super::session_log::reason::GAVE_WAY;
+        self.audience.end(self.now, id, reason, &mut self.sent);
+    }
+
     /// A datagram that arrived before: the last one, or so many before it.
     pub fn heard(&self, ago: usize) -> Option<Vec<u8>> {
         self.heard.iter().rev().nth(ago).cloned()
