@@ -170,6 +170,14 @@ fn no_signal_ends_the_daemon_without_a_goodbye() {
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test is about lines that must not come meanwhile"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_secs(1));
+}
+
 #[test]
 fn a_shortage_of_descriptors_leaves_one_line_a_minute_in_the_log() {
     let program = env!("CARGO_BIN_EXE_fanlight");
@@ -192,7 +200,7 @@ fn a_shortage_of_descriptors_leaves_one_line_a_minute_in_the_log() {
         assert!(log.read_line(&mut line).unwrap() > 0, "the line comes");
     }
     // The daemon tries ten times a second, for as long as those are held.
-    std::thread::sleep(Duration::from_secs(1));
+    pause();
     drop(held);
     terminate(&daemon);
     assert!(daemon.wait().unwrap().success());
