@@ -129,7 +129,7 @@ fn a_copied_nomination_brings_a_stranger_no_media_and_less_than_it_sent() {
         sent += stranger
             .send_to(&target.nomination, target.address())
             .unwrap();
-        std::thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
         while let Ok(len) = stranger.recv(&mut buffer) {
             received += len;
         }
@@ -139,4 +139,9 @@ fn a_copied_nomination_brings_a_stranger_no_media_and_less_than_it_sent() {
         &format!("30 copies of a nomination, {received} bytes for {sent}"),
         16,
     );
+}
+
+#[expect(clippy::disallowed_methods, reason = "a stranger who sends at a pace")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
