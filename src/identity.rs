@@ -2,6 +2,7 @@
 //! host name. It is no secret.
 
 use crate::state::State;
+use std::convert::Infallible;
 
 /// The file in the state directory.
 const FILE: &str = "identity";
@@ -9,19 +10,22 @@ const FILE: &str = "identity";
 const LENGTH: usize = 16;
 
 /// The word of the daemon with that state directory, made at its first start. Without a directory, or when the word can't be kept, it
-/// is another one at each start, and people open their links once more.
+/// is another one at each start, and people open their links once more. A file that can't be read now is left as it is.
 pub fn of(state: Option<&State>) -> String {
-    let kept = state.and_then(|state| state.read(FILE).ok().flatten());
-    if let Some(word) = kept.and_then(|file| read(&file)) {
-        return word;
+    let made = || format!("{:016x}", rand::random::<u64>());
+    let Some(state) = state else {
+        return made();
+    };
+    let parse = |file: &[u8]| read(file).ok_or_else(|| "it holds no identity".to_owned());
+    let Ok(obtained) = state.obtain(FILE, parse, || {
+        let word = made();
+        let file = format!("{word}\n").into_bytes();
+        Ok::<_, Infallible>((word, file))
+    });
+    if let Some(trouble) = obtained.trouble {
+        tracing::warn!("browsers will need their link again: {trouble}");
     }
-    let word = format!("{:016x}", rand::random::<u64>());
-    if let Some(state) = state
-        && let Err(error) = state.write(FILE, format!("{word}\n").as_bytes())
-    {
-        tracing::warn!("browsers will need their link again after a restart: {error}");
-    }
-    word
+    obtained.value
 }
 
 fn read(file: &[u8]) -> Option<String> {
@@ -42,6 +46,11 @@ mod tests {
         let first = of(Some(&state));
         assert_eq!(of(Some(&state)), first);
         assert_ne!(of(None), first);
+        // A file with a second name is not read.
+        std::fs::hard_link(folder.join(FILE), folder.join("second")).unwrap();
+        assert_ne!(of(Some(&state)), first);
+        std::fs::remove_file(folder.join("second")).unwrap();
+        assert_eq!(of(Some(&state)), first, "it was not replaced");
         for damaged in ["", "x", "0123456789abcdeg", "0123456789abcdef0"] {
             state.write(FILE, damaged.as_bytes()).unwrap();
             let made = of(Some(&state));

@@ -15,8 +15,9 @@ const ENDING: [(&str, i32); 4] = [
     ("XCPU", libc::SIGXCPU),
 ];
 
-/// Signals that mean nothing here. PIPE and XFSZ are told as errors where they come from.
-const IGNORED: [(&str, i32); 11] = [
+/// Signals that mean nothing here. XFSZ is told as an error where it comes from; so is PIPE, which Rust's
+/// start-up code ignores, and which needs no handler.
+const IGNORED: [(&str, i32); 10] = [
     ("HUP", libc::SIGHUP),
     ("USR1", libc::SIGUSR1),
     ("USR2", libc::SIGUSR2),
@@ -26,7 +27,6 @@ const IGNORED: [(&str, i32); 11] = [
     ("IO", libc::SIGIO),
     ("PWR", libc::SIGPWR),
     ("STKFLT", libc::SIGSTKFLT),
-    ("PIPE", libc::SIGPIPE),
     ("XFSZ", libc::SIGXFSZ),
 ];
 

@@ -1,9 +1,9 @@
 //! The cookie that stands for a proof: its name, and how long and for whom a browser keeps it.
 //!
 //! Browsers share a host's cookies among all its ports and paths. So a cookie's name names the daemon, and what the proof is good
-//! for: a link never replaces the cookie of another link, nor that of the token.
+//! for: a link never replaces the cookie of another link for something else, nor that of the token.
 
-use super::{Grant, Now, Scopes, Streams};
+use super::{Basis, Grant, Now, Streams};
 use ring::digest;
 use std::fmt::Write;
 
@@ -54,14 +54,13 @@ pub fn set(own: &str, token: &str, grant: &Grant, now: Now, way: Way) -> String 
     format!("{prefix}{name}={token}; Path=/; Max-Age={age}; HttpOnly; {attributes}")
 }
 
-/// One name for each set of scopes and streams.
+/// One name for each set of scopes and streams. The daemon's token alone has the bare one, since it outlasts every link.
 fn name(own: &str, grant: &Grant) -> String {
+    if matches!(grant.basis, Basis::Token(_)) {
+        return own.to_owned();
+    }
     let Streams::Only(streams) = &grant.streams else {
-        return if grant.scopes == Scopes::all() {
-            own.to_owned()
-        } else {
-            format!("{own}{SEPARATOR}{}", grant.scopes.letters())
-        };
+        return format!("{own}{SEPARATOR}{}", grant.scopes.letters());
     };
     let mut streams = streams.clone();
     streams.sort();
@@ -77,7 +76,7 @@ fn name(own: &str, grant: &Grant) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Basis, Scope};
+    use crate::auth::{Scope, Token};
     use std::time::Instant;
 
     const OWN: &str = "fanlight-0123";
@@ -95,6 +94,10 @@ mod tests {
         }
     }
 
+    fn of_token() -> Grant {
+        Grant::all(Basis::Token(Token::generate()))
+    }
+
     fn set_by(grant: &Grant, way: Way) -> String {
         let now = Now {
             unix: 1000,
@@ -110,10 +113,12 @@ mod tests {
 
     #[test]
     fn each_thing_that_a_proof_is_good_for_has_a_cookie_of_its_own() {
-        let token = name_of(&Grant::everything());
+        let token = name_of(&of_token());
         let cam = name_of(&link(&["cam"], &[Scope::View]));
         let names = [
             token.clone(),
+            // A link for everything.
+            name_of(&Grant::everything()),
             cam.clone(),
             name_of(&link(&["door"], &[Scope::View])),
             name_of(&link(&["cam"], &[Scope::View, Scope::Admin])),
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_cookie_lasts_as_long_as_its_proof_and_is_as_strict_as_the_way_allows() {
-        let forever = set_by(&Grant::everything(), LAX);
+        let forever = set_by(&of_token(), LAX);
         assert_eq!(
             forever,
             "fanlight-0123=T; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax"

@@ -243,8 +243,8 @@ impl Guard {
                     return Ok(Grant::all(Basis::Token(token.clone())));
                 }
                 let share = key.verify(text)?;
-                shares.admits(&share, now.unix)?;
-                Ok(share.grant(key.print()))
+                let kept = shares.admits(&share, now.unix)?;
+                Ok(kept.clone().grant(key.print()))
             }
             Proof::Jwt(keys) => keys.verify(text, now.unix),
         }

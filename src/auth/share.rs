@@ -268,18 +268,18 @@ impl Ledger {
         Ok(self.0.remove(at))
     }
 
-    /// Whether a link whose signature is good may be used at `now`, in seconds since 1970.
+    /// The entry of a link whose signature is good and that may be used at `now`, in seconds since 1970.
     ///
     /// # Errors
     /// Why not.
-    pub fn admits(&self, share: &Share, now: u64) -> Result<(), Flaw> {
+    pub fn admits(&self, share: &Share, now: u64) -> Result<&Share, Flaw> {
         if now >= share.expires {
-            Err(Flaw::Expired)
-        } else if self.0.iter().any(|kept| kept.is_same_link(share)) {
-            Ok(())
-        } else {
-            Err(Flaw::Revoked)
+            return Err(Flaw::Expired);
         }
+        let mut entries = self.0.iter();
+        entries
+            .find(|kept| kept.is_same_link(share))
+            .ok_or(Flaw::Revoked)
     }
 }
 
@@ -307,7 +307,7 @@ mod tests {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.admits(&read, 5), Err(Flaw::Revoked));
         ledger.add(share.clone(), 5).unwrap();
-        assert_eq!(ledger.admits(&read, 999), Ok(()));
+        assert_eq!(ledger.admits(&read, 999), Ok(&share));
         assert_eq!(ledger.admits(&read, 1000), Err(Flaw::Expired));
         let mut ledger = Ledger::parse(&ledger.to_file()).unwrap();
         ledger.revoke(&share.id).unwrap();
@@ -326,7 +326,7 @@ mod tests {
         let mut ledger = Ledger::parse(&ledger.to_file()).unwrap();
         assert_eq!(ledger.iter().next(), Some(&named));
         let read = key.verify(&key.sign(&named)).unwrap();
-        assert_eq!(ledger.admits(&read, 5), Ok(()));
+        assert_eq!(ledger.admits(&read, 5), Ok(&named));
         let other = view(&[]).made_for(Some("grandma".to_owned()), 6);
         let taken = LedgerError::Named("grandma".to_owned(), named.id.clone());
         assert_eq!(ledger.add(other.clone(), 6), Err(taken));
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!((&first.name, first.made), (&None, None));
         assert_eq!(
             old.admits(&key.verify(&key.sign(first)).unwrap(), 5),
-            Ok(())
+            Ok(first)
         );
         assert!(!String::from_utf8(old.to_file()).unwrap().contains("name"));
     }

@@ -87,7 +87,11 @@ fn wish(word: &str) -> Result<(String, Wish), ControlsError> {
 
 /// A device is a camera by itself, anything else a stream of a daemon. What is set is kept where that daemon looks.
 fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device, ControlsError> {
-    let daemon = place::open(&arguments.place);
+    let daemon = match place::open(&arguments.place) {
+        // The file that the command names.
+        Err(error @ LinkError::Config(_)) => return Err(error.into()),
+        daemon => daemon,
+    };
     let directory = daemon
         .as_ref()
         .ok()
@@ -251,6 +255,13 @@ mod tests {
         let error = controls(&arguments(&["/dev/video4000000000"])).unwrap_err();
         let told = "/dev/video4000000000: no such device; plug the camera in";
         assert!(error.to_string().starts_with(told), "{error}");
+        let mut named = arguments(&["/dev/video4000000000"]);
+        named.place.config = Some("/dev/null/fanlight.toml".into());
+        let error = controls(&named).unwrap_err();
+        assert!(
+            matches!(error, ControlsError::Daemon(LinkError::Config(_))),
+            "{error}"
+        );
     }
 
     #[test]

@@ -39,10 +39,11 @@ pub enum LinkError {
     /// The daemon has ended.
     #[error(
         "no fanlight runs now with the state directory {}, so its links open nothing; start it, or name the directory of the one \
-         that runs with --state-dir",
-        .0.display()
+         that runs with --state-dir{hint}",
+        .0.display(),
+        hint = .1
     )]
-    Stopped(PathBuf),
+    Stopped(PathBuf, &'static str),
     /// The daemon runs, but is not reached.
     #[error(
         "the fanlight that runs does not answer at {0}, so its links open nothing; it is still starting, or its log says why"

@@ -31,7 +31,11 @@ impl Found {
     /// [`LinkError::Stopped`], [`LinkError::Silent`].
     pub fn is_running(&self) -> Result<(), LinkError> {
         if !State::is_in_use(&self.directory) {
-            return Err(LinkError::Stopped(self.directory.clone()));
+            let hint = match is_denied(Path::new(OF_THE_SERVICE)) {
+                true => "; for the installed service, use sudo",
+                false => "",
+            };
+            return Err(LinkError::Stopped(self.directory.clone(), hint));
         }
         let address = self.serving.local_address();
         match TcpStream::connect_timeout(&address, PATIENCE) {

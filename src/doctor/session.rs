@@ -75,7 +75,7 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     let target = Target {
         address: daemon.http_addr(),
         is_secure: false,
-        token: None,
+        token: daemon.token().map(|token| token.reveal().to_owned()),
     };
     let end = Shutdown::new();
     let signal = end.clone();
@@ -96,9 +96,11 @@ fn alone(config: &Config, without: &[String]) -> Config {
     own.http.listen = loopback;
     own.rtc = Rtc::new(loopback);
     own.tls = None;
+    // Others on this machine reach the port too. The token lives in memory alone.
     own.auth = Auth {
-        mode: AuthMode::None,
+        mode: AuthMode::Token,
     };
+    own.http.cors_origins.clear();
     own.state.directory = None;
     for stream in &mut own.streams {
         if without.contains(&stream.name) {
@@ -368,8 +370,12 @@ mod tests {
         };
         config.state.directory = Some("/var/lib/fanlight".into());
         config.streams[0].always_on = true;
+        config.auth.mode = AuthMode::None;
+        config.http.cors_origins = vec!["*".to_owned()];
         let own = alone(&config, &["bad".to_owned()]);
         assert!(own.http.listen.ip().is_loopback() && own.rtc.listen.ip().is_loopback());
+        assert_eq!(own.auth.mode, AuthMode::Token);
+        assert!(own.http.cors_origins.is_empty());
         assert_eq!((own.http.listen.port(), own.state.directory), (0, None));
         assert_eq!(own.streams[0].source, config.streams[0].source);
         assert!(!own.streams[0].always_on);

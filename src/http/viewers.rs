@@ -19,13 +19,15 @@ const LONGEST_AGENT: usize = 256;
 pub fn caller(headers: &HeaderMap, from: Connection, grant: &Grant) -> Caller {
     let agent = headers.get(header::USER_AGENT);
     let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let share = match &grant.basis {
+        Basis::Share { share, .. } => Some(share),
+        _ => None,
+    };
     Caller {
         address: from.peer,
         user_agent: agent.map(|agent| agent.chars().take(LONGEST_AGENT).collect()),
-        link: match &grant.basis {
-            Basis::Share { share, .. } => Some(share.id.clone()),
-            _ => None,
-        },
+        link: share.map(|share| share.id.clone()),
+        link_name: share.and_then(|share| share.name.clone()),
     }
 }
 
@@ -50,6 +52,8 @@ struct ViewerView {
     user_agent: Option<String>,
     /// The id of the shared link that it came by.
     link: Option<String>,
+    /// The name of that link.
+    link_name: Option<String>,
     connected_seconds: f64,
     measured_fps: Option<f64>,
     measured_bits_per_second: Option<u64>,
@@ -73,9 +77,14 @@ impl ViewerView {
             stats,
         } = watching;
         let (fps, bits) = rates(stats.rate(now));
-        let (address, user_agent, link) = match caller {
-            Some(caller) => (Some(caller.address), caller.user_agent, caller.link),
-            None => (None, None, None),
+        let (address, user_agent, link, link_name) = match caller {
+            Some(caller) => (
+                Some(caller.address),
+                caller.user_agent,
+                caller.link,
+                caller.link_name,
+            ),
+            None => (None, None, None, None),
         };
         Self {
             id: stats.id(),
@@ -85,6 +94,7 @@ impl ViewerView {
             media_address: media.map(|media| media.address),
             user_agent,
             link,
+            link_name,
             connected_seconds: milliseconds(now.saturating_duration_since(stats.since())),
             measured_fps: fps,
             measured_bits_per_second: bits,
@@ -110,6 +120,7 @@ impl ViewerView {
             media_address: None,
             user_agent: caller.user_agent,
             link: caller.link,
+            link_name: caller.link_name,
             connected_seconds: milliseconds(now.saturating_duration_since(reading.since)),
             measured_fps: fps,
             measured_bits_per_second: bits,
@@ -174,7 +185,7 @@ mod tests {
         };
         let mut expected = serde_json::json!({
             "id": 17, "stream": "garden", "transport": "udp", "address": null, "media_address": null,
-            "user_agent": null, "link": null, "connected_seconds": 1.5,
+            "user_agent": null, "link": null, "link_name": null, "connected_seconds": 1.5,
             "measured_fps": null, "measured_bits_per_second": null,
             "estimate_bits_per_second": null, "round_trip_seconds": null, "loss_ratio": null,
             "packets_sent": 0, "retransmissions": 0, "pictures_skipped": 0, "nacks": 0, "keyframe_requests": 0,
@@ -196,6 +207,7 @@ mod tests {
             ("address", "192.0.2.7".into()),
             ("user_agent", "curl/8".into()),
             ("link", "1a2b3c4d".into()),
+            ("link_name", "grandma".into()),
             ("measured_fps", 25.0.into()),
             ("measured_bits_per_second", 1_000_000.into()),
             ("estimate_bits_per_second", 2_500_000.into()),
@@ -214,6 +226,7 @@ mod tests {
             address: "192.0.2.7".parse().unwrap(),
             user_agent: Some("curl/8".into()),
             link: Some("1a2b3c4d".into()),
+            link_name: Some("grandma".into()),
         };
         assert_eq!(view(Some(caller), viewer.stats()), expected);
     }

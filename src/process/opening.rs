@@ -30,9 +30,9 @@ fn on_terminal(links: &[Link]) -> String {
         text += &format!("fanlight: on this machine open {}\n", link.url);
     }
     if let Some(first) = elsewhere.first() {
-        text += &format!("fanlight: elsewhere open {}\n", first.url);
+        text += &format!("fanlight: on other devices open {}\n", first.url);
         if elsewhere.len() > 1 {
-            text += "fanlight: `fanlight url` prints the links by the machine's other addresses\n";
+            text += "fanlight: `fanlight url` prints links for the machine's other addresses\n";
         }
         if let Some(code) = qr(&first.url) {
             text += &format!("\n{code}\n");
@@ -89,7 +89,7 @@ mod tests {
             lines[..2],
             [
                 "fanlight: on this machine open http://localhost:8080/?token=T".to_owned(),
-                format!("fanlight: elsewhere open {elsewhere}"),
+                format!("fanlight: on other devices open {elsewhere}"),
             ]
         );
         assert!(lines[2].contains("`fanlight url`"), "{text}");

@@ -18,6 +18,8 @@ pub struct Caller {
     pub user_agent: Option<String>,
     /// The id of the shared link that let it in, if one did.
     pub link: Option<String>,
+    /// That link's name, if it has one.
+    pub link_name: Option<String>,
 }
 
 /// A viewer whose session is connected.

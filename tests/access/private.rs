@@ -22,7 +22,12 @@ camera_down = "refuse"
 
 /// A link with that scope: its token.
 fn share(daemon: &Daemon, scope: &str) -> String {
-    let told = command(&daemon.state_dir(), &["share", "--scope", scope]).unwrap();
+    made(daemon, &["--scope", scope])
+}
+
+/// The token of a link that is made with those arguments.
+fn made(daemon: &Daemon, arguments: &[&str]) -> String {
+    let told = command(&daemon.state_dir(), &[&["share"], arguments].concat()).unwrap();
     let link = told.split("token=").nth(1).unwrap();
     link.split_whitespace().next().unwrap().to_owned()
 }
@@ -89,7 +94,7 @@ fn viewers_are_not_told_which_camera_it_is() {
 #[test]
 fn who_came_by_a_link_is_listed_with_it_and_can_be_ended() {
     let daemon = Daemon::configured_at("127.0.0.1:0", A_CAMERA);
-    let link = share(&daemon, "view");
+    let link = made(&daemon, &["--name", "grandma"]);
     let reader = std::thread::spawn({
         let (address, link) = (daemon.address(), link.clone());
         move || {
@@ -105,6 +110,7 @@ fn who_came_by_a_link_is_listed_with_it_and_can_be_ended() {
         (!first.is_null()).then_some(first).ok_or(list.to_string())
     }));
     assert_eq!(viewer["link"], link.split('.').nth(1).unwrap());
+    assert_eq!(viewer["link_name"], "grandma");
     assert_eq!(viewer["user_agent"], "grandma's tablet");
     assert_eq!(viewer["address"], "127.0.0.1");
     let bearer = format!("Bearer {}", daemon.token());
