@@ -26,6 +26,13 @@ pub fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
 
 /// The number of a picture that must be whole, and whether it is a keyframe.
 pub fn read_picture(data: &[u8]) -> (u32, bool) {
+    let (number, keyframe, is_whole) = examine_picture(data);
+    assert!(is_whole, "picture {number} is damaged");
+    (number, keyframe)
+}
+
+/// The number of a picture, whether it is a keyframe, and whether it is whole.
+pub fn examine_picture(data: &[u8]) -> (u32, bool, bool) {
     let nals: Vec<_> = nal::units(data).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;
@@ -33,9 +40,6 @@ pub fn read_picture(data: &[u8]) -> (u32, bool) {
     let number = std::str::from_utf8(&slice[2..end]).unwrap();
     let number = number.parse().unwrap();
     let expected = write_picture(number, keyframe, (slice.len() - end - 1) as u32);
-    assert!(
-        nal::units(&expected).eq(nals),
-        "picture {number} is damaged"
-    );
-    (number, keyframe)
+    let is_whole = nal::units(&expected).eq(nals);
+    (number, keyframe, is_whole)
 }
