@@ -1,7 +1,7 @@
 //! What a request says of itself: the proof that it carries, and whether a page of another site sent it.
 //!
-//! No right is given by a header or by its absence, since anybody on the way may have added it or taken it away. Headers only take
-//! rights away. Values are bytes as they came.
+//! No right follows from the absence of a header, since anybody on the way may have taken it away; a proof is what gives one. Values
+//! are bytes as they came.
 
 use super::{Host, Policy, Refusal, cookie};
 use std::net::IpAddr;

@@ -31,7 +31,7 @@ fn judge(config: &Config, hosts: &[String]) -> Finding {
     names.extend(hosts.iter().map(String::as_str));
     let seen = format!(
         "mode \"none\": {who}{address} may watch and set cameras; pages of other sites can show pictures, but can't read or change \
-         anything, not by DNS rebinding either, since a request's host must be {}",
+         anything unless cors_origins names them, not by DNS rebinding either, since a request's host must be {}",
         names.join(", ")
     );
     let cure = "set [auth] mode = \"token\" unless that is meant; a reverse proxy has to ask its clients who they are, and if it passes \
