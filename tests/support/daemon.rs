@@ -37,6 +37,14 @@ impl Daemon {
         Self::configured_at("127.0.0.1:0", toml)
     }
 
+    /// The same, with what that filter lets into its log.
+    pub fn configured_that_logs(filter: &str, toml: &str) -> Self {
+        let scratch = Scratch::new();
+        let file = scratch.write("fanlight.toml", toml);
+        let arguments = vec!["--config".to_owned(), file.display().to_string()];
+        Self::spawn_with(arguments, "127.0.0.1:0", scratch, Some(filter))
+    }
+
     /// The same, with media at another address than HTTP.
     pub fn configured_with_media_at(rtc_listen: &str, toml: &str) -> Self {
         let scratch = Scratch::new();
