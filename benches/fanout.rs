@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanlight::media::AccessUnit;
-use fanlight::rtc::bench::{FanOut, Profile, Sealer, packetize};
+use fanlight::rtc::sim::bench::{FanOut, Profile, Sealer, packetize};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

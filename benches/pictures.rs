@@ -6,9 +6,9 @@
 use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request};
-use fanlight::checks::Look;
-use fanlight::convert::Converter;
-use fanlight::encode::{Encoder, Settings};
+use fanlight::codec::convert::Converter;
+use fanlight::codec::encode::{Encoder, Settings};
+use fanlight::codec::health::Look;
 use fanlight::media::{
     Flip, FrameRate, I420, Orientation, PixelFormat, RawFrame, Rotation, Size, TestPicture,
 };

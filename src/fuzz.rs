@@ -2,9 +2,9 @@
 //! and ordinary tests run it on the inputs that are kept there.
 
 pub use crate::http::fuzz::request;
-pub use crate::rtc::fuzz::{datagrams, fragment, offer, reports, stun};
+pub use crate::rtc::sim::fuzz::{datagrams, fragment, offer, reports, stun};
 
-use crate::auth::{
+use crate::access::judge::{
     Guard, JwtKeys, Ledger, Now, Policy, Proof, Request, Scope, Scopes, Share, ShareKey, Target,
     Token,
 };

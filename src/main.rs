@@ -1,12 +1,14 @@
 //! The `fanlight` command: arguments, logging, exit status.
 
 use clap::Parser;
+use fanlight::base::colour;
+use fanlight::base::os_error::plain;
+use fanlight::cli::commands::Told;
+use fanlight::cli::doctor::Report;
 use fanlight::cli::{Cli, Command, DoctorArguments, Run};
-use fanlight::commands::Told;
+use fanlight::cli::{commands, logging};
 use fanlight::config::BAD_CONFIGURATION;
-use fanlight::doctor::Report;
-use fanlight::os_error::plain;
-use fanlight::{colour, commands, logging, process};
+use fanlight::daemon::process;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;

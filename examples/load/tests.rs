@@ -2,10 +2,10 @@
 
 use crate::{Options, exchange, run};
 use clap::{CommandFactory, Parser};
+use fanlight::base::shutdown::Shutdown;
 use fanlight::config::{AuthMode, Config, Source, Stream};
 use fanlight::daemon::Daemon;
 use fanlight::media::{FrameRate, Size, TestPicture};
-use fanlight::shutdown::Shutdown;
 use std::net::SocketAddr;
 use std::thread;
 

@@ -1,7 +1,7 @@
 //! `clock` in the state directory: the latest time that the clock has shown, for the next start.
 
-use crate::auth::{Latest, Now};
-use crate::state::State;
+use super::judge::{Latest, Now};
+use crate::base::state_dir::State;
 
 /// The file: seconds since 1970, UTC, as a decimal number.
 const FILE: &str = "clock";

@@ -1,9 +1,9 @@
 //! A secret in use: a change of its file is taken up without a restart, and a change that can't be read closes what it is for.
 
+use super::judge::JwtKeys;
 use super::secrets::Secret;
-use crate::auth::JwtKeys;
-use crate::state::State;
-use crate::watched::Watched;
+use crate::base::file_stamps::Watched;
+use crate::base::state_dir::State;
 use std::fs;
 use std::marker::PhantomData;
 use std::path::PathBuf;

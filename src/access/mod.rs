@@ -1,21 +1,24 @@
 //! The secrets that decide who may watch: on disk, made at the first start, and in use, where a change of the files is
-//! taken up without a restart. `auth/` decides.
+//! taken up without a restart. `access/judge/` decides.
 
 mod clock;
 mod current;
+pub mod identity;
+pub mod judge;
+pub mod permissions;
 mod secrets;
 
 pub use secrets::Secrets;
 
-use crate::addresses::client;
-use crate::auth::{
+use self::judge::{
     Failures, Flaw, Grant, Guard, Ledger, Now, Policy, Proof, Refusal, Request, Scope, ShareKey,
     Target, Token,
 };
+use crate::base::addresses::client;
+use crate::base::log_limit::LogLimit;
+use crate::base::state_dir::{State, StateError};
 use crate::config::{Auth, AuthMode};
-use crate::log_limit::LogLimit;
 use crate::metrics;
-use crate::state::{State, StateError};
 use clock::Clock;
 use current::{Current, InState, JwtFile};
 use std::net::IpAddr;

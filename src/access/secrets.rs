@@ -1,8 +1,8 @@
 //! The secrets of the state directory, as the daemon and its commands share them.
 
 use super::AccessError;
-use crate::auth::{Ledger, ShareKey, Token};
-use crate::state::{State, StateError};
+use super::judge::{Ledger, ShareKey, Token};
+use crate::base::state_dir::{State, StateError};
 use std::convert::Infallible;
 
 /// A secret in a file of the state directory. A lost one is made anew, and nothing that was handed out opens anything by the new one.

@@ -1,9 +1,9 @@
 //! Changes of the secrets on disk, what happens to those that can't be read or written, and what has expired.
 
+use super::judge::{Scopes, Share};
 use super::*;
-use crate::auth::{Scopes, Share};
+use crate::base::state_dir::faults;
 use crate::metrics::Metrics;
-use crate::state::faults;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::errno::Errno;

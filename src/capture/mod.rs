@@ -1,11 +1,12 @@
 //! Where pictures come from: the [`Source`] trait, what can go wrong, and the sources there are.
 
 pub mod camera;
+pub mod hotplug;
 pub mod pattern;
 mod usb;
 
+use crate::base::os_error::plain;
 use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
-use crate::os_error::plain;
 use std::fmt;
 
 /// What the configuration asks of a source.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Bounds on viewers, connections and requests.
 ///
-/// Addresses are counted as [`crate::addresses::client`] tells them apart: an IPv6 network of 56 bits is one.
+/// Addresses are counted as [`crate::base::addresses::client`] tells them apart: an IPv6 network of 56 bits is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions, connected or not.

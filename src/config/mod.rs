@@ -31,8 +31,8 @@ pub use section::KEYS;
 pub use value::RESERVED_NAMES;
 pub use whep::{CameraDown, IceServer, Whep};
 
+use crate::base::os_error::plain;
 use crate::media::{Flip, FrameRate, Orientation, PixelFormat, Rotation, Size, TestPicture};
-use crate::os_error::plain;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

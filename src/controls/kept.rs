@@ -3,7 +3,7 @@
 //! The file is read each time that it is needed, which is when a camera is opened or set: the daemon and the command
 //! `fanlight controls` both write it, one at a time.
 
-use crate::state::{State, StateError};
+use crate::base::state_dir::{State, StateError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,9 +8,9 @@ pub use kept::Kept;
 pub use view::View;
 pub use wish::Wish;
 
+use crate::base::os_error::plain;
 use crate::capture::camera::{Control, Node, Slot};
 use crate::capture::{CaptureError, Opener, Source, Wanted};
-use crate::os_error::plain;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;

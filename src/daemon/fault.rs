@@ -2,9 +2,9 @@
 
 use super::DRAIN_TIMEOUT;
 use crate::access::AccessError;
+use crate::base::holders::{self, Transport, told};
+use crate::base::os_error::plain;
 use crate::config::BAD_CONFIGURATION;
-use crate::holders::{self, Transport, told};
-use crate::os_error::plain;
 use crate::tls::TlsError;
 use std::io;
 use std::net::SocketAddr;

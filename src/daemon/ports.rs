@@ -1,8 +1,8 @@
 //! The ports beside those of HTTP and UDP, which the configuration may ask for.
 
 use super::Fault;
+use crate::base::holders::Transport;
 use crate::config::{Config, TcpListen};
-use crate::holders::Transport;
 use crate::http;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;

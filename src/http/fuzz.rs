@@ -1,8 +1,11 @@
 //! The head of a request, as a fuzz target: what is read of it before anybody is asked who sends it. See [`crate::fuzz`].
 
-use super::route::Resource;
-use super::session::Condition;
-use super::{Cors, assets, gate, plain, respond, route};
+use super::Cors;
+use super::exchange::assets;
+use super::exchange::https_redirect;
+use super::exchange::route::Resource;
+use super::exchange::{gate, respond, route};
+use super::resources::session::Condition;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 
@@ -19,9 +22,9 @@ pub fn request(data: &[u8]) {
     );
     let _ = condition.holds("tag");
     for port in [None, Some(443), Some(8443)] {
-        let reply = plain::redirect(
+        let reply = https_redirect::redirect(
             &request,
-            &plain::Target {
+            &https_redirect::Target {
                 port,
                 authority: None,
             },

@@ -1,73 +1,46 @@
 //! The HTTP side: the only folder that names `hyper`. Accepts connections, decodes a request to a resource, and
 //! hands it to the one function that serves it.
 
-mod api;
-mod assets;
-mod body;
-mod bucket;
-mod changes;
-pub mod client;
-mod clients;
-mod controls;
-mod cors;
-mod doctor;
-mod endless;
-mod events;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gate;
-mod lease;
-mod links;
-mod listen;
-mod mjpeg;
-mod opening;
-mod pace;
-mod panics;
-mod patches;
-mod places;
-mod plain;
-mod problem;
-mod readers;
-mod respond;
-mod route;
-mod session;
-mod viewers;
-mod whep;
+mod resources;
+mod server;
 
-pub use clients::Clients;
-pub use cors::Cors;
-pub use events::EventStreams;
-pub use lease::Leases;
-pub use listen::{Listeners, bind};
-pub use opening::MediaDoor;
-pub use patches::Patches;
-pub use places::Places;
-pub use readers::Readers;
-pub use whep::Answers;
+pub use exchange::cors::Cors;
+pub use exchange::lease::Leases;
+pub use exchange::readers::Readers;
+pub use resources::patches::Patches;
+pub use resources::session_events::EventStreams;
+pub use resources::whep::Answers;
+pub use server::clients::Clients;
+pub use server::listen::{Listeners, bind};
+pub use server::places::Places;
+pub use server::sniff::MediaDoor;
 
 use crate::access::Access;
-use crate::auth::{Grant, Scope, Target};
+use crate::access::judge::{Grant, Scope, Target};
+use crate::base::heartbeat::Heartbeat;
+use crate::base::log_limit::LogLimit;
+use crate::base::shutdown::Shutdown;
 use crate::config;
 use crate::controls::Controls;
-use crate::heartbeat::Heartbeat;
-use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::rtc::Plane;
-use crate::shutdown::Shutdown;
 use crate::stream::{Making, Streams};
 use crate::tls::Tls;
 use bytes::Bytes;
+use exchange::respond::Reply;
+use exchange::route::Resource;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use listen::{Accepted, Listener};
-use opening::{Opening, Passed};
-use pace::{Pace, Paced, Watched};
-use panics::counted;
-use respond::Reply;
-use route::Resource;
+use server::deadlines::{Pace, Paced, Watched};
+use server::listen::{Accepted, Listener};
+use server::panics::counted;
+use server::sniff::{Opening, Passed};
 use socket2::SockRef;
 use std::convert::Infallible;
 use std::error::Error;
@@ -160,8 +133,8 @@ pub struct Connection {
 
 /// Serves until the context's shutdown, then lets connections finish their replies.
 pub async fn serve(listeners: Listeners, context: Arc<Context>) {
-    context.metrics.http().begin(&respond::LIMITS);
-    let mut leases = pin!(lease::watch(&context));
+    context.metrics.http().begin(&exchange::respond::LIMITS);
+    let mut leases = pin!(exchange::lease::watch(&context));
     let mut heartbeat = pin!(context.heartbeat.answer());
     loop {
         // The last two never complete: a connection that was accepted, and waits for a place, is not lost to them.
@@ -210,7 +183,7 @@ fn connection(accepted: Accepted, context: &Arc<Context>) {
         // The handshake of TLS is part of the first request's head: it has no time of its own.
         let came = (peer, listener);
         let conversation = converse(stream, from, came, context, pace.clone());
-        match pace::keep(&pace, conversation).await {
+        match server::deadlines::keep(&pace, conversation).await {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%peer, %error, "connection"),
             None => tracing::debug!(%peer, "connection: too slow"),
@@ -273,11 +246,12 @@ async fn converse(
         return exchange(stream, from, context, pace).await;
     }
     let authority = tls.authority();
-    let to = plain::Target {
+    let to = exchange::https_redirect::Target {
         port: (!is_main).then_some(context.port),
         authority: authority.map(|authority| Bytes::copy_from_slice(authority.der())),
     };
-    let answer = move |request| std::future::ready(plain::redirect(&request, &to));
+    let answer =
+        move |request| std::future::ready(exchange::https_redirect::redirect(&request, &to));
     serve_requests(stream, pace, &context.shutdown, answer).await
 }
 
@@ -329,28 +303,28 @@ async fn serve_requests<F: Future<Output = Reply> + Send>(
 async fn handle(context: &Context, request: Request<Incoming>, from: Connection) -> Reply {
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    if !route::is_url(request.uri()) {
-        return gate::harden(respond::Error::not_a_url().into());
+    if !exchange::route::is_url(request.uri()) {
+        return exchange::gate::harden(exchange::respond::Error::not_a_url().into());
     }
     let path = request.uri().path().to_owned();
     let Some(resource) = Resource::decode(&path) else {
-        if is_read(&method) && assets::is_for_people(request.headers()) {
-            return gate::harden(assets::missing(&path));
+        if is_read(&method) && exchange::assets::is_for_people(request.headers()) {
+            return exchange::gate::harden(exchange::assets::missing(&path));
         }
         let detail = format!("there is nothing at {path}");
-        return gate::harden(respond::Error::NotFound(detail).into());
+        return exchange::gate::harden(exchange::respond::Error::NotFound(detail).into());
     };
     let mut reply = if method == Method::OPTIONS {
         context.cors.preflight(&resource)
     } else {
-        match gate::admit(context, &resource, &request, from) {
+        match exchange::gate::admit(context, &resource, &request, from) {
             Ok(grant) => serve_granted(context, &resource, request, from, grant).await,
             Err(reply) => *reply,
         }
     };
     tracing::debug!(%method, resource = resource.name(), status = reply.status().as_u16(), "request");
     context.cors.apply(&mut reply, &resource, origin.as_ref());
-    gate::harden(reply)
+    exchange::gate::harden(reply)
 }
 
 async fn serve_granted(
@@ -361,7 +335,7 @@ async fn serve_granted(
     grant: Grant,
 ) -> Reply {
     let ends = request.method() == Method::DELETE;
-    let caller = viewers::caller(request.headers(), from, &grant);
+    let caller = resources::viewers::caller(request.headers(), from, &grant);
     let reply = serve_resource(context, resource, request, from, &grant).await;
     let mut reply = reply.unwrap_or_else(|error| {
         if let Some(limit) = error.limit() {
@@ -371,7 +345,7 @@ async fn serve_granted(
         let may_watch = |name: &&str| grant.allows(Scope::View, Target::Stream(name));
         error.naming(streams.filter(may_watch)).into()
     });
-    if let Some(made) = reply.extensions_mut().remove::<whep::Made>() {
+    if let Some(made) = reply.extensions_mut().remove::<exchange::lease::Made>() {
         let (stream, session) = (&made.stream, &made.session);
         context.plane.introduce(stream, session, caller);
         context.leases.add(made, grant, &context.plane);
@@ -392,64 +366,80 @@ async fn serve_resource(
     request: Request<Incoming>,
     from: Connection,
     grant: &Grant,
-) -> Result<Reply, respond::Error> {
+) -> Result<Reply, exchange::respond::Error> {
     if !resource.methods().contains(request.method()) {
-        return Err(respond::Error::MethodNotAllowed(resource.methods()));
+        return Err(exchange::respond::Error::MethodNotAllowed(
+            resource.methods(),
+        ));
     }
     // draft-ietf-wish-whep-03, 5: sessions must be neither made nor guessed too fast. A PATCH to a session that there is has
     // a limit of its own.
     if !is_read(request.method()) && *request.method() != Method::PATCH {
         let asked = context.clients.request(from.peer, Instant::now());
-        asked.map_err(respond::Error::TooManyRequests)?;
+        asked.map_err(exchange::respond::Error::TooManyRequests)?;
     }
     match resource {
-        Resource::Page(stream) => Ok(assets::page(context, *stream)),
-        Resource::PageWithSlash(stream) => Ok(respond::moved(&format!("../{stream}"))),
-        Resource::Asset(name) => assets::asset(name, request.headers()),
+        Resource::Page(stream) => Ok(exchange::assets::page(context, *stream)),
+        Resource::PageWithSlash(stream) => Ok(exchange::respond::moved(&format!("../{stream}"))),
+        Resource::Asset(name) => exchange::assets::asset(name, request.headers()),
         Resource::Authority => match context.tls.as_ref().and_then(Tls::authority) {
-            Some(authority) => Ok(plain::authority(authority.der().to_vec())),
-            None => Err(respond::Error::NotFound(
+            Some(authority) => Ok(exchange::https_redirect::authority(
+                authority.der().to_vec(),
+            )),
+            None => Err(exchange::respond::Error::NotFound(
                 "there is no certificate authority here".into(),
             )),
         },
-        Resource::Health => Ok(respond::text("fanlight is healthy\n")),
-        Resource::Ready if context.shutdown.is_cancelled() => Err(respond::Error::Stopping),
-        Resource::Ready => Ok(respond::text("fanlight is ready\n")),
-        Resource::Metrics => Ok(api::metrics(context, request.headers())),
-        Resource::Index => Ok(api::index()),
-        Resource::Streams => Ok(api::streams(context, grant)),
-        Resource::Changes => Ok(changes::read(context, grant)),
-        Resource::Doctor(session) => doctor::doctor(context, session, &request, grant),
-        Resource::Stream(name) => api::stream(context, name, grant),
-        Resource::Controls(name) if is_read(request.method()) => controls::get(context, name).await,
-        Resource::Controls(name) => controls::put(context, name, request).await,
-        Resource::Viewers => Ok(viewers::list(context)),
-        Resource::Viewer(id) => viewers::end(context, id),
-        Resource::Whep(stream) if is_read(request.method()) => whep::endpoint(context, *stream),
-        Resource::Whep(stream) => whep::offer(context, *stream, request, from).await,
-        Resource::JsonOffer(stream) => whep::json_offer(context, *stream, request, from).await,
-        Resource::Mjpeg(stream) => mjpeg::images(context, *stream, &request, from, grant),
-        Resource::Jpeg(stream) => mjpeg::image(context, *stream, &request, from).await,
+        Resource::Health => Ok(exchange::respond::text("fanlight is healthy\n")),
+        Resource::Ready if context.shutdown.is_cancelled() => {
+            Err(exchange::respond::Error::Stopping)
+        }
+        Resource::Ready => Ok(exchange::respond::text("fanlight is ready\n")),
+        Resource::Metrics => Ok(resources::streams::metrics(context, request.headers())),
+        Resource::Index => Ok(resources::streams::index()),
+        Resource::Streams => Ok(resources::streams::streams(context, grant)),
+        Resource::Changes => Ok(resources::stream_events::read(context, grant)),
+        Resource::Doctor(session) => resources::doctor::doctor(context, session, &request, grant),
+        Resource::Stream(name) => resources::streams::stream(context, name, grant),
+        Resource::Controls(name) if is_read(request.method()) => {
+            resources::controls::get(context, name).await
+        }
+        Resource::Controls(name) => resources::controls::put(context, name, request).await,
+        Resource::Viewers => Ok(resources::viewers::list(context)),
+        Resource::Viewer(id) => resources::viewers::end(context, id),
+        Resource::Whep(stream) if is_read(request.method()) => {
+            resources::whep::endpoint(context, *stream)
+        }
+        Resource::Whep(stream) => resources::whep::offer(context, *stream, request, from).await,
+        Resource::JsonOffer(stream) => {
+            resources::whep::json_offer(context, *stream, request, from).await
+        }
+        Resource::Mjpeg(stream) => {
+            resources::mjpeg::images(context, *stream, &request, from, grant)
+        }
+        Resource::Jpeg(stream) => resources::mjpeg::image(context, *stream, &request, from).await,
         Resource::Session { stream, id } if is_read(request.method()) => {
-            session::get(context, stream, id)
+            resources::session::get(context, stream, id)
         }
         Resource::Session { stream, id } if *request.method() == Method::PATCH => {
-            session::patch(context, stream, id, request, from).await
+            resources::session::patch(context, stream, id, request, from).await
         }
-        Resource::Session { stream, id } => session::delete(context, stream, id),
+        Resource::Session { stream, id } => resources::session::delete(context, stream, id),
         Resource::EventStreams { stream, session } => {
-            events::create(context, stream, session, request).await
+            resources::session_events::create(context, stream, session, request).await
         }
         Resource::EventStream {
             stream,
             session,
             id,
-        } if is_read(request.method()) => events::read(context, (stream, session, id), grant),
+        } if is_read(request.method()) => {
+            resources::session_events::read(context, (stream, session, id), grant)
+        }
         Resource::EventStream {
             stream,
             session,
             id,
-        } => events::delete(context, stream, session, id),
+        } => resources::session_events::delete(context, stream, session, id),
     }
 }
 

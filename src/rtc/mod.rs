@@ -4,88 +4,44 @@
 //! The only folder that names the WebRTC core. HTTP holds a [`Plane`]: it answers offers on the caller's thread,
 //! where the work on SDP and keys disturbs nobody, and hands the finished session to the media thread.
 
-mod answer;
-mod arrivals;
-mod audience;
-#[doc(hidden)]
-pub mod bench;
-mod binding;
-mod cache;
-mod candidates;
-pub mod client;
-mod codecs;
-mod contain;
-mod delivery;
-mod demux;
-mod diagnosis;
-mod dtls;
-mod egress;
-mod estimate;
-mod extensions;
-mod external;
-mod facts;
-#[cfg(test)]
-mod faults;
-mod feed;
-mod feedback;
-mod fragment;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
-mod ice;
-mod identity;
-mod keys;
-#[cfg(test)]
-mod nasty_offers;
-mod network;
-mod offer;
-mod outbox;
-mod outcome;
-mod packetize;
-mod paths;
+mod advertise;
+mod net;
 mod peer;
-mod probes;
-mod reach;
-mod reactor;
+mod plane;
+mod receive;
 mod sdp;
-mod session_log;
-mod sessions;
-mod silence;
-#[cfg(any(test, fuzzing))]
-#[cfg_attr(fuzzing, expect(dead_code, reason = "tests use all of it"))]
-mod simulation;
-mod srtcp;
-mod srtp;
-mod stun;
-mod tcp;
-mod timers;
-mod udp;
-mod viewer;
-mod watching;
-mod wishes;
+mod send;
+#[doc(hidden)]
+pub mod sim;
+mod wire;
 
-use crate::addresses::Interfaces;
+use crate::base::addresses::Interfaces;
+use crate::base::shutdown::Shutdown;
+use crate::base::state_dir::State;
 use crate::config::{self, Limits};
 use crate::media::Profiles;
 use crate::metrics;
-use crate::shutdown::Shutdown;
-use crate::state::State;
 use crate::stream::{Stream, Terms};
-use contain::contained;
-pub use demux::is_check;
-pub use diagnosis::{Diagnosis, diagnose};
-pub use facts::{Checks, Endpoint, Facts, HandshakeAlert, Transport};
-pub use fragment::Fragment;
-use fragment::Frame;
-use identity::{Credentials, Identity, Sources};
-use offer::Offer;
-pub use offer::OfferError;
-use outcome::Undelivered;
-pub use outcome::{AnswerError, Restarted, Session, SessionError};
+use advertise::advertised::Reach;
+pub use net::demux::is_check;
+pub use net::tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
+pub use net::udp::UdpSocket;
 use peer::Peer;
-use reach::Reach;
-use reactor::{Command, Reactor};
-use sessions::{Entry, Sessions};
-pub use sessions::{Limit, Seat};
+use peer::identity::{Identity, Sources};
+use peer::panic_guard::contained;
+pub use plane::diagnosis::{Diagnosis, diagnose};
+pub use plane::facts::{Checks, Facts, Transport};
+use plane::outcome::Undelivered;
+pub use plane::outcome::{AnswerError, Restarted, Session, SessionError};
+use plane::reactor::{Command, Reactor};
+use plane::registry::{Entry, Sessions};
+pub use plane::registry::{Limit, Seat};
+use plane::session::Viewer;
+pub use plane::watching::{Caller, Watching};
+pub(crate) use sdp::offer::Offer;
+pub use sdp::offer::OfferError;
+pub use sdp::sdpfrag::Fragment;
+use sdp::sdpfrag::Frame;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -93,10 +49,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
-pub use tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
-pub use udp::UdpSocket;
-use viewer::Viewer;
-pub use watching::{Caller, Watching};
+use wire::credentials::Credentials;
+pub use wire::dtls::HandshakeAlert;
+pub use wire::outbox::Endpoint;
 
 /// Commands that may wait for the media thread; it takes them all each turn, so a full queue means that it is
 /// overloaded, and a new viewer is refused then.
@@ -204,9 +159,9 @@ impl Plane {
         // The source opens while the viewer does its handshakes.
         let demand = stream.demand(offer.video.codec.plays);
         let addresses = self.reach.addresses(reached);
-        let answer = answer::answer(
+        let answer = sdp::answer::answer(
             &offer,
-            &answer::Local {
+            &sdp::answer::Local {
                 ufrag: &credentials.ufrag,
                 password: &credentials.password,
                 fingerprint: &self.identity.fingerprint,
@@ -232,7 +187,7 @@ impl Plane {
         );
         let record = viewer.record().clone();
         record.offered(&answer);
-        let tag = sessions::tag();
+        let tag = plane::registry::tag();
         let entry = Entry {
             record,
             viewer: id,
@@ -310,7 +265,7 @@ impl Plane {
         };
         self.send(command)?;
         entry.remote = remote;
-        entry.tag = sessions::tag();
+        entry.tag = plane::registry::tag();
         let (tag, frame) = (entry.tag.clone(), entry.frame.clone());
         drop(sessions);
         let fragment = frame.answer(&local, &self.reach.addresses(reached));

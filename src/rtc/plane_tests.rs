@@ -1,12 +1,12 @@
 //! The handle to the media thread without one: what becomes of commands that it does not take.
 
+use super::net::demux::ViewerId;
+use super::plane::facts::Record;
 use super::*;
 use crate::capture::Request;
 use crate::capture::pattern::Pattern;
 use crate::media::{FrameRate, Size, TestPicture};
 use crate::metrics::Metrics;
-use demux::ViewerId;
-use facts::Record;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ fn a_session_that_the_media_thread_is_not_told_of_goes_on_and_can_be_ended_later
 #[test]
 fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_gives_way() {
     let (plane, names, _inbox) = idle(3);
-    let path = outbox::Path::udp("192.0.2.7:5000".parse().unwrap(), None);
+    let path = crate::rtc::wire::outbox::Path::udp("192.0.2.7:5000".parse().unwrap(), None);
     let start = Instant::now();
     let record = |name: &str| {
         let mut sessions = plane.sessions.lock();

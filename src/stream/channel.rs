@@ -1,9 +1,9 @@
 //! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
 
-use super::flaws::Flaws;
+use super::capture::picture_health::Flaws;
+use super::hub::{Hub, Notify, Subscription};
 use super::jpegs::Jpegs;
 use crate::config::PlayoutDelay;
-use crate::hub::{Hub, Notify, Subscription};
 use crate::media::AccessUnit;
 use crate::metrics;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! Two slots are on the way, and a newer picture overwrites an older one in both: that before the compressing thread, and
 //! the one that everybody reads from. So whoever is slow misses pictures, and delays nobody.
 
-use crate::convert::Compress;
-use crate::latest::{Reader, Taken, Writer, latest};
+use crate::base::latest::{Reader, Taken, Writer, latest};
+use crate::codec::convert::Compress;
 use crate::media::I420;
 use crate::metrics;
 use bytes::Bytes;

@@ -6,31 +6,28 @@
 
 mod capture;
 mod channel;
-mod flaws;
+pub mod hub;
 mod jpegs;
-mod passage;
-mod passing;
-mod policy;
-mod run;
-mod show;
-mod state;
-mod stuck;
+mod passthrough;
+pub mod policy;
+mod status;
 #[cfg(test)]
 mod tests;
+mod worker;
 
+pub use self::policy::Keyframes;
+use crate::base::shutdown::Shutdown;
 use crate::capture::{ErrorKind, Opener, Wanted};
-use crate::checks::Flaw;
+use crate::codec::encode::Settings;
+use crate::codec::health::Flaw;
 use crate::config;
-use crate::encode::Settings;
 use crate::media::{Orientation, PixelFormat, Profile, ProfileLevelId, Profiles};
 use crate::metrics::{self, Measured, Meter};
-use crate::shutdown::Shutdown;
+pub use capture::picture_health::Flaws;
 pub use channel::{Channel, Terms};
-pub use flaws::Flaws;
 pub use jpegs::{Jpeg, Making, Watcher};
-use passing::Passing;
-pub use policy::Keyframes;
-pub use state::{Failure, State, Status};
+use passthrough::Passing;
+pub use status::{Failure, State, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -84,7 +81,7 @@ impl Stream {
         let failures = ErrorKind::ALL.map(ErrorKind::name);
         metrics.begin(
             &State::ALL.map(State::name),
-            failures.into_iter().chain(run::OTHER_FAILURES),
+            failures.into_iter().chain(worker::OTHER_FAILURES),
             Flaw::ALL.map(Flaw::name),
         );
         let stream = Arc::new(Self {
@@ -115,7 +112,7 @@ impl Stream {
             thread: Mutex::new(None),
             config,
         });
-        let thread = run::spawn(stream.clone(), opener)?;
+        let thread = worker::spawn(stream.clone(), opener)?;
         *lock(&stream.thread) = Some(thread);
         Ok(stream)
     }
@@ -408,7 +405,9 @@ impl Drop for Demand {
 /// Time from one keyframe to the next that is asked of a camera that encodes by itself: that of the configuration, but so short that it is not
 /// taken for one that makes none.
 pub fn group_of_camera(config: &config::Stream) -> Duration {
-    config.keyframe_interval.min(passage::LONGEST_ASKED)
+    config
+        .keyframe_interval
+        .min(capture::unit_cutter::LONGEST_ASKED)
 }
 
 /// What a stream that is configured like this asks of its source when it opens it the first time.

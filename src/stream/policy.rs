@@ -1,7 +1,7 @@
 //! When a keyframe is due, when a source is broken, and how long to wait before it is opened again. Pure: time is an
 //! argument.
 
-use super::state::State;
+use crate::stream::status::State;
 use std::time::{Duration, Instant};
 
 /// Decides which frames become keyframes.

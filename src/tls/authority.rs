@@ -7,7 +7,7 @@
 
 use super::TlsError;
 use super::network::{self, Network};
-use crate::state::{State, StateError};
+use crate::base::state_dir::{State, StateError};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,

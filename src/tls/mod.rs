@@ -2,17 +2,17 @@
 //! either way a new one is taken up by the next handshake, and connections that exist go on.
 
 mod authority;
-mod client;
 mod network;
 mod source;
+mod validity;
 
 pub use authority::{Authority, sha256};
-pub use client::{ClientStream, Validity, connect};
+pub use validity::Validity;
 
-use crate::addresses::Interfaces;
+use crate::base::addresses::Interfaces;
+use crate::base::os_error::plain;
+use crate::base::state_dir::State;
 use crate::config;
-use crate::os_error::plain;
-use crate::state::State;
 use source::{Files, OwnAuthority, Source};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::TlsError;
 use super::authority::Authority;
-use crate::addresses::Interfaces;
-use crate::os_error::plain;
-use crate::watched::Watched;
+use crate::base::addresses::Interfaces;
+use crate::base::file_stamps::Watched;
+use crate::base::os_error::plain;
 use std::fmt::Debug;
 use std::fs;
 use std::net::IpAddr;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::eventually;
-use fanlight::auth::{Ledger, Scope, Scopes, Share, ShareKey};
+use fanlight::access::judge::{Ledger, Scope, Scopes, Share, ShareKey};
 use std::fs;
 
 #[test]

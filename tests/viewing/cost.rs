@@ -3,9 +3,9 @@
 use crate::daemon::{Running, run, until};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{CaptureError, Granted, Opener, Request, Source, Wanted};
+use fanlight::codec::convert::Converter;
+use fanlight::codec::encode::{Encoder, Settings};
 use fanlight::config::{Config, Encode, Source as Configured, Stream};
-use fanlight::convert::Converter;
-use fanlight::encode::{Encoder, Settings};
 use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size, TestPicture};
 use std::fs;
 use std::sync::Arc;

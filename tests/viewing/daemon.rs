@@ -1,10 +1,10 @@
 //! A daemon within the test's process, on ports of its own, and requests to it.
 
 use bytes::Bytes;
+use fanlight::base::shutdown::Shutdown;
 use fanlight::config::{AuthMode, Config, Source, Stream};
 use fanlight::daemon::{Daemon, Fault};
 use fanlight::media::{FrameRate, Size, TestPicture};
-use fanlight::shutdown::Shutdown;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::handshake;
 use hyper::{Request, Response};

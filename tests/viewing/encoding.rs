@@ -2,8 +2,8 @@
 
 use fanlight::capture::pattern::{Pattern, read_counter};
 use fanlight::capture::{CaptureError, ErrorKind, Granted, Opener, Request, Source, Wanted};
-use fanlight::convert::Converter;
-use fanlight::encode::{Encoder, Settings};
+use fanlight::codec::convert::Converter;
+use fanlight::codec::encode::{Encoder, Settings};
 use fanlight::media::{FrameRate, I420, PixelFormat, RawFrame, Size, TestPicture};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -5,15 +5,15 @@ use crate::encoding::Camera;
 use crate::viewer::{Habits, Viewer};
 use crate::{assert_in_order, watching};
 use fanlight::capture::Wanted;
+use fanlight::client::rtc::Client;
 use fanlight::config::{Config, Encode, Source, Stream};
-use fanlight::rtc::client::Client;
 use hyper::{Request, StatusCode};
 use openh264::decoder::Decoder;
 use std::sync::Arc;
 use std::time::Duration;
 use str0m::media::KeyframeRequestKind;
 
-const B_FRAMES: &[u8] = include_bytes!("../../src/h264/fixtures/main_b.h264");
+const B_FRAMES: &[u8] = include_bytes!("../../src/codec/h264/fixtures/main_b.h264");
 
 fn start(camera: &Camera, encode: Encode) -> Running {
     let stream = Stream {

@@ -1,7 +1,7 @@
 //! Which frame of the test pattern a decoded picture shows.
 
 use fanlight::capture::pattern::read_counter;
-use fanlight::convert::Converter;
+use fanlight::codec::convert::Converter;
 use fanlight::media::{I420, Orientation, PixelFormat, RawFrame, Size};
 use openh264::formats::YUVSource;
 use std::time::Instant;

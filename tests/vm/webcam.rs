@@ -3,8 +3,8 @@
 use super::{is_inside, wait_for};
 use fanlight::capture::pattern::Pattern;
 use fanlight::capture::{Opener, Request, Source};
-use fanlight::convert::Converter;
-use fanlight::encode::{Encoder, Settings};
+use fanlight::codec::convert::Converter;
+use fanlight::codec::encode::{Encoder, Settings};
 use fanlight::media::{FrameRate, I420, Size, TestPicture};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,8 +1,8 @@
 //! The pattern as a source: pacing, reuse of frames, what a reader finds in them.
 
 use super::*;
-use crate::convert::Converter;
-use crate::encode::{Encoder, Settings};
+use crate::codec::convert::Converter;
+use crate::codec::encode::{Encoder, Settings};
 use crate::media::I420;
 use openh264::formats::YUVSource;
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Of 320 x 180 pixels, in Main profile.
-const MAIN: &[u8] = include_bytes!("../../h264/fixtures/main.h264");
+const MAIN: &[u8] = include_bytes!("../../codec/h264/fixtures/main.h264");
 
 /// A camera that encodes, and notes what is asked of it.
 struct Encoding {

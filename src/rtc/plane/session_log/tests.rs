@@ -1,0 +1,115 @@
+//! Tests of what the log says of sessions.
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::rtc::plane::facts::Record;
+use crate::rtc::wire::outbox::Path;
+use std::sync::{Arc, Mutex};
+
+/// The log while `work` is done.
+fn logged(work: impl FnOnce(&tracing::Span)) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        work(&tracing::info_span!("viewer", id = 7));
+    });
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn client() -> IpAddr {
+    "192.0.2.7".parse().unwrap()
+}
+
+fn end(record: &Record, reason: &'static str, later: Duration) -> String {
+    let facts = record.read();
+    logged(|span| ended(span, client(), &facts, reason, facts.begun + later))
+}
+
+#[test]
+fn a_viewer_that_never_connected_leaves_its_address_and_what_was_tried_whoever_ended_it() {
+    let record = Record::new(Instant::now());
+    record.offered("a=candidate:1 1 udp 2130706431 192.0.2.1 8080 typ host\r\n");
+    for (reason, later) in [("deleted", 10_000), ("connect_timeout", 20_000)] {
+        let line = end(&record, reason, Duration::from_millis(later));
+        for part in [
+            " WARN ",
+            "never connected: can it reach UDP port 8080?",
+            "client=192.0.2.7",
+            "offered=\"UDP 192.0.2.1:8080\"",
+            "checks=\"none\"",
+            &format!("after={}.0s", later / 1000),
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let path = Path::udp("192.0.2.7:5000".parse().unwrap(), None);
+    record.check(&path);
+    record.check(&path);
+    record.proved(Instant::now(), &path, false);
+    let line = end(&record, "deleted", Duration::from_secs(10));
+    let checks = "checks=\"2 from UDP 192.0.2.7:5000 (1 answered)\"";
+    assert!(line.contains(checks), "{line}");
+    assert!(line.contains("the viewer chose none"), "{line}");
+    let at_once = end(&record, "deleted", Duration::from_millis(500));
+    assert_eq!(at_once, "", "a page that was closed");
+}
+
+#[test]
+fn a_goodbye_is_said_in_plain_words() {
+    let record = Record::new(Instant::now());
+    let stats = Metrics::new().rtc().viewers.add("camera", 1).stats();
+    record.connected(stats);
+    let later = Duration::from_nanos(43_706_629_099);
+    for (reason, words) in [
+        ("deleted", "left: the viewer left"),
+        ("lost", "left: the viewer was not heard any more"),
+        ("shutdown", "left: the server is stopping"),
+    ] {
+        let line = end(&record, reason, later);
+        assert!(line.contains(" INFO ") && line.contains(words), "{line}");
+        assert!(line.contains("after=43.7s"), "{line}");
+    }
+    let line = logged(|span| {
+        connected(
+            span,
+            client(),
+            Path::tcp("192.0.2.7:5".parse().unwrap(), 1).endpoint(),
+            later,
+        )
+    });
+    assert!(
+        line.contains("connected client=192.0.2.7 over=TCP 192.0.2.7:5 after=43.7s"),
+        "{line}"
+    );
+}
+
+#[test]
+fn sessions_that_give_way_leave_one_line_a_second_with_their_number() {
+    let record = Record::new(Instant::now());
+    let facts = record.read();
+    let lines = logged(|span| {
+        for n in 0..2500 {
+            let now = facts.begun + Duration::from_millis(3000 + n);
+            ended(span, client(), &facts, reason::GAVE_WAY, now);
+        }
+    });
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[2].contains("sessions=1000"), "{}", lines[2]);
+}
