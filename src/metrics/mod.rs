@@ -68,8 +68,8 @@ pub struct Rtc {
 
 impl Rtc {
     /// Exposes these reasons of a session's end, at zero.
-    pub fn begin(&self, reasons: &[&'static str]) {
-        for &reason in reasons {
+    pub fn begin(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
             drop(self.ends.get_or_create(&ReasonLabel { reason }));
         }
     }
@@ -266,7 +266,7 @@ mod tests {
         let metrics = Metrics::new();
         let stream = metrics.stream("garden");
         stream.begin(&["idle", "live"], ["lost"], ["black"]);
-        metrics.rtc().begin(&["closed"]);
+        metrics.rtc().begin(["closed"]);
         metrics.auth().begin(["expired"]);
         metrics.http().begin(&["viewers"]);
         let text = metrics.render(Format::Text);

@@ -27,6 +27,7 @@ pub use net::demux::is_check;
 pub use net::tcp::{Arrival, HEADER as FRAME_HEADER, announced as announced_frame};
 pub use net::udp::UdpSocket;
 use peer::Peer;
+pub use peer::end_reason::EndReason;
 use peer::identity::{Identity, Sources};
 use peer::panic_guard::contained;
 pub use plane::diagnosis::{Diagnosis, diagnose};
@@ -291,9 +292,9 @@ impl Plane {
         let entry = sessions.get_mut(stream, session);
         let viewer = entry.ok_or(SessionError::NoSession)?.viewer;
         // Before it is forgotten: who is in no table can't be ended any more.
-        self.send(Command::End(viewer, "deleted"))?;
+        self.send(Command::End(viewer, EndReason::Deleted))?;
         // Forgotten here, not when the media thread comes to it: who asks again is told that there is none.
-        sessions.end(session, Instant::now(), "deleted");
+        sessions.end(session, Instant::now(), EndReason::Deleted);
         Ok(())
     }
 

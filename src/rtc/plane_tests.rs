@@ -86,7 +86,7 @@ fn a_session_that_the_media_thread_is_not_told_of_goes_on_and_can_be_ended_later
     assert_eq!(plane.end("camera", last), Err(SessionError::Overloaded));
     assert!(plane.has("camera", last) && plane.sessions() == 1);
     let told = inbox.try_iter().map(|command| match command {
-        Command::End(viewer, "deleted") => viewer,
+        Command::End(viewer, EndReason::Deleted) => viewer,
         _ => panic!("another command"),
     });
     assert!(told.eq(0..COMMANDS as u64));

@@ -109,7 +109,7 @@ pub fn doctor<B>(
             loss_ratio: media.loss(),
             round_trip_seconds: media.round_trip().map(|time| time.as_secs_f64()),
         }),
-        ended: facts.end.map(|(_, reason)| reason),
+        ended: facts.end.map(|(_, reason)| reason.as_str()),
         stream: stream.map(|stream| {
             let reader = streams::Reader::new(context, grant, stream, "../../../");
             streams::StreamView::new(stream, reader, now)

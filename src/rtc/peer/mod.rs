@@ -13,6 +13,7 @@ use super::wire::binding;
 use super::wire::dtls::{fatal_alert, has_alert, has_forged_cipher_change};
 use super::wire::srtcp::Opener;
 use super::wire::srtp::Profile;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::wire::credentials::Credentials;
 use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::stream::Terms;
@@ -73,8 +74,8 @@ const ICE_INTERVAL: Duration = Duration::from_secs(2);
 pub enum Event {
     /// The keys are there: media can be sent.
     Connected,
-    /// The session is over, and why.
-    Ended(&'static str),
+    /// The session is over.
+    Ended(EndReason),
 }
 
 /// A viewer's peer connection.
@@ -178,7 +179,7 @@ impl Peer {
         self.read(now, message);
         self.collect();
         if self.is_closed_by_viewer() {
-            self.events.push(Event::Ended("closed"));
+            self.events.push(Event::Ended(EndReason::Closed));
         }
         true
     }
@@ -370,8 +371,8 @@ impl Peer {
             CoreEvent::OnConnectionStateChangeEvent(state) => {
                 let event = match state {
                     RTCPeerConnectionState::Connected => Event::Connected,
-                    RTCPeerConnectionState::Failed => Event::Ended("lost"),
-                    RTCPeerConnectionState::Closed => Event::Ended("closed"),
+                    RTCPeerConnectionState::Failed => Event::Ended(EndReason::Lost),
+                    RTCPeerConnectionState::Closed => Event::Ended(EndReason::Closed),
                     _ => return,
                 };
                 self.events.push(event);
@@ -484,6 +485,7 @@ fn candidate(
 }
 
 pub mod dtls_keys;
+pub mod end_reason;
 pub mod ice;
 pub mod identity;
 pub mod panic_guard;

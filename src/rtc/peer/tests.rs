@@ -3,6 +3,7 @@
 
 use super::ice::{Change, Ice};
 use super::*;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::sim::simulation::answered;
 use crate::rtc::wire::outbox::Path;
 use std::collections::VecDeque;
@@ -31,7 +32,7 @@ struct Network {
     connected: Option<Duration>,
     client_connected: bool,
     client_failed: bool,
-    ended: Option<&'static str>,
+    ended: Option<EndReason>,
 }
 
 impl Network {
@@ -217,7 +218,7 @@ fn goodbyes_are_understood_in_both_directions() {
     });
     network.client.close().unwrap();
     network.run(Duration::from_secs(1), |n| n.ended.is_some());
-    assert_eq!(network.ended, Some("closed"));
+    assert_eq!(network.ended, Some(EndReason::Closed));
 
     let mut network = Network::new();
     network.run(Duration::from_secs(5), |n| {

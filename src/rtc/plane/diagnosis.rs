@@ -1,7 +1,7 @@
 //! What the facts of a session mean: how far it came, why it came no further, and what helps. Pure.
 
 use super::facts::{Facts, Transport};
-use super::session_log::reason;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::rtc::wire::dtls::alert_name;
 use crate::rtc::wire::outbox::Endpoint;
@@ -60,23 +60,23 @@ pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis 
 }
 
 /// What the viewer and the way to it have nothing to do with.
-fn ended_by_server(reason: &'static str) -> Option<Diagnosis> {
+fn ended_by_server(reason: EndReason) -> Option<Diagnosis> {
     let (sentence, cure) = match reason {
-        "panic" => (
+        EndReason::Panic => (
             "the server failed at this session and ended it",
             "reload the page, and report it with the server's log",
         ),
-        "no_media" => (
+        EndReason::NoMedia => (
             "the handshake was done, but the server found no keys for media in it",
             "try another browser, and report it with the server's log",
         ),
-        "shutdown" => (
+        EndReason::Shutdown => (
             "the server was stopped",
             "reload the page when it runs again",
         ),
         _ => return None,
     };
-    Some(diagnosis(reason, sentence.into(), cure))
+    Some(diagnosis(reason.as_str(), sentence.into(), cure))
 }
 
 /// There were keys.
@@ -246,15 +246,15 @@ fn external(host: Option<IpAddr>) -> String {
 }
 
 /// A reason, which is a word of the metrics, for people.
-pub fn reason_in_words(reason: &str) -> &str {
+pub fn reason_in_words(reason: EndReason) -> &'static str {
     match reason {
-        "lost" => "the viewer was not heard any more",
-        "closed" | "deleted" => "the viewer left",
-        "shutdown" => "the server is stopping",
-        reason::GAVE_WAY => {
+        EndReason::Lost => "the viewer was not heard any more",
+        EndReason::Closed | EndReason::Deleted => "the viewer left",
+        EndReason::Shutdown => "the server is stopping",
+        EndReason::GaveWay => {
             "another viewer needed its place, and it had not checked its connection for seconds"
         }
-        other => other,
+        other => other.as_str(),
     }
 }
 
@@ -476,7 +476,7 @@ mod tests {
             lossy.sentence
         );
         assert!(!lossy.cure.is_empty());
-        facts.end = Some((facts.begun, "lost"));
+        facts.end = Some((facts.begun, EndReason::Lost));
         let ended = later(&facts, None);
         assert!(
             ended.sentence.ends_with("not heard any more"),
@@ -488,16 +488,16 @@ mod tests {
     #[test]
     fn what_the_server_ended_is_not_laid_on_the_network() {
         for (reason, part) in [
-            ("panic", "the server failed"),
-            ("no_media", "no keys for media"),
-            ("shutdown", "the server was stopped"),
+            (EndReason::Panic, "the server failed"),
+            (EndReason::NoMedia, "no keys for media"),
+            (EndReason::Shutdown, "the server was stopped"),
         ] {
             let mut facts = facts(BOTH);
             facts.end = Some((facts.begun, reason));
             let before = later(&facts, None);
             facts.media = Some(media().stats());
             let after = later(&facts, None);
-            assert_eq!((before.finding, &before), (reason, &after));
+            assert_eq!((before.finding, &before), (reason.as_str(), &after));
             assert!(before.sentence.contains(part), "{}", before.sentence);
             assert!(!before.cure.is_empty());
         }

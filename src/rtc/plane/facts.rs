@@ -6,6 +6,7 @@
 
 pub use crate::metrics::Transport;
 use crate::metrics::ViewerStats;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::rtc::wire::outbox::{Endpoint, Path};
 use std::collections::VecDeque;
@@ -57,7 +58,7 @@ pub struct Facts {
     /// What it was sent and reported, since there are keys.
     pub media: Option<Arc<ViewerStats>>,
     /// When it ended, and why.
-    pub end: Option<(Instant, &'static str)>,
+    pub end: Option<(Instant, EndReason)>,
 }
 
 impl Facts {
@@ -78,7 +79,7 @@ impl Facts {
     /// Whether somebody may want to know them after the end: who came and went as people do, does not.
     fn tell_of_failure(&self) -> bool {
         let reason = self.end.map(|(_, reason)| reason);
-        self.media.is_none() || !matches!(reason, Some("closed" | "deleted"))
+        self.media.is_none() || !matches!(reason, Some(EndReason::Closed | EndReason::Deleted))
     }
 }
 
@@ -175,7 +176,7 @@ impl Record {
     }
 
     /// It is over. The first reason counts.
-    pub fn ended(&self, now: Instant, reason: &'static str) {
+    pub fn ended(&self, now: Instant, reason: EndReason) {
         self.lock().end.get_or_insert((now, reason));
     }
 }
@@ -300,7 +301,7 @@ mod tests {
                 record.connected(stats);
             }
             record.ended(start, reason);
-            record.ended(start + KEPT, "too late");
+            record.ended(start + KEPT, EndReason::Deleted);
             record
         };
         let mut failures = Failures::default();
@@ -314,12 +315,18 @@ mod tests {
             let found = failures.find(&session, now);
             found.is_some_and(|(_, facts)| facts.end == Some((start, reason)))
         };
-        assert!(is_kept("connect_timeout", false, start + KEPT));
-        assert!(is_kept("deleted", false, start) && is_kept("lost", true, start));
-        assert!(!is_kept("deleted", true, start) && !is_kept("closed", true, start));
-        assert!(!is_kept("connect_timeout", false, start + KEPT * 2));
+        assert!(is_kept(EndReason::ConnectTimeout, false, start + KEPT));
+        assert!(is_kept(EndReason::Deleted, false, start) && is_kept(EndReason::Lost, true, start));
+        assert!(
+            !is_kept(EndReason::Deleted, true, start) && !is_kept(EndReason::Closed, true, start)
+        );
+        assert!(!is_kept(EndReason::ConnectTimeout, false, start + KEPT * 2));
         for n in 0..2000 {
-            failures.add(n.to_string(), "camera".into(), ended("lost", false));
+            failures.add(
+                n.to_string(),
+                "camera".into(),
+                ended(EndReason::Lost, false),
+            );
         }
         assert_eq!(failures.0.len(), MOST_ENDED);
         assert!(failures.find("1999", start).is_some() && failures.find("1", start).is_none());

@@ -2,10 +2,10 @@
 //! thread; touched when a session begins, connects, restarts or ends, never by media.
 
 use super::facts::{Facts, Failures, Record};
-use super::session_log::reason;
 use super::watching::Caller;
 use crate::config::Limits;
 use crate::rtc::net::demux::ViewerId;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::sdp::sdpfrag::Frame;
 use crate::stream::Stream;
 use std::collections::{BTreeMap, HashMap};
@@ -146,7 +146,7 @@ impl Table {
         let gives_way = gives_way.map(|(viewer, session)| (viewer, session.to_owned()));
         hand_over(gives_way.as_ref().map(|(viewer, _)| *viewer))?;
         if let Some((_, session)) = &gives_way {
-            self.end(session, now, reason::GAVE_WAY);
+            self.end(session, now, EndReason::GaveWay);
         }
         self.count(entry.stream.name(), entry.client);
         self.setups.insert(entry.viewer, session.clone());
@@ -174,7 +174,7 @@ impl Table {
     }
 
     /// Forgets a session, but for the facts of one that failed.
-    pub fn end(&mut self, session: &str, now: Instant, reason: &'static str) {
+    pub fn end(&mut self, session: &str, now: Instant, reason: EndReason) {
         let Some((session, entry)) = self.entries.remove_entry(session) else {
             return;
         };

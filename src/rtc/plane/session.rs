@@ -5,6 +5,7 @@ use super::session_log;
 use crate::base::rounded::Rounded;
 use crate::metrics;
 use crate::rtc::net::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag};
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::peer::ice::{Change, Ice, Received};
 use crate::rtc::peer::{Event, Peer};
 use crate::rtc::receive::feedback::{Feedback, Ingress};
@@ -149,11 +150,11 @@ impl Viewer {
     }
 
     /// When it is given up: unless it connects, or unless it is heard of again. And the reason.
-    pub fn end(&self) -> (Instant, &'static str) {
+    pub fn end(&self) -> (Instant, EndReason) {
         if self.is_connected() {
-            (self.heard + SILENCE, "lost")
+            (self.heard + SILENCE, EndReason::Lost)
         } else {
-            (self.created + CONNECT_TIMEOUT, "connect_timeout")
+            (self.created + CONNECT_TIMEOUT, EndReason::ConnectTimeout)
         }
     }
 

@@ -3,12 +3,13 @@
 
 use super::registry::Sessions;
 use super::session::Viewer;
-use super::session_log::{self, reason};
+use super::session_log;
 use super::timers::Timers;
 use crate::metrics::{self, Histogram};
 use crate::rtc::net::demux::{Demux, Kind, ViewerId, kind};
 use crate::rtc::net::tcp;
 use crate::rtc::peer::Event;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::peer::ice::Change;
 use crate::rtc::peer::panic_guard::contained;
 use crate::rtc::send::cache::Picture;
@@ -19,18 +20,6 @@ use crate::rtc::wire::outbox::{ConnectionId, Outbox, Path};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Why a session ends, as metrics and logs name it.
-const ENDS: [&str; 8] = [
-    "closed",
-    "connect_timeout",
-    "deleted",
-    reason::GAVE_WAY,
-    "lost",
-    "no_media",
-    "panic",
-    "shutdown",
-];
 
 /// Called on other threads when there is something to do.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -51,7 +40,7 @@ pub struct Audience {
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
     pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
-        metrics.begin(&ENDS);
+        metrics.begin(EndReason::ALL.map(EndReason::as_str));
         Self {
             viewers: HashMap::new(),
             feeds: HashMap::new(),
@@ -100,13 +89,12 @@ impl Audience {
     }
 
     /// Ends a session: farewell, tables, log.
-    pub fn end(&mut self, now: Instant, id: ViewerId, reason: &'static str, out: &mut impl Outbox) {
-        debug_assert!(ENDS.contains(&reason), "{reason} is to be among ENDS");
+    pub fn end(&mut self, now: Instant, id: ViewerId, reason: EndReason, out: &mut impl Outbox) {
         let Some(mut viewer) = self.viewers.remove(&id) else {
             return;
         };
         // After a panic the core is not to be called again.
-        if reason != "panic" {
+        if reason != EndReason::Panic {
             let farewell = || {
                 viewer.close(now);
                 viewer.transmit(out);
@@ -125,7 +113,7 @@ impl Audience {
             }
         }
         self.metrics.active.set(self.viewers.len() as i64);
-        self.metrics.ended(reason);
+        self.metrics.ended(reason.as_str());
         let facts = viewer.record().read();
         session_log::ended(&viewer.span, viewer.client, &facts, reason, now);
     }
@@ -140,7 +128,7 @@ impl Audience {
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, now: Instant, reason: &'static str, out: &mut impl Outbox) {
+    pub fn end_all(&mut self, now: Instant, reason: EndReason, out: &mut impl Outbox) {
         let all: Vec<_> = self.viewers.keys().copied().collect();
         all.into_iter()
             .for_each(|id| self.end(now, id, reason, out));
@@ -174,7 +162,7 @@ impl Audience {
                     viewer.transmit(out);
                 }
             }
-            None => self.end(now, id, "panic", out),
+            None => self.end(now, id, EndReason::Panic, out),
         }
     }
 
@@ -185,7 +173,7 @@ impl Audience {
         };
         let report = || viewer.reported(now, datagram);
         let Some(reported) = contained(&self.metrics.panics, report) else {
-            return self.end(now, id, "panic", out);
+            return self.end(now, id, EndReason::Panic, out);
         };
         let Some(feedback) = reported else {
             self.metrics.unmatched.inc();
@@ -223,7 +211,7 @@ impl Audience {
         let id = viewer.id;
         let show = || show(now, viewer, feed, out);
         if contained(&self.metrics.panics, show).is_none() {
-            self.end(now, id, "panic", out);
+            self.end(now, id, EndReason::Panic, out);
         }
     }
 
@@ -273,7 +261,7 @@ impl Audience {
             }
             match contained(&self.metrics.panics, || viewer.timeout(now)) {
                 Some(()) => self.settle(id, now, out),
-                None => self.end(now, id, "panic", out),
+                None => self.end(now, id, EndReason::Panic, out),
             }
         }
     }
@@ -282,7 +270,7 @@ impl Audience {
     fn settle(&mut self, id: ViewerId, now: Instant, out: &mut impl Outbox) {
         let panics = self.metrics.panics.clone();
         if contained(&panics, || self.try_settle(id, now, out)).is_none() {
-            self.end(now, id, "panic", out);
+            self.end(now, id, EndReason::Panic, out);
         }
     }
 
@@ -306,7 +294,7 @@ impl Audience {
                 Event::Connected if viewer.connected(now, &self.metrics.viewers) => {
                     self.sessions.lock().connected(&viewer.session);
                 }
-                Event::Connected => return self.end(now, id, "no_media", out),
+                Event::Connected => return self.end(now, id, EndReason::NoMedia, out),
                 Event::Ended(reason) => return self.end(now, id, reason, out),
             }
             if let Some(feed) = feed.as_deref_mut() {
@@ -366,7 +354,7 @@ impl Audience {
             }
         }
         for id in broken {
-            self.end(clock(), id, "panic", out);
+            self.end(clock(), id, EndReason::Panic, out);
         }
     }
 }

@@ -4,13 +4,13 @@
 use super::endpoint::Audience;
 use super::registry::Sessions;
 use super::session::Viewer;
-use super::session_log::reason;
 use crate::metrics;
 use crate::rtc::net::demux::ViewerId;
 use crate::rtc::net::network::Network;
 use crate::rtc::net::probes::{Probe, Probes};
 use crate::rtc::net::tcp::{Arrival, Connections};
 use crate::rtc::net::udp::UdpSocket;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::wire::credentials::Credentials;
 use crate::rtc::wire::outbox::{Outbox, Path};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -50,7 +50,7 @@ pub enum Command {
     /// Ask a STUN server.
     Probe(Probe),
     /// End one, and why.
-    End(ViewerId, &'static str),
+    End(ViewerId, EndReason),
     /// End all, and the thread.
     Stop,
 }
@@ -192,7 +192,7 @@ impl Reactor {
             match command {
                 Command::Add { viewer, gives_way } => {
                     if let Some(id) = gives_way {
-                        let reason = reason::GAVE_WAY;
+                        let reason = EndReason::GaveWay;
                         self.audience.end(now, id, reason, &mut self.network);
                     }
                     self.audience.add(now, *viewer, &mut self.network);
@@ -206,7 +206,8 @@ impl Reactor {
                 Command::Probe(probe) => self.probes.send(probe, &mut self.network),
                 Command::End(id, reason) => self.audience.end(now, id, reason, &mut self.network),
                 Command::Stop => {
-                    self.audience.end_all(now, "shutdown", &mut self.network);
+                    self.audience
+                        .end_all(now, EndReason::Shutdown, &mut self.network);
                     return false;
                 }
             }

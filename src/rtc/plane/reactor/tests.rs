@@ -6,6 +6,7 @@ use crate::media::AccessUnit;
 use crate::metrics::{Format, Metrics};
 use crate::rtc::net::faults::{self, Call};
 use crate::rtc::net::tcp::HEADER;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::sim::simulation::{TERMS, answered, read_picture, write_picture};
 use crate::stream::Channel;
 use std::io::{Read, Write};
@@ -356,7 +357,7 @@ fn session(call: Call, after: u32, errno: i32) -> Option<u32> {
         session.keyframes
     );
     for id in 0..3 {
-        let command = Command::End(id, "deleted");
+        let command = Command::End(id, EndReason::Deleted);
         session.commands.try_send(command).ok().unwrap();
     }
     session.clients.clear();

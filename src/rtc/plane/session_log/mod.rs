@@ -4,6 +4,7 @@ use super::diagnosis::{self, diagnose};
 use super::facts::Facts;
 use crate::base::log_limit::LogLimit;
 use crate::base::rounded::Rounded;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::wire::outbox::Endpoint;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -14,12 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Anybody who may watch can begin sessions and leave them.
 static NEVER_CONNECTED: LogLimit = LogLimit::new(10, Duration::from_secs(10));
 static GAVE_WAY: LogLimit = LogLimit::new(1, Duration::from_secs(1));
-
-/// Why a session ended, for logs and metrics.
-pub mod reason {
-    /// Its place was needed, and no valid check had come for some seconds.
-    pub const GAVE_WAY: &str = "gave_way";
-}
 
 /// The keys are there.
 pub fn connected(span: &tracing::Span, client: IpAddr, over: Endpoint, age: Duration) {
@@ -33,28 +28,22 @@ pub fn connected(span: &tracing::Span, client: IpAddr, over: Endpoint, age: Dura
 }
 
 /// A session is over.
-pub fn ended(
-    span: &tracing::Span,
-    client: IpAddr,
-    facts: &Facts,
-    reason: &'static str,
-    now: Instant,
-) {
+pub fn ended(span: &tracing::Span, client: IpAddr, facts: &Facts, reason: EndReason, now: Instant) {
     let age = now.saturating_duration_since(facts.begun);
     let after = Rounded(age);
-    if reason == "panic" {
+    if reason == EndReason::Panic {
         tracing::error!(parent: span, %after, "the WebRTC core panicked: this session is over");
     } else if facts.media.is_some() {
         tracing::info!(parent: span, %after, "left: {}", diagnosis::reason_in_words(reason));
-    } else if reason == reason::GAVE_WAY {
+    } else if reason == EndReason::GaveWay {
         if let Some(more) = GAVE_WAY.admit(now) {
             tracing::warn!(
                 sessions = more + 1,
                 "sessions without a connectivity check gave way to new ones: joining is at its limit (limits.setups)"
             );
         }
-    } else if reason == "shutdown" || reason == "deleted" && age < PATIENCE {
-        tracing::debug!(parent: span, reason, %after, "left before it connected");
+    } else if reason == EndReason::Shutdown || reason == EndReason::Deleted && age < PATIENCE {
+        tracing::debug!(parent: span, %reason, %after, "left before it connected");
     } else if let Some(left_out) = NEVER_CONNECTED.admit(now) {
         let offered = diagnosis::names(&facts.offered);
         let checks = checks(facts);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::Metrics;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::plane::facts::Record;
 use crate::rtc::wire::outbox::Path;
 use std::sync::{Arc, Mutex};
@@ -36,7 +37,7 @@ fn client() -> IpAddr {
     "192.0.2.7".parse().unwrap()
 }
 
-fn end(record: &Record, reason: &'static str, later: Duration) -> String {
+fn end(record: &Record, reason: EndReason, later: Duration) -> String {
     let facts = record.read();
     logged(|span| ended(span, client(), &facts, reason, facts.begun + later))
 }
@@ -45,7 +46,10 @@ fn end(record: &Record, reason: &'static str, later: Duration) -> String {
 fn a_viewer_that_never_connected_leaves_its_address_and_what_was_tried_whoever_ended_it() {
     let record = Record::new(Instant::now());
     record.offered("a=candidate:1 1 udp 2130706431 192.0.2.1 8080 typ host\r\n");
-    for (reason, later) in [("deleted", 10_000), ("connect_timeout", 20_000)] {
+    for (reason, later) in [
+        (EndReason::Deleted, 10_000),
+        (EndReason::ConnectTimeout, 20_000),
+    ] {
         let line = end(&record, reason, Duration::from_millis(later));
         for part in [
             " WARN ",
@@ -62,11 +66,11 @@ fn a_viewer_that_never_connected_leaves_its_address_and_what_was_tried_whoever_e
     record.check(&path);
     record.check(&path);
     record.proved(Instant::now(), &path, false);
-    let line = end(&record, "deleted", Duration::from_secs(10));
+    let line = end(&record, EndReason::Deleted, Duration::from_secs(10));
     let checks = "checks=\"2 from UDP 192.0.2.7:5000 (1 answered)\"";
     assert!(line.contains(checks), "{line}");
     assert!(line.contains("the viewer chose none"), "{line}");
-    let at_once = end(&record, "deleted", Duration::from_millis(500));
+    let at_once = end(&record, EndReason::Deleted, Duration::from_millis(500));
     assert_eq!(at_once, "", "a page that was closed");
 }
 
@@ -77,9 +81,9 @@ fn a_goodbye_is_said_in_plain_words() {
     record.connected(stats);
     let later = Duration::from_nanos(43_706_629_099);
     for (reason, words) in [
-        ("deleted", "left: the viewer left"),
-        ("lost", "left: the viewer was not heard any more"),
-        ("shutdown", "left: the server is stopping"),
+        (EndReason::Deleted, "left: the viewer left"),
+        (EndReason::Lost, "left: the viewer was not heard any more"),
+        (EndReason::Shutdown, "left: the server is stopping"),
     ] {
         let line = end(&record, reason, later);
         assert!(line.contains(" INFO ") && line.contains(words), "{line}");
@@ -106,7 +110,7 @@ fn sessions_that_give_way_leave_one_line_a_second_with_their_number() {
     let lines = logged(|span| {
         for n in 0..2500 {
             let now = facts.begun + Duration::from_millis(3000 + n);
-            ended(span, client(), &facts, reason::GAVE_WAY, now);
+            ended(span, client(), &facts, EndReason::GaveWay, now);
         }
     });
     let lines: Vec<_> = lines.lines().collect();

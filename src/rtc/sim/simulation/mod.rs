@@ -12,6 +12,7 @@ use crate::config::{Limits, PlayoutDelay};
 use crate::media::{AccessUnit, Profiles};
 use crate::metrics::{self, Metrics};
 use crate::rtc::peer::Peer;
+use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::peer::identity::{Identity, Sources};
 use crate::rtc::plane::endpoint::Audience;
 use crate::rtc::plane::facts::Facts;
@@ -374,13 +375,14 @@ impl Simulation {
     /// A session is deleted.
     pub fn end(&mut self, index: usize) {
         let id = index as u64;
-        self.audience.end(self.now, id, "deleted", &mut self.sent);
+        self.audience
+            .end(self.now, id, EndReason::Deleted, &mut self.sent);
     }
 
     /// A session gives way to another.
     pub fn give_way(&mut self, index: usize) {
         let id = index as u64;
-        let reason = crate::rtc::plane::session_log::reason::GAVE_WAY;
+        let reason = EndReason::GaveWay;
         self.audience.end(self.now, id, reason, &mut self.sent);
     }
 
