@@ -3,7 +3,8 @@
 //! This is the queue in front of the encoder. Its drop policy is its purpose: an encoder that is late
 //! gets the newest frame, so that a slow machine loses frames and never gains latency.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::base::sync::{Condvar, Mutex};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 struct State<T, E> {
@@ -22,7 +23,7 @@ struct Cell<T, E> {
 impl<T, E> Cell<T, E> {
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         // Every critical section below leaves the state whole, so a panic elsewhere can't break it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -52,7 +53,7 @@ pub fn latest<T, E>() -> (Writer<T, E>, Reader<T, E>) {
             end: None,
             reader_is_gone: false,
         }),
-        changed: Condvar::new(),
+        changed: Condvar::default(),
     });
     (Writer(cell.clone()), Reader(cell))
 }
@@ -99,13 +100,12 @@ impl<T, E> Drop for Writer<T, E> {
 impl<T, E> Reader<T, E> {
     /// Waits up to `timeout` for a value that was not taken yet.
     pub fn take(&self, timeout: Duration) -> Taken<T, E> {
-        let (mut state, _) = self
+        let mut state = self
             .0
             .changed
             .wait_timeout_while(self.0.lock(), timeout, |state| {
                 state.value.is_none() && state.end.is_none()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+            });
         if let Some(value) = state.value.take() {
             return Taken::Value(value);
         }

@@ -13,7 +13,7 @@
 //! }
 //! ```
 
-use std::sync::{Mutex, PoisonError};
+use crate::base::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Admits a number of lines in each period, and counts the rest.
@@ -57,7 +57,7 @@ impl LogLimit {
     /// tells. `None` if this line is to be left out too.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         // Every critical section leaves the state whole.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let is_over = |since| now.saturating_duration_since(since) >= self.period;
         if state.since.is_none_or(is_over) {
             state.since = Some(now);

@@ -11,3 +11,4 @@ pub mod os_error;
 pub mod rounded;
 pub mod shutdown;
 pub mod state_dir;
+pub mod sync;

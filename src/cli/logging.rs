@@ -52,15 +52,16 @@ fn filter(chosen: Option<&str>) -> EnvFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::sync::Mutex;
     use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -80,7 +81,7 @@ mod tests {
             tracing::debug!(target: "fanlight::rtc", "own debug");
             tracing::info!(target: "fanlight::rtc", "own info");
         });
-        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let lines = String::from_utf8(lines.0.lock().clone()).unwrap();
         ["ice", "peer", "own debug", "own info"].map(|word| lines.contains(word))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The values are read at each scrape. They concern this process alone, so that they are there in a sandbox that hides the rest of `/proc`.
 
+use crate::base::sync::Mutex;
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -10,7 +11,6 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 use std::fmt;
 use std::fs;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds by which the clock may be set before the time of the start is corrected. A machine without a battery for its clock learns the
@@ -36,7 +36,7 @@ impl Process {
 
     fn started(&self) -> f64 {
         // A value is always whole.
-        let mut held = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.started.lock();
         *held = started(*held, unix(SystemTime::now()), self.begun.elapsed());
         *held
     }

@@ -3,6 +3,7 @@
 
 use super::meter::Measured;
 use super::stream::StreamLabel;
+use crate::base::sync::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Viewers that the API shows one by one.
@@ -305,7 +306,7 @@ impl Viewers {
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ViewerStats>>> {
         // Every critical section leaves the map whole, so a panic elsewhere can't break it.
-        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.live.lock()
     }
 }
 

@@ -18,6 +18,7 @@ mod wire;
 use crate::base::addresses::Interfaces;
 use crate::base::shutdown::Shutdown;
 use crate::base::state_dir::State;
+use crate::base::sync::Mutex;
 use crate::config::{self, Limits};
 use crate::media::Profiles;
 use crate::metrics;
@@ -45,9 +46,9 @@ pub use sdp::sdpfrag::Fragment;
 use sdp::sdpfrag::Frame;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use wire::credentials::Credentials;
@@ -346,11 +347,7 @@ impl Plane {
 
     /// Ends every session with a farewell to its viewer, and waits for the media thread.
     pub fn stop(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().take();
         // Waits for room: the thread takes commands as long as it lives.
         let _ = self.commands.send(Command::Stop);
         let _ = self.waker.wake();

@@ -5,9 +5,10 @@
 //! So nobody is ever handed a delta picture whose reference is missing, and a slow subscriber costs
 //! nobody else anything.
 
+use crate::base::sync::Mutex;
 use crate::media::AccessUnit;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// Units that a subscriber may be behind, about two seconds: beyond that it is better served by a fresh keyframe.
 const CAPACITY: usize = 64;
@@ -45,7 +46,7 @@ pub struct Hub(Arc<Mutex<State>>);
 impl Hub {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every critical section leaves the state whole, so a panic elsewhere can't break it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Hands a unit to all subscribers.

@@ -5,13 +5,14 @@
 //! the one that everybody reads from. So whoever is slow misses pictures, and delays nobody.
 
 use crate::base::latest::{Reader, Taken, Writer, latest};
+use crate::base::sync::Mutex;
 use crate::codec::convert::Compress;
 use crate::media::I420;
 use crate::metrics;
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -59,7 +60,7 @@ struct State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every critical section leaves the state whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -17,6 +17,7 @@ mod worker;
 
 pub use self::policy::Keyframes;
 use crate::base::shutdown::Shutdown;
+use crate::base::sync::{Condvar, Mutex};
 use crate::capture::{ErrorKind, Opener, Wanted};
 use crate::codec::encode::Settings;
 use crate::codec::health::Flaw;
@@ -28,8 +29,8 @@ pub use channel::{Channel, Terms};
 pub use jpegs::{Jpeg, Making, Watcher};
 use passthrough::Passing;
 pub use status::{Failure, State, Status};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -107,13 +108,13 @@ impl Stream {
             delivered: AtomicU64::new(0),
             meter: Mutex::new(Meter::new(Instant::now())),
             seen: Mutex::default(),
-            changed: Condvar::new(),
+            changed: Condvar::default(),
             ended: Shutdown::new(),
             thread: Mutex::new(None),
             config,
         });
         let thread = worker::spawn(stream.clone(), opener)?;
-        *lock(&stream.thread) = Some(thread);
+        *stream.thread.lock() = Some(thread);
         Ok(stream)
     }
 
@@ -157,7 +158,7 @@ impl Stream {
 
     /// Whether there can be frames, of which images can be made. That there are none may turn out only when they are wanted.
     pub fn may_have_frames(&self) -> bool {
-        lock(&self.control).passing.may_have_frames()
+        self.control.lock().passing.may_have_frames()
     }
 
     /// Wants frames until the guard is dropped, if there [can be](Self::may_have_frames) any.
@@ -167,7 +168,7 @@ impl Stream {
 
     fn demand_for(self: &Arc<Self>, plays: Option<Profile>) -> Demand {
         let now = Instant::now();
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         control.demand += 1;
         control.passing.join(now, plays);
         control.unwanted_since = None;
@@ -181,22 +182,22 @@ impl Stream {
 
     /// The profiles that the video may have.
     pub fn profiles(&self) -> Profiles {
-        lock(&self.control).passing.profiles()
+        self.control.lock().passing.profiles()
     }
 
     /// What the video's sequence parameter set says, or will say before there is one.
     pub fn profile_level_id(&self) -> ProfileLevelId {
-        lock(&self.control).profile_level_id
+        self.control.lock().profile_level_id
     }
 
     /// What the stream is doing now.
     pub fn status(&self) -> Status {
-        lock(&self.control).status.clone()
+        self.control.lock().status.clone()
     }
 
     /// Whether its source is to be open now: somebody wants pictures, or it always is.
     pub fn is_wanted(&self) -> bool {
-        let control = lock(&self.control);
+        let control = self.control.lock();
         !control.stopping && (self.config.always_on || control.demand > 0)
     }
 
@@ -208,20 +209,20 @@ impl Stream {
     /// A picture of the source was published, of that many bytes.
     fn delivered(&self, bytes: usize) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
-        lock(&self.meter).add(Instant::now(), bytes);
+        self.meter.lock().add(Instant::now(), bytes);
     }
 
     /// What it published in the last seconds, if pictures flow.
     pub fn measured(&self, now: Instant) -> Option<Measured> {
-        lock(&self.meter).measure(now)
+        self.meter.lock().measure(now)
     }
 
     /// Whether its source is there now, also while nobody watches. It is not opened for that.
     pub fn is_present(&self, now: Instant) -> bool {
-        if lock(&self.control).status.state == State::Live {
+        if self.control.lock().status.state == State::Live {
             return true;
         }
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         let recent = seen.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_AGAIN);
         let (_, is_there) = *seen.insert(recent.unwrap_or_else(|| (now, self.opener.is_there())));
         is_there
@@ -229,7 +230,7 @@ impl Stream {
 
     /// Tells the stream that a device was plugged in: if it waits for its own, it tries again now.
     pub fn plugged(&self) {
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         control.plugged = true;
         // A camera that delivers has not become another one.
         if control.status.state != State::Live {
@@ -241,7 +242,7 @@ impl Stream {
 
     /// The source is closed: what was plugged in while it was open may be in its place.
     fn closed(&self) {
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         if control.plugged {
             control.passing.may_be_another();
         }
@@ -249,13 +250,13 @@ impl Stream {
 
     /// Tells the stream to end.
     pub fn signal(&self) {
-        lock(&self.control).stopping = true;
+        self.control.lock().stopping = true;
         self.changed.notify_all();
     }
 
     /// Waits until a stream that was told to end has closed its source.
     pub fn join(&self) {
-        let thread = lock(&self.thread).take();
+        let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(stream = self.name(), "the encode thread panicked");
         }
@@ -277,7 +278,7 @@ impl Stream {
 
     /// Whether a source that is always open was opened for frames that nobody needs any more, and may have H.264 that will do.
     fn is_to_open_anew(&self, wanted: Wanted) -> bool {
-        let control = lock(&self.control);
+        let control = self.control.lock();
         wanted == Wanted::Frames && control.passing.may_do() && self.is_left_open(&control)
     }
 
@@ -289,7 +290,7 @@ impl Stream {
 
     /// Whether nobody watches any more. Of a source that is always open it is told once.
     fn is_left(&self) -> bool {
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         if !self.config.always_on {
             return control.demand == 0;
         }
@@ -302,7 +303,7 @@ impl Stream {
 
     /// Whether the source is to stay open.
     fn is_still_wanted(&self) -> bool {
-        let control = lock(&self.control);
+        let control = self.control.lock();
         !control.stopping && !self.is_unwanted(&control, Instant::now())
     }
 
@@ -310,19 +311,18 @@ impl Stream {
     fn wait_for_demand(&self) -> bool {
         let idles =
             |control: &Control| !control.stopping && control.demand == 0 && !self.config.always_on;
-        if idles(&lock(&self.control)) {
+        if idles(&self.control.lock()) {
             self.set_status(Status::rests);
         }
         let control = self
             .changed
-            .wait_while(lock(&self.control), |control| idles(control))
-            .unwrap_or_else(PoisonError::into_inner);
+            .wait_while(self.control.lock(), |control| idles(control));
         !control.stopping
     }
 
     /// Waits until then, or until something happens meanwhile.
     fn rest(&self, until: Instant) -> Rested {
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         let demand = control.demand;
         loop {
             let now = Instant::now();
@@ -338,16 +338,12 @@ impl Stream {
             let over = control.unwanted_since.filter(|_| !self.config.always_on);
             let over = over.map(|since| since + self.config.linger);
             let until = over.map_or(until, |over| over.min(until));
-            control = self
-                .changed
-                .wait_timeout(control, until - now)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            control = self.changed.wait_timeout(control, until - now);
         }
     }
 
     fn set_status(&self, change: impl FnOnce(&mut Status, Instant, &metrics::Stream)) {
-        let mut control = lock(&self.control);
+        let mut control = self.control.lock();
         change(&mut control.status, Instant::now(), self.channel.metrics());
     }
 }
@@ -392,7 +388,7 @@ impl Demand {
 
 impl Drop for Demand {
     fn drop(&mut self) {
-        let mut control = lock(&self.stream.control);
+        let mut control = self.stream.control.lock();
         control.demand -= 1;
         control.passing.leave(self.plays);
         if control.demand == 0 {
@@ -425,11 +421,6 @@ fn encode(config: &config::Stream) -> config::Encode {
         (_, None) if is_turned => config::Encode::Always,
         (_, None) => config.encode,
     }
-}
-
-/// Every critical section here leaves its data whole, so a panic elsewhere can't break it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The streams of a daemon, in the order of the configuration.

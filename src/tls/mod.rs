@@ -12,11 +12,12 @@ pub use validity::Validity;
 use crate::base::addresses::Interfaces;
 use crate::base::os_error::plain;
 use crate::base::state_dir::State;
+use crate::base::sync::Mutex;
 use crate::config;
 use source::{Files, OwnAuthority, Source};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -166,7 +167,7 @@ impl Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // What is loaded replaces the old at once, so a panic can't leave half of it.
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         let now = Instant::now();
         if now.saturating_duration_since(current.looked) >= LOOK_AGAIN {
             current.looked = now;

@@ -2,13 +2,14 @@
 
 use super::Node;
 use super::names::{Listed, Places, Probed, list, resolve};
+use crate::base::sync::Mutex;
 use crate::capture::CaptureError;
 use crate::config::{self, Config, Device};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by all cameras of a process.
 #[derive(Debug, Default)]
@@ -85,11 +86,11 @@ impl Claims {
         loop {
             let is_taken = |node: &Path| {
                 let target = target(node);
-                named.contains(&target) || has_another(&lock(&self.open), &target, owner)
+                named.contains(&target) || has_another(&self.open.lock(), &target, owner)
             };
             let node = resolve(device, places, probe, is_taken)?;
             let target = target(&node);
-            let mut open = lock(&self.open);
+            let mut open = self.open.lock();
             if *device == Device::Auto && has_another(&open, &target, owner) {
                 // Another stream was faster.
                 continue;
@@ -137,7 +138,7 @@ impl Slot {
         let others = &self.claims.named;
         let is_left = |listed: &Listed| {
             let is_named = others.iter().any(|other| listed.is_meant_by(other));
-            let open = lock(&self.claims.open);
+            let open = self.claims.open.lock();
             !is_named && !has_another(&open, &target(&listed.node), self.number)
         };
         let listed = list(places);
@@ -154,9 +155,9 @@ impl Slot {
     }
 
     fn node_at(&self, places: &Places) -> Result<PathBuf, CaptureError> {
-        let opened = lock(&self.node).clone();
+        let opened = self.node.lock().clone();
         let is_open = |node: &PathBuf| {
-            let open = lock(&self.claims.open);
+            let open = self.claims.open.lock();
             let owners = open.get(&target(node));
             owners.is_some_and(|owners| owners.contains(&self.number))
         };
@@ -173,7 +174,7 @@ impl Slot {
 
     fn claim_at(&self, places: &Places) -> Result<Claim, CaptureError> {
         let claim = self.claims.claim(self.number, &self.device, places)?;
-        *lock(&self.node) = Some(claim.node.clone());
+        *self.node.lock() = Some(claim.node.clone());
         Ok(claim)
     }
 }
@@ -182,11 +183,6 @@ impl Slot {
 fn has_another(open: &BTreeMap<PathBuf, Vec<Owner>>, target: &Path, owner: Owner) -> bool {
     let owners = open.get(target).into_iter().flatten();
     owners.into_iter().any(|other| *other != owner)
-}
-
-/// Every critical section leaves its data whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The node itself, not a link to it.
@@ -214,7 +210,7 @@ pub(super) struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut open = lock(&self.claims.open);
+        let mut open = self.claims.open.lock();
         if let Some(owners) = open.get_mut(&self.target) {
             let at = owners.iter().position(|owner| *owner == self.owner);
             at.map(|at| owners.swap_remove(at));
@@ -258,13 +254,13 @@ mod tests {
         let slot = claims.slot(Device::Path(node(0)));
         let named = slot.claim_at(&places).unwrap();
         assert_eq!(named.node, node(0));
-        assert_eq!(lock(&claims.open).len(), 1);
+        assert_eq!(claims.open.lock().len(), 1);
         // The same once more, as after a source that did not close.
         let again = slot.claim_at(&places).unwrap();
         drop(named);
-        assert!(lock(&claims.open).contains_key(&node(0)));
+        assert!(claims.open.lock().contains_key(&node(0)));
         drop(again);
-        assert!(lock(&claims.open).is_empty());
+        assert!(claims.open.lock().is_empty());
 
         let auto = |number| {
             let claim = claims.slot(Device::Auto).claim_at(&places).unwrap();

@@ -5,10 +5,11 @@ use crate::access::Access;
 use crate::access::judge::{Grant, Now};
 use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Shutdown;
+use crate::base::sync::Mutex;
 use crate::http::Context;
 use crate::rtc::{Plane, SessionError};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -163,7 +164,7 @@ impl Leases {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Lease>> {
         // Every critical section leaves the list whole.
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 }
 

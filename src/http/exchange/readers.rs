@@ -1,10 +1,11 @@
 //! The registry of viewers that read JPEG images as they are made: it lists and measures them, and ends one.
 
 use crate::base::shutdown::Shutdown;
+use crate::base::sync::Mutex;
 use crate::metrics::{Measured, Meter};
 use crate::rtc::Caller;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A viewer that reads images.
@@ -24,12 +25,12 @@ pub struct Reading {
 impl Reading {
     /// An image of that many bytes was handed to the connection.
     pub fn sent(&self, now: Instant, bytes: usize) {
-        lock(&self.meter).add(now, bytes);
+        self.meter.lock().add(now, bytes);
     }
 
     /// The images and their bits that it took in the last seconds.
     pub fn measured(&self, now: Instant) -> Option<Measured> {
-        lock(&self.meter).measure(now)
+        self.meter.lock().measure(now)
     }
 
     /// Completes when it is to end.
@@ -53,7 +54,7 @@ impl Readers {
             meter: Mutex::new(Meter::new(now)),
             end: Shutdown::new(),
         });
-        lock(&self.0).insert(id, reading.clone());
+        self.0.lock().insert(id, reading.clone());
         Listed {
             readers: self.clone(),
             reading,
@@ -62,12 +63,12 @@ impl Readers {
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<Arc<Reading>> {
-        lock(&self.0).values().cloned().collect()
+        self.0.lock().values().cloned().collect()
     }
 
     /// Ends one. `false` if there is none of that id.
     pub fn end(&self, id: u64) -> bool {
-        let readers = lock(&self.0);
+        let readers = self.0.lock();
         let found = readers.get(&id).inspect(|reading| reading.end.cancel());
         found.is_some()
     }
@@ -82,11 +83,6 @@ pub struct Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        lock(&self.readers.0).remove(&self.reading.id);
+        self.readers.0.lock().remove(&self.reading.id);
     }
-}
-
-/// Every critical section here leaves its data whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

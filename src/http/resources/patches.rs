@@ -1,9 +1,9 @@
 //! How fast the viewer of a session sends PATCH requests. Candidates that trickle one by one are many requests for one session,
 //! and must not keep others at the same address from watching.
 
+use crate::base::sync::Mutex;
 use crate::http::server::bucket::{Bucket, Rate};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Of one session. A viewer with many interfaces and servers has some thirty candidates.
@@ -39,7 +39,7 @@ impl Patches {
     /// There are too many; the time until the next one may come.
     pub fn take(&self, session: &str, now: Instant) -> Result<(), Duration> {
         // Every critical section leaves the table whole.
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         if table.sessions.len() >= table.sweep_at {
             table
                 .sessions
@@ -74,6 +74,6 @@ mod tests {
             let now = start + Duration::from_millis(n);
             assert_eq!(patches.take(&format!("session {n}"), now), Ok(()));
         }
-        assert!(patches.0.lock().unwrap().sessions.len() <= FIRST_SWEEP);
+        assert!(patches.0.lock().sessions.len() <= FIRST_SWEEP);
     }
 }

@@ -5,6 +5,7 @@
 
 use super::whep;
 use crate::access::judge::Grant;
+use crate::base::sync::Mutex;
 use crate::http::Context;
 use crate::http::exchange::body::body;
 use crate::http::exchange::respond::{self, Error, JSON, Reply};
@@ -14,7 +15,7 @@ use crate::stream::{State, Stream};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response, StatusCode, header};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// The events there are, as the `Link` header announces them.
 pub const NAMES: &str = "active,inactive,viewercount";
@@ -80,7 +81,7 @@ impl Default for EventStreams {
 impl EventStreams {
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Every critical section leaves the table whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Adds an event stream. `is_there` says whether a session still exists.

@@ -2,10 +2,11 @@
 
 use super::bucket::{Bucket, Rate};
 use crate::base::addresses::client;
+use crate::base::sync::Mutex;
 use crate::config::Limits;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 /// Clients remembered before those who are at rest are looked for and forgotten. Afterwards there is room for twice as
@@ -57,7 +58,7 @@ impl Clients {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Every critical section leaves the table whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

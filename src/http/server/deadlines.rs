@@ -2,12 +2,13 @@
 //! then, or none, holds no connection for long.
 
 use super::places::Place;
+use crate::base::sync::Mutex;
 use crate::config::Limits;
 use hyper::body::{Body, Frame, SizeHint};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -96,11 +97,11 @@ impl Pace {
     }
 
     fn get(&self) -> State {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.lock()
     }
 
     fn set(&self, state: State) {
-        let mut present = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.state.lock();
         if matches!(*present, State::Leaving(_)) {
             return;
         }

@@ -2,10 +2,11 @@
 
 use crate::base::addresses::{client, site};
 use crate::base::shutdown::Shutdown;
+use crate::base::sync::Mutex;
 use crate::config::Limits;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -146,7 +147,7 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Every critical section leaves the table whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

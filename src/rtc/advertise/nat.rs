@@ -2,6 +2,7 @@
 //! servers see, which are asked in the background. Answers take what is known and wait for nothing.
 
 use crate::base::addresses::{Interfaces, is_link_local};
+use crate::base::sync::Mutex;
 use crate::config::{ExternalAddress, StunServer};
 use crate::rtc::net::probes::Probe;
 use crate::rtc::wire::stun::Answer;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -96,7 +97,7 @@ impl External {
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         // Each change is one insertion or removal.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 }
 

@@ -4,6 +4,7 @@
 //! notes what the DTLS exporter yields for SRTP (RFC 5764, 4.2): the core has no call that tells it. A test of a
 //! whole session pins that it does, since an upgrade of the core could change how it computes.
 
+use crate::base::sync::Mutex;
 use crate::rtc::wire::srtp::{MasterKey, Profile};
 use rtc::crypto::{
     ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CbcAlgorithm, CbcCipher,
@@ -11,7 +12,7 @@ use rtc::crypto::{
     PublicKey, RTCCrypto, RTCCryptoProvider, RTCRandom, SignatureScheme, SigningKey, StreamCipher,
     StreamCipherAlgorithm,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// The exporter's label (RFC 5764, 4.2), with which its pseudo-random function's seed begins (RFC 5246, 5).
 const LABEL: &[u8] = b"EXTRACTOR-dtls_srtp";
@@ -26,7 +27,7 @@ struct Material(Arc<Mutex<Vec<u8>>>);
 impl Material {
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         // Appending bytes can't leave it broken.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

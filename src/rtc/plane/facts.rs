@@ -4,6 +4,7 @@
 //! Written when a check or a piece of the handshake passes, never by media. A failed session is over soon, and its facts
 //! are asked for then: they stay a while longer.
 
+use crate::base::sync::Mutex;
 pub use crate::metrics::Transport;
 use crate::metrics::ViewerStats;
 use crate::rtc::peer::end_reason::EndReason;
@@ -11,7 +12,7 @@ use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::rtc::wire::outbox::{Endpoint, Path};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Addresses of a viewer that are told apart; checks from further ones are counted together.
@@ -108,7 +109,7 @@ impl Record {
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
         // Every critical section leaves the facts whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// As they are now.

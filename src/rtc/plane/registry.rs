@@ -3,6 +3,7 @@
 
 use super::facts::{Facts, Failures, Record};
 use super::watching::Caller;
+use crate::base::sync::Mutex;
 use crate::config::Limits;
 use crate::rtc::net::demux::ViewerId;
 use crate::rtc::peer::end_reason::EndReason;
@@ -11,7 +12,7 @@ use crate::stream::Stream;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// A session that is not connected, and whose viewer has sent neither a valid check nor an answer to one of ours
@@ -246,7 +247,7 @@ impl Sessions {
     /// For as short as can be.
     pub fn lock(&self) -> MutexGuard<'_, Table> {
         // Every critical section leaves the table whole, so a panic elsewhere can't break it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

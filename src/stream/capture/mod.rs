@@ -352,10 +352,10 @@ fn capture(
 mod tests {
     use super::*;
     use crate::base::latest::Taken;
+    use crate::base::sync::Mutex;
     use crate::capture::Source;
     use crate::media::{FrameRate, PixelFormat};
     use crate::metrics::Metrics;
-    use std::sync::Mutex;
 
     const SIZE: Size = Size::new(320, 240);
 
@@ -396,7 +396,7 @@ mod tests {
 
     impl Opener for Once {
         fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
-            let source = self.0.lock().unwrap().take();
+            let source = self.0.lock().take();
             Ok(Box::new(source.expect("it is opened once")))
         }
 

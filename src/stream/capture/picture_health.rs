@@ -1,9 +1,10 @@
 //! What is wrong with a stream's pictures, as the capture finds it and everybody else sees it.
 
+use crate::base::sync::Mutex;
 use crate::codec::health::{Checks, Flaw, Look};
 use crate::media::I420;
 use crate::metrics;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 /// What is known of a stream's pictures now.
@@ -27,7 +28,7 @@ impl Flaws {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         // Every critical section leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -41,7 +41,7 @@ impl Opener for Encoding {
     }
 
     fn open_for(&self, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
-        lock(&self.asked).push(wanted);
+        self.asked.lock().push(wanted);
         if wanted == Wanted::Frames {
             let frames = self.open()?;
             let none = || CaptureError::new(ErrorKind::OnlyH264, "nothing but H.264");
@@ -114,7 +114,7 @@ fn a_camera_that_is_down_when_the_last_viewer_leaves_is_asked_for_its_h264_again
         until(|| stream.status().state == State::Down);
         drop(demand);
         until(|| stream.status().state == State::Idle);
-        let asked = std::mem::take(&mut *lock(&asked));
+        let asked = std::mem::take(&mut *asked.lock());
         assert_eq!(asked[..2], [Wanted::Either, Wanted::Frames]);
     }
     end(&stream);
@@ -131,13 +131,13 @@ fn a_camera_that_is_always_open_is_asked_for_its_h264_again_once_when_nobody_wat
     let (stream, asked) = encoding(true, &Arc::new(AtomicBool::new(true)), Some(MAIN));
     delivers(&stream);
     let does_not_play = stream.demand(Profile::ConstrainedBaseline);
-    until(|| lock(&asked).len() == 2);
+    until(|| asked.lock().len() == 2);
     delivers(&stream);
     drop(does_not_play);
-    until(|| lock(&asked).len() == 3);
+    until(|| asked.lock().len() == 3);
     delivers(&stream);
     let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
-    assert_eq!(*lock(&asked), once);
+    assert_eq!(*asked.lock(), once);
     end(&stream);
 }
 
@@ -149,7 +149,7 @@ fn a_camera_that_is_always_open_stays_open_if_its_h264_will_do_for_nobody() {
         drop(stream.demand(Profile::High));
     }
     delivers(&stream);
-    assert_eq!(*lock(&asked), [Wanted::Either, Wanted::Frames]);
+    assert_eq!(*asked.lock(), [Wanted::Either, Wanted::Frames]);
     end(&stream);
 }
 
@@ -164,7 +164,7 @@ fn a_camera_without_frames_is_not_to_be_encoded_as_it_is_configured_already() {
     assert!(failure.cure.starts_with("set the camera"));
     assert!(ErrorKind::NotPassable.cure().ends_with(failure.cure));
     let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
-    assert_eq!(lock(&asked)[..3], once);
+    assert_eq!(asked.lock()[..3], once);
     end(&stream);
 }
 
@@ -181,7 +181,7 @@ fn a_device_that_is_plugged_in_is_not_taken_for_a_camera_that_delivers() {
     }
     assert!(!stream.may_have_frames());
     let once = [Wanted::Either, Wanted::Frames, Wanted::Either];
-    assert_eq!(*lock(&asked), once);
+    assert_eq!(*asked.lock(), once);
     // Once it is gone it may have been that.
     is_there.store(false, Ordering::Relaxed);
     until(|| stream.may_have_frames());
@@ -207,7 +207,7 @@ fn what_answers_say_of_the_profile_follows_when_it_is_encoded_after_all() {
     assert_eq!(Profile::of(stream.profile_level_id()), Some(Profile::Main));
     let _second = stream.demand(Profile::ConstrainedBaseline);
     until(|| stream.channel().metrics().encoded.get() > 0);
-    assert_eq!(*lock(&asked), [Wanted::Either, Wanted::Frames]);
+    assert_eq!(*asked.lock(), [Wanted::Either, Wanted::Frames]);
     assert_ne!(Profile::of(stream.profile_level_id()), Some(Profile::Main));
     assert_eq!(Profile::of(stream.profile_level_id()), Profile::of(encoded));
     end(&stream);
@@ -241,7 +241,7 @@ fn a_cameras_own_video_a_slate_and_its_own_again_are_one_video() {
         stream.plugged();
     }
     begins_with(77);
-    assert!(lock(&asked).iter().all(|wanted| *wanted == Wanted::Either));
+    assert!(asked.lock().iter().all(|wanted| *wanted == Wanted::Either));
     assert_eq!(stream.channel().metrics().encoded.get(), 0);
     end(&stream);
 }

@@ -269,7 +269,7 @@ struct Holding(Mutex<Option<Receiver<()>>>);
 impl Opener for Holding {
     fn open(&self) -> Result<Box<dyn Source>, CaptureError> {
         let busy = || CaptureError::new(ErrorKind::Busy, "another program is using it");
-        let held = lock(&self.0).take().ok_or_else(busy)?;
+        let held = self.0.lock().take().ok_or_else(busy)?;
         let _ = held.recv();
         Err(CaptureError::new(ErrorKind::Lost, "gone"))
     }
@@ -290,7 +290,7 @@ fn a_camera_that_its_driver_holds_for_us_hangs_and_is_in_no_other_programs_hands
     let metrics = Metrics::new().stream("camera");
     let stream = Stream::start(config, camera.clone(), metrics.clone()).unwrap();
     let demand = stream.demand(Profile::High);
-    until(|| lock(&camera.0).is_none());
+    until(|| camera.0.lock().is_none());
     drop(demand);
     until(|| metrics.stuck.get() == 1);
     let _demand = stream.demand(Profile::High);

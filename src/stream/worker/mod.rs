@@ -12,7 +12,7 @@ use crate::stream::capture::abandoned::{Room, Stuck};
 use crate::stream::capture::{Capture, Captured, Content};
 use crate::stream::passthrough::{Cause, Objection};
 use crate::stream::policy::Backoff;
-use crate::stream::{Failure, Rested, Status, Stream, encode, lock};
+use crate::stream::{Failure, Rested, Status, Stream, encode};
 use output::Show;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -151,13 +151,13 @@ fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
         Fault::NotPlayed(_) => Cause::Viewer,
         _ => return false,
     };
-    lock(&stream.control).passing.give_up(cause)
+    stream.control.lock().passing.give_up(cause)
 }
 
 /// Whether the fault is that frames were asked of a camera that has none, and is past if its H.264 is taken after all.
 fn passes_all_the_same(stream: &Stream, fault: &Fault) -> bool {
     matches!(fault, Fault::Source(error) if error.kind == ErrorKind::OnlyH264)
-        && lock(&stream.control).passing.has_only_h264()
+        && stream.control.lock().passing.has_only_h264()
 }
 
 /// What outlives a failure.
@@ -174,7 +174,7 @@ impl Worker<'_> {
     fn begin_anew(&mut self) {
         self.backoff.reset();
         self.show.pause();
-        lock(&self.stream.control).passing.begin_anew();
+        self.stream.control.lock().passing.begin_anew();
         // There is time to close the source before it is said to be.
         self.stuck.settle();
     }
@@ -218,7 +218,7 @@ impl Worker<'_> {
         let stream = self.stream;
         stream.set_status(Status::opens);
         // What was plugged in before this is found by it.
-        lock(&stream.control).plugged = false;
+        stream.control.lock().plugged = false;
         // Two threads would be in each other's way: the device is busy while the other has it.
         while let Room::From(at) = self.stuck.room(Instant::now()) {
             self.rest(at);
@@ -229,7 +229,7 @@ impl Worker<'_> {
         if self.stuck.room(Instant::now()) == Room::Never {
             return Err(Fault::Stuck);
         }
-        let wanted = lock(&stream.control).passing.wanted(Instant::now());
+        let wanted = stream.control.lock().passing.wanted(Instant::now());
         let capture = Capture::start(
             stream.name(),
             (self.opener.clone(), wanted),
@@ -310,7 +310,7 @@ impl Worker<'_> {
     fn is_live(&self, captured: &Captured, wanted: Wanted) {
         let is_h264 = captured.granted.format == PixelFormat::H264;
         if wanted == Wanted::Either && !is_h264 {
-            lock(&self.stream.control).passing.sends_frames();
+            self.stream.control.lock().passing.sends_frames();
         }
         self.stream.channel.set_makes_keyframes(!is_h264);
         let granted = (*captured.granted).clone();

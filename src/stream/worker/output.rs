@@ -9,7 +9,7 @@ use crate::stream::capture::unit_cutter::Passed;
 use crate::stream::passthrough::Objection;
 use crate::stream::policy::{Keyframes, Slates};
 use crate::stream::status::Status;
-use crate::stream::{Stream, group_of_camera, lock};
+use crate::stream::{Stream, group_of_camera};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ impl<'a> Show<'a> {
         if is_new || self.shown != Some(Shown::Camera) {
             self.slates = Slates::default();
             self.canvas = None;
-            lock(&self.stream.control).profile_level_id = self.settings.profile_level_id();
+            self.stream.control.lock().profile_level_id = self.settings.profile_level_id();
         }
         let metrics = self.stream.channel.metrics();
         let begin = Instant::now();
@@ -128,7 +128,7 @@ impl<'a> Show<'a> {
                 self.slates = Slates::default();
             }
             if unit.keyframe {
-                let mut control = lock(&self.stream.control);
+                let mut control = self.stream.control.lock();
                 control.passing.sends(profile);
                 control.profile_level_id = profile;
                 metrics.keyframes.inc();
@@ -137,7 +137,7 @@ impl<'a> Show<'a> {
                 channel.take_keyframe_request();
             }
             // Also asked between keyframes: somebody may have come.
-            if let Some(objection) = lock(&self.stream.control).passing.objection(now) {
+            if let Some(objection) = self.stream.control.lock().passing.objection(now) {
                 return Err(objection);
             }
             metrics.passed.inc();
@@ -166,7 +166,7 @@ impl<'a> Show<'a> {
     /// Shows the slate, if one is due and somebody sees it. When to ask again, if it is seen.
     pub fn slate(&mut self, now: Instant) -> Option<Instant> {
         let status = self.stream.status();
-        let is_seen = self.stream.config.slate && lock(&self.stream.control).demand > 0;
+        let is_seen = self.stream.config.slate && self.stream.control.lock().demand > 0;
         if is_seen && self.slates.is_due(now, status.state, status.since) {
             self.slates.made(now);
             if let Err(error) = self.draw(now, &status) {

@@ -1,11 +1,12 @@
 //! Tests of what the log says of sessions.
 
 use super::*;
+use crate::base::sync::Mutex;
 use crate::metrics::Metrics;
 use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::plane::facts::Record;
 use crate::rtc::wire::outbox::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The log while `work` is done.
 fn logged(work: impl FnOnce(&tracing::Span)) -> String {
@@ -13,7 +14,7 @@ fn logged(work: impl FnOnce(&tracing::Span)) -> String {
     struct Lines(Arc<Mutex<Vec<u8>>>);
     impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
@@ -29,7 +30,7 @@ fn logged(work: impl FnOnce(&tracing::Span)) -> String {
     tracing::subscriber::with_default(subscriber, || {
         work(&tracing::info_span!("viewer", id = 7));
     });
-    let bytes = lines.0.lock().unwrap().clone();
+    let bytes = lines.0.lock().clone();
     String::from_utf8(bytes).unwrap()
 }
 
