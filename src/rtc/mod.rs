@@ -165,7 +165,7 @@ impl Plane {
             &offer,
             &sdp::answer::Local {
                 ufrag: &credentials.ufrag,
-                password: &credentials.password,
+                password: credentials.password.as_str(),
                 fingerprint: &self.identity.fingerprint,
                 ssrc: sources.video,
                 rtx_ssrc: sources.rtx,
@@ -175,8 +175,7 @@ impl Plane {
             },
         );
         let session = format!("{:032x}", rand::random::<u128>());
-        let (ufrag, password) = offer.video.ice.clone();
-        let remote = Credentials { ufrag, password };
+        let remote = offer.video.ice.clone();
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
         let viewer = Viewer::new(
             now,
@@ -253,17 +252,14 @@ impl Plane {
         let Some(remote) = fragment.ice.filter(|ice| *ice != entry.remote) else {
             return Ok(None);
         };
-        if remote.0 == entry.remote.0 || remote.1 == entry.remote.1 {
+        if remote.ufrag == entry.remote.ufrag || remote.password == entry.remote.password {
             return Err(SessionError::HalfRestart);
         }
         let local = Credentials::generate();
         let command = Command::Restart {
             viewer: entry.viewer,
             local: local.clone(),
-            remote: Credentials {
-                ufrag: remote.0.clone(),
-                password: remote.1.clone(),
-            },
+            remote: remote.clone(),
         };
         self.send(command)?;
         entry.remote = remote;

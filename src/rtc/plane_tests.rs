@@ -60,7 +60,7 @@ fn idle(count: usize) -> (Plane, Vec<String>, Receiver<Command>) {
             client: None,
             caller: None,
             tag: String::new(),
-            remote: (String::new(), String::new()),
+            remote: Credentials::new("", ""),
             frame: frame.clone(),
             record: Record::new(Instant::now()),
         };
@@ -120,7 +120,7 @@ fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_give
             client: None,
             caller: None,
             tag: String::new(),
-            remote: (String::new(), String::new()),
+            remote: Credentials::new("", ""),
             frame: frame.clone(),
             record: Record::new(now),
         };

@@ -138,13 +138,7 @@ impl Peer {
             we_are_client: video.setup == Setup::Active,
             has_started: false,
             held: Vec::new(),
-            believed: (
-                credentials.clone(),
-                Credentials {
-                    ufrag: video.ice.0.clone(),
-                    password: video.ice.1.clone(),
-                },
-            ),
+            believed: (credentials.clone(), video.ice.clone()),
             out: VecDeque::new(),
             events: Vec::new(),
             alert: None,
@@ -401,7 +395,10 @@ fn settings(
         // Names of the form `.local` are never looked up.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_lite(true)
-        .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
+        .with_ice_credentials(
+            credentials.ufrag.clone(),
+            credentials.password.as_str().to_owned(),
+        )
         // It knows no path; that a viewer is gone is found by `viewer`.
         .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), None)
         .with_ice_connection_attempts(Some(ICE_INTERVAL), None)

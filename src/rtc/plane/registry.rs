@@ -8,6 +8,7 @@ use crate::config::Limits;
 use crate::rtc::net::demux::ViewerId;
 use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::sdp::sdpfrag::Frame;
+use crate::rtc::wire::credentials::Credentials;
 use crate::stream::Stream;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -30,8 +31,8 @@ pub struct Entry {
     pub client: Option<IpAddr>,
     /// Names its ICE session (draft-ietf-wish-whep-03, 4.4.1): a strong entity tag without its quotes.
     pub tag: String,
-    /// The viewer's user name fragment and password in that ICE session.
-    pub remote: (String, String),
+    /// The viewer's credentials in that ICE session.
+    pub remote: Credentials,
     /// For the answer to a restart.
     pub frame: Frame,
     /// What is noted of it.

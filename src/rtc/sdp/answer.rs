@@ -262,8 +262,8 @@ pub fn core_offer(video: &Video, codec_parameters: &str) -> String {
     sdp.line(format_args!("a=recvonly"));
     sdp.line(format_args!("a=rtcp-mux"));
     sdp.line(format_args!("a=rtcp-rsize"));
-    sdp.line(format_args!("a=ice-ufrag:{}", video.ice.0));
-    sdp.line(format_args!("a=ice-pwd:{}", video.ice.1));
+    sdp.line(format_args!("a=ice-ufrag:{}", video.ice.ufrag));
+    sdp.line(format_args!("a=ice-pwd:{}", video.ice.password.as_str()));
     sdp.line(format_args!("a=fingerprint:{}", video.fingerprint));
     let setup = match video.setup {
         Setup::Passive => "active",

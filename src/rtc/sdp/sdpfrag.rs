@@ -4,7 +4,6 @@
 use super::answer::{Addresses, Lines, candidates, ice};
 use super::offer::Offer;
 use crate::rtc::wire::credentials::Credentials;
-use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Lengths of user name fragments and passwords (RFC 8839, 5.4).
@@ -31,20 +30,10 @@ const BAD_PASSWORD: &str = "the fragment's a=ice-pwd is not 22 to 256 letters, d
 ///
 /// Its candidates are read over, as unusable ones must be (draft-ietf-wish-whep-03, 4.4.2): a lite agent learns where
 /// a viewer is from its checks. So it is with the end of them.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
-    /// User name fragment and password of the ICE session that it is about; none if it leaves that to `If-Match`.
-    pub ice: Option<(String, String)>,
-}
-
-/// Without the password.
-impl fmt::Debug for Fragment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ufrag = self.ice.as_ref().map(|(ufrag, _)| ufrag);
-        f.debug_struct("Fragment")
-            .field("ufrag", &ufrag)
-            .finish_non_exhaustive()
-    }
+    /// The credentials of the ICE session that it is about; none if it leaves that to `If-Match`.
+    pub ice: Option<Credentials>,
 }
 
 impl Fragment {
@@ -72,7 +61,7 @@ impl Fragment {
         let ice = match (ufrag, password) {
             (Some(ufrag), _) if !is_ufrag(ufrag) => return Err(BAD_UFRAG),
             (_, Some(password)) if !is_password(password) => return Err(BAD_PASSWORD),
-            (Some(ufrag), Some(password)) => Some((ufrag.to_owned(), password.to_owned())),
+            (Some(ufrag), Some(password)) => Some(Credentials::new(ufrag, password)),
             (None, None) if lines.any(is_about_candidates) => None,
             (None, None) => return Err(NO_ICE),
             _ => return Err(HALF),
@@ -124,7 +113,7 @@ impl Frame {
         sdp.line(format_args!("m={}", self.media));
         sdp.line(format_args!("a=mid:{}", self.mid));
         sdp.line(format_args!("a=ice-ufrag:{}", local.ufrag));
-        sdp.line(format_args!("a=ice-pwd:{}", local.password));
+        sdp.line(format_args!("a=ice-pwd:{}", local.password.as_str()));
         candidates(&mut sdp, addresses);
         sdp.0
     }
@@ -139,7 +128,10 @@ mod tests {
 
     #[test]
     fn fragments_of_every_kind_are_read() {
-        let expected = Some(("EsAw".to_owned(), "P2uYro0UCOQ4zxjKXaWCBui1".to_owned()));
+        let expected = Some(Credentials::new(
+            "EsAw".to_owned(),
+            "P2uYro0UCOQ4zxjKXaWCBui1".to_owned(),
+        ));
         let candidate = "a=candidate:1 1 tcp 1518214911 198.51.100.2 9 typ host tcptype active\r\n";
         let odd = "a=candidate:x\r\n";
         let whole = format!(

@@ -85,7 +85,7 @@ fn answer_offer(text: &str) {
         return;
     };
     // RFC 8839, 5.4: a session keeps them.
-    assert!(offer.video.ice.0.len() <= 256 && offer.video.ice.1.len() <= 256);
+    assert!(offer.video.ice.ufrag.len() <= 256 && offer.video.ice.password.as_str().len() <= 256);
     let (credentials, sources) = (Credentials::generate(), Sources::generate());
     let (now, terms) = (Instant::now(), Terms::default());
     if Peer::new(now, identity(), &credentials, &offer, sources, terms).is_err() {
@@ -93,7 +93,7 @@ fn answer_offer(text: &str) {
     }
     let local = Local {
         ufrag: &credentials.ufrag,
-        password: &credentials.password,
+        password: credentials.password.as_str(),
         fingerprint: &identity().fingerprint,
         ssrc: sources.video,
         rtx_ssrc: sources.rtx,
@@ -130,12 +130,11 @@ pub fn fragment(data: &[u8]) {
         return;
     };
     match Fragment::parse(text) {
-        Ok(Fragment {
-            ice: Some((ufrag, password)),
-        }) => {
+        Ok(Fragment { ice: Some(ice) }) => {
+            let (ufrag, password) = (&ice.ufrag, ice.password.as_str());
             // RFC 8839, 5.4.
             assert!((4..=256).contains(&ufrag.len()) && (22..=256).contains(&password.len()));
-            assert!(text.contains(&ufrag) && text.contains(&password));
+            assert!(text.contains(ufrag) && text.contains(password));
         }
         Ok(Fragment { ice: None }) => {}
         Err(sentence) => assert!(!sentence.is_empty()),
@@ -144,10 +143,7 @@ pub fn fragment(data: &[u8]) {
 
 /// Our side of the session that [`stun`] speaks to.
 fn names() -> Credentials {
-    Credentials {
-        ufrag: "ours".to_owned(),
-        password: "0123456789abcdefghijkl".to_owned(),
-    }
+    Credentials::new("ours", "0123456789abcdefghijkl")
 }
 
 /// Any datagram: told apart, read as what a STUN server answers, and answered as a check of a second ICE session, whose integrity
@@ -167,17 +163,14 @@ pub fn stun(data: &[u8]) {
     let is_known = kind(data).is_some();
     assert!(is_known || request_ufrag(data).is_none());
     assert!(!(is_nomination(data) && binding_success(data).is_some()));
-    let theirs = Credentials {
-        ufrag: "theirs".to_owned(),
-        password: "lkjihgfedcba9876543210".to_owned(),
-    };
+    let theirs = Credentials::new("theirs", "lkjihgfedcba9876543210");
     let mut ice = Ice::new(1, names(), theirs);
     let provider = RingProvider::new();
     let (now, path) = (Instant::now(), Path::udp(ADDRESS, None));
     let received = ice.receive(now, path, data, provider.crypto());
     assert_eq!(received, Received::Refused, "nobody guesses the password");
     assert!(ice.poll_transmit().is_none());
-    if let Some(message) = with_integrity(data, &names().password) {
+    if let Some(message) = with_integrity(data, names().password.as_str()) {
         let received = ice.receive(now, path, &message, provider.crypto());
         let sent: Vec<_> = std::iter::from_fn(|| ice.poll_transmit()).collect();
         assert_eq!(received == Received::Check, !sent.is_empty());
@@ -407,7 +400,11 @@ fn step(network: &mut Simulation, kind: u8, bytes: &[u8]) {
         kind => {
             let (ours, theirs) = network.clients[0].names.clone();
             let check = check(&ours.ufrag, &theirs.ufrag, bytes);
-            let password = if kind == 7 { "wrong" } else { &ours.password };
+            let password = if kind == 7 {
+                "wrong"
+            } else {
+                ours.password.as_str()
+            };
             if let Some(check) = with_integrity(&check, password) {
                 network.inject(from, &check);
             }

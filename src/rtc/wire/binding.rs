@@ -1,6 +1,6 @@
 //! STUN binding messages of ICE under short-term credentials (RFC 8489, 9.1; RFC 8445, 7): reading and writing them.
 
-use crate::rtc::wire::credentials::Credentials;
+use crate::rtc::wire::credentials::{Credentials, IcePassword};
 use bytes::BytesMut;
 use rtc::crypto::RTCCrypto;
 use rtc::ice::attributes::control::{AttrControlled, AttrControlling};
@@ -26,7 +26,7 @@ const PRIORITY: u32 = (110 << 24) | 0xff_ffff;
 /// When it is no such message.
 pub fn authentic(
     datagram: &[u8],
-    password: &str,
+    password: &IcePassword,
     crypto: &dyn RTCCrypto,
 ) -> Result<Message, CoreError> {
     let mut message = Message {
@@ -34,7 +34,7 @@ pub fn authentic(
         ..Message::default()
     };
     message.decode()?;
-    MessageIntegrity::check(&mut message, password.as_bytes(), crypto)?;
+    MessageIntegrity::check(&mut message, password.as_str().as_bytes(), crypto)?;
     if message.contains(ATTR_FINGERPRINT) {
         FINGERPRINT.check(&message)?;
     }
@@ -73,7 +73,7 @@ fn username_to(receiver: &Credentials, sender: &Credentials) -> String {
 pub fn success(
     request: &Message,
     from: SocketAddr,
-    password: &str,
+    password: &IcePassword,
     crypto: &dyn RTCCrypto,
 ) -> Result<BytesMut, CoreError> {
     let mapped = XorMappedAddress {
@@ -131,8 +131,8 @@ pub fn nomination(
     ])
 }
 
-fn integrity<'a>(password: &str, crypto: &'a dyn RTCCrypto) -> MessageIntegrity<'a> {
-    MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), crypto)
+fn integrity<'a>(password: &IcePassword, crypto: &'a dyn RTCCrypto) -> MessageIntegrity<'a> {
+    MessageIntegrity::new_short_term_integrity_with_provider(password.as_str().to_owned(), crypto)
 }
 
 fn build(parts: &[Box<dyn Setter + '_>]) -> Result<BytesMut, CoreError> {

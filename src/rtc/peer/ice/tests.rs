@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rtc::sim::fuzz::{check, with_integrity};
+use crate::rtc::wire::credentials::IcePassword;
 use rtc::crypto::RTCCryptoProvider;
 use rtc::crypto::providers::RingProvider;
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl Setup {
         self.transactions += 1;
         let mut message = check(&self.ours.ufrag, &self.theirs.ufrag, attributes);
         message[8..16].copy_from_slice(&self.transactions.to_be_bytes());
-        with_integrity(&message, &self.ours.password).unwrap()
+        with_integrity(&message, self.ours.password.as_str()).unwrap()
     }
 
     fn receive(&mut self, path: Path, datagram: &[u8]) -> Received {
@@ -49,7 +50,7 @@ impl Setup {
     }
 
     /// What the viewer answers to the last check that was sent.
-    fn answer(&mut self, password: &str) -> Vec<u8> {
+    fn answer(&mut self, password: &IcePassword) -> Vec<u8> {
         let sent = self.sent();
         let (path, check) = sent.last().unwrap();
         let crypto = self.provider.crypto();
@@ -96,7 +97,7 @@ fn an_answer_under_another_password_proves_nothing() {
     let mut setup = Setup::new();
     let nomination = setup.check(NOMINATION);
     setup.receive(udp(1), &nomination);
-    let answer = setup.answer("a password of nobody's");
+    let answer = setup.answer(&Credentials::new("", "a password of nobody's").password);
     assert_eq!(setup.receive(udp(1), &answer), Received::Refused);
     assert_eq!(setup.ice.selected(), None);
 }

@@ -5,9 +5,9 @@ use super::codecs::Codecs;
 use super::sdpfrag::{is_password, is_ufrag};
 use super::text::{self, Attributes, Description};
 use crate::media::Profiles;
+use crate::rtc::wire::credentials::Credentials;
 use crate::rtc::wire::extensions::Extensions;
 use std::collections::HashMap;
-use std::fmt;
 
 /// Why an offer can't be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum Setup {
 }
 
 /// The section that is answered with video.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Video {
     /// Position among the offer's sections.
     pub index: usize,
@@ -68,8 +68,8 @@ pub struct Video {
     pub mid: String,
     /// What to send.
     pub codec: Codec,
-    /// The viewer's ICE user name fragment and password.
-    pub ice: (String, String),
+    /// The viewer's credentials in its first ICE session.
+    pub ice: Credentials,
     /// Hash function and value, as in `a=fingerprint`.
     pub fingerprint: String,
     /// Our part in the DTLS handshake.
@@ -80,20 +80,6 @@ pub struct Video {
     pub extensions: Extensions,
     /// The values of `a=extmap` that say so in the answer.
     pub extmaps: Vec<String>,
-}
-
-/// Without the ICE password.
-impl fmt::Debug for Video {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Video")
-            .field("index", &self.index)
-            .field("mid", &self.mid)
-            .field("codec", &self.codec)
-            .field("ufrag", &self.ice.0)
-            .field("fingerprint", &self.fingerprint)
-            .field("setup", &self.setup)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A section as far as an answer must repeat it that does not serve it.
@@ -300,12 +286,12 @@ impl<'a> Transport<'a> {
         }
     }
 
-    fn ice(&self) -> Result<(String, String), OfferError> {
+    fn ice(&self) -> Result<Credentials, OfferError> {
         let ice = self.ufrag.zip(self.password);
         match ice.ok_or(OfferError::Unusable(NO_ICE))? {
             (ufrag, _) if !is_ufrag(ufrag) => Err(OfferError::malformed(BAD_UFRAG)),
             (_, password) if !is_password(password) => Err(OfferError::malformed(BAD_PASSWORD)),
-            (ufrag, password) => Ok((ufrag.to_owned(), password.to_owned())),
+            (ufrag, password) => Ok(Credentials::new(ufrag, password)),
         }
     }
 

@@ -170,7 +170,7 @@ fn transport_attributes_may_stand_for_the_whole_session_or_in_another_bundled_se
             .replace(line, "")
             .replace(moved_to, &(moved_to.to_owned() + line));
         let offer = parse(&text).unwrap();
-        assert_eq!(offer.video.ice.0, "abcd");
+        assert_eq!(offer.video.ice.ufrag, "abcd");
         assert_eq!(offer.video.fingerprint, FINGERPRINT);
     }
 }
@@ -342,7 +342,7 @@ fn what_a_session_keeps_of_an_offer_has_a_length() {
     let long = good
         .replace("ufrag:abcd", &format!("ufrag:{}", "a".repeat(256)))
         .replace(password, &"0".repeat(256));
-    assert_eq!(parse(&long).unwrap().video.ice.0.len(), 256);
+    assert_eq!(parse(&long).unwrap().video.ice.ufrag.len(), 256);
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn no_debug_output_has_a_password() {
         "{text}"
     );
     assert!(
-        !text.contains(&ours.password) && !text.contains(&offer.video.ice.1),
+        !text.contains(ours.password.as_str()) && !text.contains(offer.video.ice.password.as_str()),
         "{text}"
     );
 }

@@ -53,15 +53,14 @@ pub const TERMS: Terms = Terms {
 /// Answers an offer as the daemon does. Returns the peer, both sides' names in its ICE session, and the answer.
 pub fn answered(now: Instant, offer: &str) -> (Peer, (Credentials, Credentials), String) {
     let offer = Offer::parse(offer, Profiles::ENCODED).unwrap();
-    let (ufrag, password) = offer.video.ice.clone();
-    let remote = Credentials { ufrag, password };
+    let remote = offer.video.ice.clone();
     let identity = Identity::load(None, SystemTime::now()).unwrap();
     let credentials = Credentials::generate();
     let sources = Sources::generate();
     let peer = Peer::new(now, &identity, &credentials, &offer, sources, TERMS).unwrap();
     let local = Local {
         ufrag: &credentials.ufrag,
-        password: &credentials.password,
+        password: credentials.password.as_str(),
         fingerprint: &identity.fingerprint,
         ssrc: sources.video,
         rtx_ssrc: sources.rtx,
@@ -362,7 +361,7 @@ impl Simulation {
         let mut check = super::fuzz::check(&ours.ufrag, &theirs.ufrag, attributes);
         self.checks += 1;
         check[8..16].copy_from_slice(&self.checks.to_be_bytes());
-        let check = super::fuzz::with_integrity(&check, &ours.password);
+        let check = super::fuzz::with_integrity(&check, ours.password.as_str());
         self.receive(path, &check.expect("a message"));
         self.carry();
     }
