@@ -39,6 +39,7 @@ use plane::reactor::{Command, Reactor};
 use plane::registry::{Entry, Sessions};
 pub use plane::registry::{Limit, Seat};
 use plane::session::Viewer;
+pub use plane::session_id::SessionId;
 pub use plane::watching::{Caller, Watching};
 pub(crate) use sdp::offer::Offer;
 pub use sdp::offer::OfferError;
@@ -174,7 +175,7 @@ impl Plane {
                 addresses: &addresses,
             },
         );
-        let session = format!("{:032x}", rand::random::<u128>());
+        let session = SessionId::generate();
         let remote = offer.video.ice.clone();
         let id = self.next_viewer.fetch_add(1, Ordering::Relaxed);
         let viewer = Viewer::new(

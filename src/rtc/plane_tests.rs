@@ -67,7 +67,9 @@ fn idle(count: usize) -> (Plane, Vec<String>, Receiver<Command>) {
         plane
             .sessions
             .lock()
-            .insert(Instant::now(), name.clone(), entry, |_| Ok::<_, Limit>(()))
+            .insert(Instant::now(), name.as_str().into(), entry, |_| {
+                Ok::<_, Limit>(())
+            })
             .unwrap();
     }
     stream.signal();
@@ -131,7 +133,7 @@ fn when_set_up_is_full_the_oldest_session_without_a_check_for_three_seconds_give
             Ok::<_, Limit>(())
         };
         let mut sessions = plane.sessions.lock();
-        let done = sessions.insert(now, name, entry, hand_over);
+        let done = sessions.insert(now, name.as_str().into(), entry, hand_over);
         done.map(|()| gave_way)
     };
     assert_eq!(insert(10, later(2900)), Err(Limit::Setups));

@@ -7,6 +7,7 @@ use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Shutdown;
 use crate::base::sync::Mutex;
 use crate::http::Context;
+use crate::rtc::SessionId;
 use crate::rtc::{Plane, SessionError};
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -87,7 +88,7 @@ pub struct Made {
     /// Its stream.
     pub stream: String,
     /// Its unguessable name.
-    pub session: String,
+    pub session: SessionId,
 }
 
 /// What is held by those whose permission may end.
@@ -124,7 +125,7 @@ impl Leases {
 
     /// Forgets a session that was ended.
     pub fn remove(&self, session: &str) {
-        let is_it = |held: &Held| matches!(held, Held::Session(made) if made.session == session);
+        let is_it = |held: &Held| matches!(held, Held::Session(made) if *made.session == *session);
         self.lock().retain(|lease| !is_it(&lease.held));
     }
 
@@ -186,6 +187,7 @@ mod tests {
         let leases = Leases::default();
         for session in names {
             let stream = "camera".to_owned();
+            let session = session.as_str().into();
             let made = Made { stream, session };
             leases.add(made, Grant::all(Basis::Token(Token::generate())), &plane);
         }

@@ -8,6 +8,7 @@ use crate::base::sync::Mutex;
 pub use crate::metrics::Transport;
 use crate::metrics::ViewerStats;
 use crate::rtc::peer::end_reason::EndReason;
+use crate::rtc::plane::session_id::SessionId;
 use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::rtc::wire::outbox::{Endpoint, Path};
 use std::collections::VecDeque;
@@ -212,7 +213,7 @@ fn candidates(answer: &str) -> Vec<Endpoint> {
 
 /// A session that ended.
 struct Ended {
-    session: String,
+    session: SessionId,
     stream: String,
     record: Record,
 }
@@ -223,7 +224,7 @@ pub struct Failures(VecDeque<Ended>);
 
 impl Failures {
     /// Takes in the facts of a session that ended, if they tell of a failure.
-    pub fn add(&mut self, session: String, stream: String, record: Record) {
+    pub fn add(&mut self, session: SessionId, stream: String, record: Record) {
         if !record.lock().tell_of_failure() {
             return;
         }
@@ -246,7 +247,7 @@ impl Failures {
         while self.0.front().is_some_and(is_old) {
             self.0.pop_front();
         }
-        let found = self.0.iter().find(|ended| ended.session == session)?;
+        let found = self.0.iter().find(|ended| *ended.session == *session)?;
         Some((found.stream.clone(), found.record.read()))
     }
 }
@@ -309,7 +310,7 @@ mod tests {
         let mut is_kept = |reason, is_connected, now| {
             let session = format!("{reason} {is_connected}");
             failures.add(
-                session.clone(),
+                session.as_str().into(),
                 "camera".into(),
                 ended(reason, is_connected),
             );
@@ -324,7 +325,7 @@ mod tests {
         assert!(!is_kept(EndReason::ConnectTimeout, false, start + KEPT * 2));
         for n in 0..2000 {
             failures.add(
-                n.to_string(),
+                n.to_string().as_str().into(),
                 "camera".into(),
                 ended(EndReason::Lost, false),
             );

@@ -7,6 +7,7 @@ pub mod outcome;
 pub mod reactor;
 pub mod registry;
 pub mod session;
+pub mod session_id;
 pub mod session_log;
 pub mod timers;
 pub mod watching;

@@ -2,6 +2,7 @@
 
 use super::reactor::Command;
 use super::registry::Limit;
+use crate::rtc::plane::session_id::SessionId;
 use crate::rtc::sdp::offer::OfferError;
 use std::sync::mpsc::TrySendError;
 
@@ -28,8 +29,8 @@ pub enum AnswerError {
 /// A session that was made.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Names it in URLs: unguessable, and in no log.
-    pub id: String,
+    /// Its name.
+    pub id: SessionId,
     /// The SDP answer.
     pub answer: String,
     /// Names its ICE session.

@@ -7,6 +7,7 @@ use crate::base::sync::Mutex;
 use crate::config::Limits;
 use crate::rtc::net::demux::ViewerId;
 use crate::rtc::peer::end_reason::EndReason;
+use crate::rtc::plane::session_id::SessionId;
 use crate::rtc::sdp::sdpfrag::Frame;
 use crate::rtc::wire::credentials::Credentials;
 use crate::stream::Stream;
@@ -60,10 +61,10 @@ pub enum Limit {
 
 /// By the sessions' names.
 pub struct Table {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<SessionId, Entry>,
     limits: Limits,
     /// Sessions that are not connected yet, in the order in which they were made.
-    setups: BTreeMap<ViewerId, String>,
+    setups: BTreeMap<ViewerId, SessionId>,
     /// Who watches without a session.
     seats: usize,
     by_stream: HashMap<String, u32>,
@@ -90,8 +91,8 @@ impl Table {
     }
 
     /// The oldest session that is not connected and has not been heard of for [`UNHEARD`].
-    fn unheard(&self, now: Instant) -> Option<(ViewerId, &str)> {
-        let is_unheard = |session: &str| {
+    fn unheard(&self, now: Instant) -> Option<(ViewerId, &SessionId)> {
+        let is_unheard = |session: &SessionId| {
             let entry = self.entries.get(session);
             entry.is_some_and(|entry| entry.record.silence(now) >= UNHEARD)
         };
@@ -139,13 +140,13 @@ impl Table {
     pub fn insert<E: From<Limit>>(
         &mut self,
         now: Instant,
-        session: String,
+        session: SessionId,
         entry: Entry,
         hand_over: impl FnOnce(Option<ViewerId>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.admits(now, entry.stream.name(), entry.client)?;
         let gives_way = self.unheard(now).filter(|_| self.is_setup_full());
-        let gives_way = gives_way.map(|(viewer, session)| (viewer, session.to_owned()));
+        let gives_way = gives_way.map(|(viewer, session)| (viewer, session.clone()));
         hand_over(gives_way.as_ref().map(|(viewer, _)| *viewer))?;
         if let Some((_, session)) = &gives_way {
             self.end(session, now, EndReason::GaveWay);
@@ -170,9 +171,8 @@ impl Table {
     }
 
     /// All of them, with their names.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        let entries = self.entries.iter();
-        entries.map(|(session, entry)| (session.as_str(), entry))
+    pub fn entries(&self) -> impl Iterator<Item = (&SessionId, &Entry)> {
+        self.entries.iter()
     }
 
     /// Forgets a session, but for the facts of one that failed.

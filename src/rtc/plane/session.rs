@@ -8,6 +8,7 @@ use crate::rtc::net::demux::{Kind, ViewerId, is_nomination, kind, request_ufrag}
 use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::peer::ice::{Change, Ice, Received};
 use crate::rtc::peer::{Event, Peer};
+use crate::rtc::plane::session_id::SessionId;
 use crate::rtc::receive::feedback::{Feedback, Ingress};
 use crate::rtc::send::cache::Cache;
 use crate::rtc::send::keyframe_throttle::Wishes;
@@ -31,7 +32,7 @@ pub struct Viewer {
     /// For logs and tables.
     pub id: ViewerId,
     /// For URLs.
-    pub session: String,
+    pub session: SessionId,
     /// Names the session in STUN requests.
     pub ufrag: String,
     /// Its side of the connection.
@@ -65,7 +66,7 @@ impl Viewer {
     pub fn new(
         now: Instant,
         id: ViewerId,
-        session: String,
+        session: SessionId,
         client: IpAddr,
         (local, remote): (Credentials, Credentials),
         peer: Peer,

@@ -4,6 +4,7 @@ use crate::metrics::ViewerStats;
 use crate::rtc::Plane;
 use crate::rtc::SessionError;
 use crate::rtc::net::demux::ViewerId;
+use crate::rtc::plane::session_id::SessionId;
 use crate::rtc::wire::outbox::Endpoint;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,9 +73,9 @@ impl Plane {
     ///
     /// # Errors
     /// As [`end`](Self::end).
-    pub fn dismiss(&self, viewer: ViewerId) -> Result<String, SessionError> {
+    pub fn dismiss(&self, viewer: ViewerId) -> Result<SessionId, SessionError> {
         let found = self.sessions.lock().entries().find_map(|(session, entry)| {
-            let names = || (entry.stream.name().to_owned(), session.to_owned());
+            let names = || (entry.stream.name().to_owned(), session.clone());
             (entry.viewer == viewer).then(names)
         });
         let (stream, session) = found.ok_or(SessionError::NoSession)?;

@@ -134,7 +134,7 @@ impl Session {
         let viewer = Viewer::new(
             self.now,
             id,
-            id.to_string(),
+            id.to_string().as_str().into(),
             local.ip(),
             names,
             peer,

@@ -166,7 +166,7 @@ impl Simulation {
         let viewer = Viewer::new(
             self.now,
             index as u64,
-            index.to_string(),
+            index.to_string().as_str().into(),
             address.ip(),
             names.clone(),
             peer,
