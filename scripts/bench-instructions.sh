@@ -18,7 +18,7 @@ run() {  # SECONDS: prints instructions and packets
         --toggle-collect='*simulation::Simulation::fan_out*' \
         --toggle-collect='*simulation::Simulation::receive*' \
         --toggle-collect='*simulation::Simulation::ring*' \
-        "$binary" --exact --nocapture "rtc::audience::tests::cost_of_$1_seconds" >"$work/log.$1" 2>&1
+        "$binary" --exact --nocapture "rtc::plane::endpoint::tests::cost_of_$1_seconds" >"$work/log.$1" 2>&1
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p; s/^packets: \([0-9]*\)$/\1/p' "$work/log.$1" | sort -rn | tr '\n' ' '
 }
 

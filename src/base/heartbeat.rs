@@ -1,5 +1,6 @@
 //! The sign of life of a part of the daemon: a watcher asks for a beat, and the part beats if it is not stuck.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
@@ -17,8 +18,8 @@ impl Heartbeat {
         self.beats.load(Ordering::Relaxed)
     }
 
-    /// Beats once for each time that it is asked to, as long as the part polls this. Never completes.
-    pub async fn answer(&self) {
+    /// Beats once for each time that it is asked to, as long as the part polls this.
+    pub async fn answer(&self) -> Infallible {
         loop {
             self.asked.notified().await;
             self.beats.fetch_add(1, Ordering::Relaxed);

@@ -309,8 +309,8 @@ impl Daemon {
             _ = &mut http => Err(Fault::Ended("the HTTP server".into())),
             Some(Ok(part)) = parts.join_next() => Err(Fault::Ended(part)),
             why = upkeep.given_up() => Err(Fault::GaveUp(why)),
-            () = interfaces.follow() => Ok(()),
-            () = plane.clone().follow_network() => Ok(()),
+            never = interfaces.follow() => match never {},
+            never = plane.clone().follow_network() => match never {},
         };
         drop(upkeep);
         tracing::info!(sessions = plane.sessions(), "stopping");

@@ -141,8 +141,8 @@ pub async fn serve(listeners: Listeners, context: Arc<Context>) {
         let accepted = tokio::select! {
             accepted = listeners.accept(&context) => accepted,
             () = context.shutdown.cancelled() => break,
-            () = &mut leases => break,
-            () = &mut heartbeat => break,
+            never = &mut leases => match never {},
+            never = &mut heartbeat => match never {},
         };
         match accepted {
             Ok(accepted) => connection(accepted, &context),

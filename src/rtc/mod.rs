@@ -45,6 +45,7 @@ pub(crate) use sdp::offer::Offer;
 pub use sdp::offer::OfferError;
 pub use sdp::sdpfrag::Fragment;
 use sdp::sdpfrag::Frame;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -221,12 +222,12 @@ impl Plane {
         let _ = self.send(Command::Connect(Box::new(arrival)));
     }
 
-    /// Keeps what is offered to viewers as the network is. Never completes.
-    pub async fn follow_network(self: Arc<Self>) {
+    /// Keeps what is offered to viewers as the network is.
+    pub async fn follow_network(self: Arc<Self>) -> Infallible {
         let plane = self.clone();
         // A request that can't be handed over counts as lost.
         let send = move |probe| drop(plane.send(Command::Probe(probe)));
-        self.reach.follow(send).await;
+        self.reach.follow(send).await
     }
 
     /// Takes an ICE fragment of a session's viewer, if `is_meant` says of its ICE session's tag that the caller means it.

@@ -2,6 +2,7 @@
 //! by all who need them.
 
 use super::changes::Changes;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -75,8 +76,8 @@ impl Interfaces {
         }
     }
 
-    /// Keeps them as they are. Never completes.
-    pub async fn follow(&self) {
+    /// Reads the interfaces anew whenever they change.
+    pub async fn follow(&self) -> Infallible {
         let changes = Changes::listen();
         if let Err(error) = &changes {
             tracing::info!(%error, "the kernel tells of no network changes: looking each {LOOK_AGAIN:?}");

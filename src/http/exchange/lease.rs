@@ -10,6 +10,7 @@ use crate::http::Context;
 use crate::rtc::SessionId;
 use crate::rtc::{Plane, SessionError};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -27,15 +28,15 @@ static ENDED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
 /// How often links that have expired are forgotten, and whether the time is to be written is asked.
 const TEND_AGAIN: Duration = Duration::from_secs(10);
 
-/// Ends what outlives its permission, and forgets permissions that have expired; never completes.
-pub async fn watch(context: &Arc<Context>) {
-    tokio::join!(
-        context.leases.watch(&context.access, &context.plane),
-        tend(context)
-    );
+/// Ends what outlives its permission, and forgets permissions that have expired.
+pub async fn watch(context: &Arc<Context>) -> Infallible {
+    tokio::select! {
+        never = context.leases.watch(&context.access, &context.plane) => never,
+        never = tend(context) => never,
+    }
 }
 
-async fn tend(context: &Arc<Context>) {
+async fn tend(context: &Arc<Context>) -> Infallible {
     loop {
         let context = context.clone();
         let tended = tokio::task::spawn_blocking(move || context.access.tend(Now::system()));
@@ -129,8 +130,8 @@ impl Leases {
         self.lock().retain(|lease| !is_it(&lease.held));
     }
 
-    /// Ends sessions as their permissions end; never completes.
-    async fn watch(&self, access: &Access, plane: &Plane) {
+    /// Ends sessions as their permissions end.
+    async fn watch(&self, access: &Access, plane: &Plane) -> Infallible {
         loop {
             while self.lock().is_empty() {
                 self.added.notified().await;

@@ -7,6 +7,7 @@ use crate::base::addresses::{Interface, Interfaces};
 use crate::config;
 use crate::rtc::net::probes::Probe;
 use crate::rtc::sdp::answer::Addresses;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 /// All that decides what answers offer.
@@ -81,12 +82,11 @@ impl Reach {
         offered.map(|interface| interface.ip).collect()
     }
 
-    /// Keeps what is offered as the network is, asking STUN servers by `send`, which may fail. Never completes.
-    pub async fn follow(&self, send: impl Fn(Probe) + Clone + Send + Sync + 'static) {
-        tokio::join!(
-            self.external.follow(self.bound, &self.interfaces, send),
-            self.complain_if_alone(),
-        );
+    /// Keeps what is offered as the network is, asking STUN servers by `send`, which may fail.
+    pub async fn follow(&self, send: impl Fn(Probe) + Clone + Send + Sync + 'static) -> Infallible {
+        let external = self.external.follow(self.bound, &self.interfaces, send);
+        let (never, ()) = tokio::join!(external, self.complain_if_alone());
+        never
     }
 
     /// Tells when no interface is left to offer, and when one is again. Who has named external addresses may want it so.

@@ -7,6 +7,7 @@ use crate::config::{ExternalAddress, StunServer};
 use crate::rtc::net::probes::Probe;
 use crate::rtc::wire::stun::Answer;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -70,13 +71,13 @@ impl External {
         each.collect()
     }
 
-    /// Keeps what the servers see as it is, asking by `send`, which may fail. Never completes.
+    /// Keeps what the servers see as it is, asking by `send`, which may fail.
     pub async fn follow(
         &self,
         bound: SocketAddr,
         interfaces: &Interfaces,
         send: impl Fn(Probe) + Clone + Send + Sync + 'static,
-    ) {
+    ) -> Infallible {
         let mut servers = JoinSet::new();
         for (index, address) in self.configured.iter().enumerate() {
             if let ExternalAddress::Stun(server) = address {
