@@ -205,34 +205,34 @@ mod tests {
 
     /// One change of an input: what a byte becomes, what is cut out, what is put in.
     #[derive(Debug, Clone)]
-    enum Change {
+    enum Mutation {
         Set(usize, u8),
         Cut(usize, usize),
         Insert(usize, Vec<u8>),
     }
 
-    fn change() -> impl Strategy<Value = Change> {
+    fn change() -> impl Strategy<Value = Mutation> {
         prop_oneof![
-            (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
-            (any::<usize>(), 1..40usize).prop_map(|(at, len)| Change::Cut(at, len)),
-            (any::<usize>(), vec(any::<u8>(), 1..20)).prop_map(|(at, b)| Change::Insert(at, b)),
+            (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+            (any::<usize>(), 1..40usize).prop_map(|(at, len)| Mutation::Cut(at, len)),
+            (any::<usize>(), vec(any::<u8>(), 1..20)).prop_map(|(at, b)| Mutation::Insert(at, b)),
         ]
     }
 
-    fn changed(mut input: Vec<u8>, changes: Vec<Change>) -> Vec<u8> {
+    fn changed(mut input: Vec<u8>, changes: Vec<Mutation>) -> Vec<u8> {
         for change in changes {
             let len = input.len().max(1);
             match change {
-                Change::Set(at, byte) => {
+                Mutation::Set(at, byte) => {
                     if let Some(old) = input.get_mut(at % len) {
                         *old = byte;
                     }
                 }
-                Change::Cut(at, count) => {
+                Mutation::Cut(at, count) => {
                     let at = (at % len).min(input.len());
                     input.drain(at..input.len().min(at + count));
                 }
-                Change::Insert(at, bytes) => {
+                Mutation::Insert(at, bytes) => {
                     let at = (at % len).min(input.len());
                     input.splice(at..at, bytes);
                 }

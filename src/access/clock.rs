@@ -1,7 +1,7 @@
 //! `clock` in the state directory: the latest time that the clock has shown, for the next start.
 
 use super::judge::{Latest, Now};
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 
 /// The file: seconds since 1970, UTC, as a decimal number.
 const FILE: &str = "clock";
@@ -22,7 +22,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// As the directory has it. A file that is no use is as none.
-    pub fn read(state: Option<&State>) -> Self {
+    pub fn read(state: Option<&StateDir>) -> Self {
         let parse = |file: &[u8]| {
             let text = std::str::from_utf8(file).map_err(|error| error.to_string())?;
             text.trim()
@@ -76,7 +76,7 @@ impl Clock {
 ///
 /// # Errors
 /// The reason, with its cure.
-pub(super) fn write(state: &State, time: u64) -> Result<(), String> {
+pub(super) fn write(state: &StateDir, time: u64) -> Result<(), String> {
     let written = state.write(FILE, format!("{time}\n").as_bytes());
     written.map_err(|error| error.to_string())
 }

@@ -3,7 +3,7 @@
 use super::judge::JwtKeys;
 use super::secrets::Secret;
 use crate::base::file_stamps::Watched;
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use std::fs;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -31,13 +31,13 @@ pub(super) trait Origin {
 
 /// A file of the state directory.
 pub(super) struct InState<S> {
-    state: Arc<State>,
+    state: Arc<StateDir>,
     secret: PhantomData<fn() -> S>,
 }
 
 impl<S> InState<S> {
     /// In that directory.
-    pub const fn new(state: Arc<State>) -> Self {
+    pub const fn new(state: Arc<StateDir>) -> Self {
         Self {
             state,
             secret: PhantomData,

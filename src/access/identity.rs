@@ -1,7 +1,7 @@
 //! The identity of a daemon: a random word in its state directory, which tells its cookies from those of other daemons on the same
 //! host name. It is no secret.
 
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use std::convert::Infallible;
 
 /// The file in the state directory.
@@ -11,7 +11,7 @@ const LENGTH: usize = 16;
 
 /// The word of the daemon with that state directory, made at its first start. Without a directory, or when the word can't be kept, it
 /// is another one at each start, and people open their links once more. A file that can't be read now is left as it is.
-pub fn of(state: Option<&State>) -> String {
+pub fn of(state: Option<&StateDir>) -> String {
     let made = || format!("{:016x}", rand::random::<u64>());
     let Some(state) = state else {
         return made();
@@ -42,7 +42,7 @@ mod tests {
     fn the_identity_is_kept_and_a_damaged_one_is_made_anew() {
         let name = format!("fanlight-identity-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        let state = State::open(&folder).unwrap();
+        let state = StateDir::open(&folder).unwrap();
         let first = of(Some(&state));
         assert_eq!(of(Some(&state)), first);
         assert_ne!(of(None), first);

@@ -16,7 +16,7 @@ use self::judge::{
 };
 use crate::base::addresses::client;
 use crate::base::log_limit::LogLimit;
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use crate::config::{Auth, AuthMode};
 use crate::metrics;
 use clock::Clock;
@@ -55,10 +55,10 @@ pub struct Denial {
 pub struct Access {
     auth: Auth,
     policy: Policy,
-    state: Option<Arc<State>>,
+    state: Option<Arc<StateDir>>,
     inner: Mutex<Inner>,
     failures: Mutex<Failures>,
-    metrics: metrics::Auth,
+    metrics: metrics::AuthMetrics,
 }
 
 struct Inner {
@@ -103,7 +103,7 @@ impl Sources {
     /// Reads what there is, and the proof that it makes.
     fn start(
         auth: &Auth,
-        state: Option<&Arc<State>>,
+        state: Option<&Arc<StateDir>>,
         now: Instant,
     ) -> Result<(Self, Proof), AccessError> {
         match (&auth.mode, state) {
@@ -173,8 +173,8 @@ impl Access {
     pub fn start(
         auth: &Auth,
         policy: Policy,
-        state: Option<Arc<State>>,
-        metrics: metrics::Auth,
+        state: Option<Arc<StateDir>>,
+        metrics: metrics::AuthMetrics,
     ) -> Result<Self, AccessError> {
         metrics.begin(Flaw::ALL.map(Flaw::name));
         if auth.mode == AuthMode::Token && state.is_none() {

@@ -2,7 +2,7 @@
 //! `fanlight doctor` says what cures it.
 
 use super::judge::JwtKeys;
-use crate::base::state_dir::{Stamp, State};
+use crate::base::state_dir::{Stamp, StateDir};
 use crate::config::{AuthMode, Certificate, Config};
 use std::fmt;
 use std::fs;
@@ -35,7 +35,7 @@ impl fmt::Display for Loose {
 
 /// Looks at the state directory and the files that the configuration names. Those that can't be looked at are left out: their
 /// readers say so.
-pub fn check(state: Option<&State>, config: &Config) -> Vec<Loose> {
+pub fn check(state: Option<&StateDir>, config: &Config) -> Vec<Loose> {
     let mut found = Vec::new();
     if let Some(state) = state {
         found.extend(state.stamp().ok().and_then(|stamp| {
@@ -64,11 +64,11 @@ pub fn check(state: Option<&State>, config: &Config) -> Vec<Loose> {
 }
 
 /// Whether the directory is another user's than this process's.
-pub fn foreign(state: &State) -> Option<Loose> {
+pub fn foreign(state: &StateDir) -> Option<Loose> {
     owned(state, nix::unistd::geteuid().as_raw())
 }
 
-fn owned(state: &State, user: u32) -> Option<Loose> {
+fn owned(state: &StateDir, user: u32) -> Option<Loose> {
     let owner = state.stamp().ok()?.uid;
     let path = state.directory().display();
     (![0, user].contains(&owner)).then(|| Loose {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_others_can_read_or_replace_is_told_with_the_cure() {
         let folder = std::env::temp_dir().join(format!("fanlight-loose-{}", std::process::id()));
-        let state = State::open(&folder).unwrap();
+        let state = StateDir::open(&folder).unwrap();
         for name in FILES {
             state.write(name, b"x").unwrap();
         }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_directory_of_another_user_is_told() {
         let folder = std::env::temp_dir().join(format!("fanlight-foreign-{}", std::process::id()));
-        let state = State::open(&folder).unwrap();
+        let state = StateDir::open(&folder).unwrap();
         let own = state.stamp().unwrap().uid;
         assert_eq!(owned(&state, own), None);
         if own == 0 {

@@ -2,7 +2,7 @@
 
 use super::AccessError;
 use super::judge::{Ledger, ShareKey, Token};
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use std::convert::Infallible;
 
 /// A secret in a file of the state directory. A lost one is made anew, and nothing that was handed out opens anything by the new one.
@@ -21,12 +21,12 @@ pub(super) trait Secret: Clone {
     ///
     /// # Errors
     /// When the file can't be read or written, or is damaged.
-    fn load(state: &State) -> Result<Self, StateError> {
+    fn load(state: &StateDir) -> Result<Self, StateError> {
         state.find_or_make(Self::FILE, Self::parse, Self::make)
     }
 
     /// For a daemon, which serves whatever is wrong with the file, and says so.
-    fn obtain(state: &State) -> Self {
+    fn obtain(state: &StateDir) -> Self {
         let make = || Ok::<_, Infallible>(Self::make());
         let Ok(obtained) = state.obtain(Self::FILE, Self::parse, make);
         if let Some(trouble) = obtained.trouble {
@@ -101,7 +101,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When a file can't be read, written or understood.
-    pub fn load(state: &State) -> Result<Self, AccessError> {
+    pub fn load(state: &StateDir) -> Result<Self, AccessError> {
         Ok(Self {
             token: Secret::load(state)?,
             key: Secret::load(state)?,
@@ -113,7 +113,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn keep_shares(&self, state: &State) -> Result<(), AccessError> {
+    pub fn keep_shares(&self, state: &StateDir) -> Result<(), AccessError> {
         Ok(state.write(Ledger::FILE, &self.shares.to_file())?)
     }
 
@@ -121,7 +121,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn renew_token(&mut self, state: &State) -> Result<(), AccessError> {
+    pub fn renew_token(&mut self, state: &StateDir) -> Result<(), AccessError> {
         let (token, file) = Token::make();
         state.write(Token::FILE, &file)?;
         self.token = token;
@@ -133,7 +133,7 @@ impl Secrets {
 ///
 /// # Errors
 /// The reason, with its cure.
-pub(super) fn forget(state: &State, now: u64) -> Result<(), String> {
+pub(super) fn forget(state: &StateDir, now: u64) -> Result<(), String> {
     let forget = || {
         let state = state.writing()?;
         let mut ledger = state

@@ -35,7 +35,7 @@ impl Drop for Scratch {
 
 fn start(mode: AuthMode, path: &Path) -> Access {
     let auth = Auth { mode };
-    let state = State::open(path).ok().map(Arc::new);
+    let state = StateDir::open(path).ok().map(Arc::new);
     Access::start(&auth, Policy::default(), state, Metrics::new().auth()).unwrap()
 }
 
@@ -59,7 +59,7 @@ fn judge(access: &Access, token: &str, now: Now) -> Result<Grant, Refusal> {
 
 /// A link that is in the ledger, and its token.
 fn shared(path: &Path, expires: u64) -> (Share, String) {
-    let state = State::visit(path).unwrap();
+    let state = StateDir::visit(path).unwrap();
     let mut secrets = Secrets::load(&state).unwrap();
     let share = Share::new(Scopes::from_iter([Scope::View]), Vec::new(), expires);
     let token = secrets.key.sign(&share);
@@ -69,7 +69,7 @@ fn shared(path: &Path, expires: u64) -> (Share, String) {
 }
 
 fn revoke(path: &Path, share: &Share) {
-    let state = State::visit(path).unwrap();
+    let state = StateDir::visit(path).unwrap();
     let mut secrets = Secrets::load(&state).unwrap();
     secrets.shares.revoke(&share.id).unwrap();
     secrets.keep_shares(&state).unwrap();
@@ -95,7 +95,7 @@ fn a_change_that_can_not_be_read_at_once_is_taken_up_later() {
 
 /// A link, in a directory that no daemon has had yet.
 fn shared_at_start(path: &Path) -> (Share, String) {
-    drop(State::open(path).unwrap());
+    drop(StateDir::open(path).unwrap());
     shared(path, NOW + 3600)
 }
 
@@ -172,7 +172,7 @@ fn a_lost_key_ends_what_it_signed_and_a_lost_token_what_it_opened() {
     fs::remove_file(scratch.0.join("token")).unwrap();
     let now = after(4, NOW);
     assert!(!access.still_holds(&by_token, now));
-    let state = State::visit(&scratch.0).unwrap();
+    let state = StateDir::visit(&scratch.0).unwrap();
     let made = Secrets::load(&state).unwrap().token;
     assert!(judge(&access, made.reveal(), after(6, NOW)).is_ok());
 }
@@ -315,7 +315,7 @@ const TOKEN: &str = "a-token-of-twenty-four-ch";
 
 /// A directory with one link.
 fn prepare(path: &Path) {
-    let state = State::open(path).unwrap();
+    let state = StateDir::open(path).unwrap();
     state.write("token", TOKEN.as_bytes()).unwrap();
     let key = ShareKey::to_file(&[7; 32]);
     state.write("share.key", key.as_bytes()).unwrap();
@@ -394,7 +394,7 @@ fn whichever_call_fails_while_a_daemon_runs_it_is_made_up_for_a_second_later() {
 #[test]
 fn whichever_call_fails_when_a_link_is_shared_the_others_stay() {
     let share = |path: &Path| {
-        let state = State::look(path)?.writing()?;
+        let state = StateDir::look(path)?.writing()?;
         let mut secrets = Secrets::load(&state)?;
         let share = Share::new(Scopes::from_iter([Scope::View]), Vec::new(), NOW + 9);
         // There is room.
@@ -415,7 +415,7 @@ fn whichever_call_fails_when_a_link_is_shared_the_others_stay() {
 #[test]
 fn whichever_call_fails_when_the_token_is_renewed_there_is_one() {
     let renew = |path: &Path| {
-        let state = State::look(path)?.writing()?;
+        let state = StateDir::look(path)?.writing()?;
         let mut secrets = Secrets::load(&state)?;
         secrets.renew_token(&state)?;
         Ok::<_, AccessError>(secrets.token)

@@ -1,6 +1,6 @@
 //! Files that others may change while the daemon runs: whether a change is there that was not taken up yet.
 
-use super::state_dir::{Stamp, State};
+use super::state_dir::{Stamp, StateDir};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ type Mark = Result<Stamp, i32>;
 
 /// Where the files are.
 #[derive(Debug)]
-enum Place {
+enum FilePlace {
     Paths(Vec<PathBuf>),
-    State(Arc<State>, &'static str),
+    State(Arc<StateDir>, &'static str),
 }
 
 /// Some files that go together. A change counts until it was taken up, however often that fails.
 #[derive(Debug)]
 pub struct Watched {
-    place: Place,
+    place: FilePlace,
     /// The marks that were taken up last.
     taken: Option<Vec<Mark>>,
     failure: Option<(Instant, String)>,
@@ -40,15 +40,15 @@ pub struct Failure {
 impl Watched {
     /// Those at these paths, or where links there lead; nothing was taken up yet.
     pub const fn paths(paths: Vec<PathBuf>) -> Self {
-        Self::new(Place::Paths(paths))
+        Self::new(FilePlace::Paths(paths))
     }
 
     /// One of the state directory.
-    pub const fn state(state: Arc<State>, name: &'static str) -> Self {
-        Self::new(Place::State(state, name))
+    pub const fn state(state: Arc<StateDir>, name: &'static str) -> Self {
+        Self::new(FilePlace::State(state, name))
     }
 
-    const fn new(place: Place) -> Self {
+    const fn new(place: FilePlace) -> Self {
         Self {
             place,
             taken: None,
@@ -89,11 +89,11 @@ impl Watched {
             stamp.map_err(|error| error.raw_os_error().unwrap_or_default())
         };
         match &self.place {
-            Place::Paths(paths) => {
+            FilePlace::Paths(paths) => {
                 let stamps = paths.iter().map(|path| Stamp::of_path(path));
                 stamps.map(mark).collect()
             }
-            Place::State(state, name) => vec![mark(state.stamp_of(name))],
+            FilePlace::State(state, name) => vec![mark(state.stamp_of(name))],
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::base::sync::{Condvar, Mutex};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-struct State<T, E> {
+struct Content<T, E> {
     value: Option<T>,
     overwritten: u64,
     /// Why the writer ended; `None` while it may still write.
@@ -16,12 +16,12 @@ struct State<T, E> {
 }
 
 struct Cell<T, E> {
-    state: Mutex<State<T, E>>,
+    state: Mutex<Content<T, E>>,
     changed: Condvar,
 }
 
 impl<T, E> Cell<T, E> {
-    fn lock(&self) -> MutexGuard<'_, State<T, E>> {
+    fn lock(&self) -> MutexGuard<'_, Content<T, E>> {
         // Every critical section below leaves the state whole, so a panic elsewhere can't break it.
         self.state.lock()
     }
@@ -47,7 +47,7 @@ pub enum Taken<T, E> {
 /// Makes an empty cell.
 pub fn latest<T, E>() -> (Writer<T, E>, Reader<T, E>) {
     let cell = Arc::new(Cell {
-        state: Mutex::new(State {
+        state: Mutex::new(Content {
             value: None,
             overwritten: 0,
             end: None,

@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 pub struct LogLimit {
     lines: u32,
     period: Duration,
-    state: Mutex<State>,
+    state: Mutex<Count>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Count {
     /// When the present period began.
     since: Option<Instant>,
     /// Lines that were admitted in it.
@@ -40,7 +40,7 @@ impl LogLimit {
         Self {
             lines,
             period,
-            state: Mutex::new(State {
+            state: Mutex::new(Count {
                 since: None,
                 admitted: 0,
                 left_out: 0,

@@ -31,7 +31,7 @@ pub struct Hotplug {
     thread: Option<JoinHandle<()>>,
 }
 
-enum Source {
+enum EventSource {
     Netlink(OwnedFd),
     Dev(Inotify),
 }
@@ -43,16 +43,16 @@ impl Hotplug {
     /// When the system lets nothing be heard, or has no thread.
     pub fn listen(added: impl Fn() + Send + 'static) -> io::Result<Self> {
         let source = match netlink() {
-            Ok(socket) => Source::Netlink(socket),
+            Ok(socket) => EventSource::Netlink(socket),
             Err(error) => {
                 tracing::info!(%error, "no word of the kernel on devices; /dev is watched instead");
-                Source::Dev(watch(Path::new("/dev"))?)
+                EventSource::Dev(watch(Path::new("/dev"))?)
             }
         };
         Self::listen_to(source, added)
     }
 
-    fn listen_to(source: Source, added: impl Fn() + Send + 'static) -> io::Result<Self> {
+    fn listen_to(source: EventSource, added: impl Fn() + Send + 'static) -> io::Result<Self> {
         let mut poll = Poll::new()?;
         let fd = source.fd();
         let registry = poll.registry();
@@ -89,7 +89,7 @@ impl Drop for Hotplug {
     }
 }
 
-impl Source {
+impl EventSource {
     fn fd(&self) -> std::os::fd::RawFd {
         match self {
             Self::Netlink(socket) => socket.as_raw_fd(),
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(appeared(&inotify), Ok(false));
         let (sender, added) = std::sync::mpsc::sync_channel(8);
         let tell = move || sender.try_send(()).unwrap();
-        let hotplug = Hotplug::listen_to(Source::Dev(inotify), tell).unwrap();
+        let hotplug = Hotplug::listen_to(EventSource::Dev(inotify), tell).unwrap();
         std::fs::write(folder.join("video7"), "").unwrap();
         added
             .recv_timeout(std::time::Duration::from_secs(20))

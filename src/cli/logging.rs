@@ -57,9 +57,9 @@ mod tests {
     use std::sync::Arc;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogLines(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for LogLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().write(bytes)
         }
@@ -71,7 +71,7 @@ mod tests {
 
     /// Which of the core's and of our own debug lines are logged, and whether our own information is.
     fn logged(chosen: Option<&str>) -> [bool; 4] {
-        let lines = Lines::default();
+        let lines = LogLines::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
         let registry = tracing_subscriber::registry().with(filter(chosen));

@@ -155,7 +155,7 @@ impl Encoder {
         }
         let time = captured_at.saturating_duration_since(epoch).as_millis();
         let time = Timestamp::from_millis(u64::try_from(time).unwrap_or(u64::MAX));
-        let stream = self.inner.encode_at(&Picture(picture), time)?;
+        let stream = self.inner.encode_at(&EncoderPicture(picture), time)?;
         let keyframe = match stream.frame_type() {
             FrameType::IDR => true,
             FrameType::I | FrameType::P | FrameType::IPMixed => false,
@@ -186,9 +186,9 @@ fn silence(encoder: &mut openh264::encoder::Encoder) {
     }
 }
 
-struct Picture<'a>(&'a I420);
+struct EncoderPicture<'a>(&'a I420);
 
-impl YUVSource for Picture<'_> {
+impl YUVSource for EncoderPicture<'_> {
     fn dimensions(&self) -> (usize, usize) {
         let Size { width, height } = self.0.size();
         (width as usize, height as usize)

@@ -105,7 +105,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
             "this list is empty; describe a stream under [[stream]]",
         );
     }
-    let mut seen = Seen::default();
+    let mut seen = EarlierStreams::default();
     let mut streams = Vec::new();
     for (index, item) in list.iter().enumerate() {
         let (path, at) = (format!("{name}[{index}]"), item.span().start);
@@ -121,7 +121,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
 
 /// What earlier streams hold, by the full key of its holder.
 #[derive(Default)]
-struct Seen {
+struct EarlierStreams {
     names: HashMap<String, String>,
     devices: HashMap<Device, String>,
 }
@@ -129,7 +129,7 @@ struct Seen {
 fn stream(
     problems: &mut Problems<'_>,
     section: &Section<'_, '_>,
-    seen: &mut Seen,
+    seen: &mut EarlierStreams,
 ) -> Option<Stream> {
     let name = stream_name(problems, section, seen);
     let source = stream_source(problems, section, seen);
@@ -212,7 +212,7 @@ fn check_encode(
 fn stream_name(
     problems: &mut Problems<'_>,
     section: &Section<'_, '_>,
-    seen: &mut Seen,
+    seen: &mut EarlierStreams,
 ) -> Option<String> {
     let Some(value) = section.entry("name") else {
         let message = "has no name; add one, such as name = \"camera\": it becomes part of the URL";
@@ -232,7 +232,7 @@ fn stream_name(
 fn stream_source(
     problems: &mut Problems<'_>,
     section: &Section<'_, '_>,
-    seen: &mut Seen,
+    seen: &mut EarlierStreams,
 ) -> Option<Source> {
     let device_entry = section.entry("device");
     let pattern_entry = section.entry("pattern");

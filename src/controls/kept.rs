@@ -3,7 +3,7 @@
 //! The file is read each time that it is needed, which is when a camera is opened or set: the daemon and the command
 //! `fanlight controls` both write it, one at a time.
 
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,11 +24,11 @@ pub struct Kept {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
     /// The one that was set last comes last.
-    cameras: Vec<Camera>,
+    cameras: Vec<KeptCamera>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Camera {
+struct KeptCamera {
     camera: String,
     values: BTreeMap<String, i64>,
 }
@@ -38,7 +38,7 @@ impl File {
         serde_json::from_slice(content).map_err(|error| error.to_string())
     }
 
-    fn write(&self, state: &State) -> Result<(), StateError> {
+    fn write(&self, state: &StateDir) -> Result<(), StateError> {
         // Only maps with keys that are not strings fail, and nothing here has such.
         state.write(FILE, &serde_json::to_vec(self).unwrap_or_default())
     }
@@ -52,7 +52,7 @@ impl File {
     fn change(&mut self, camera: &str, changes: &BTreeMap<String, Option<i64>>) {
         let at = self.cameras.iter().position(|kept| kept.camera == camera);
         let mut kept = at.map_or_else(
-            || Camera {
+            || KeptCamera {
                 camera: camera.to_owned(),
                 values: BTreeMap::new(),
             },
@@ -87,7 +87,7 @@ impl Kept {
             return BTreeMap::new();
         };
         // Written as a whole or not at all, so it can be read without waiting for anybody.
-        let found = State::look(directory).and_then(|state| state.find(FILE, File::parse));
+        let found = StateDir::look(directory).and_then(|state| state.find(FILE, File::parse));
         let file = found.unwrap_or_else(|error| {
             tracing::warn!("no control is set as it was: {error}");
             None
@@ -110,7 +110,7 @@ impl Kept {
         if changes.is_empty() {
             return Ok(());
         }
-        let state = State::visit(directory)?;
+        let state = StateDir::visit(directory)?;
         let mut file = match state.find(FILE, File::parse) {
             Ok(found) => found.unwrap_or_default(),
             Err(error @ StateError::Damaged { .. }) => {
@@ -143,7 +143,7 @@ mod tests {
     fn values_are_kept_by_camera_changed_and_forgotten() {
         let folder = std::env::temp_dir().join(format!("fanlight-kept-{}", std::process::id()));
         // Taken, as it is while a daemon runs.
-        let _daemon = State::open(&folder).unwrap();
+        let _daemon = StateDir::open(&folder).unwrap();
         let kept = Kept::new(Some(folder.clone()));
         let read = |camera| kept.values(camera).into_iter().collect::<Vec<_>>();
         assert_eq!(read("a"), []);

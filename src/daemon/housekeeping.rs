@@ -25,7 +25,7 @@ pub struct Upkeep {
 }
 
 /// The thread's own state.
-struct Watch {
+struct Housekeeper {
     streams: Streams,
     plane: Arc<Plane>,
     heartbeat: Arc<Heartbeat>,
@@ -52,7 +52,7 @@ impl Upkeep {
         // Nothing is sent: the thread ends when the sender is dropped.
         let (end, ended) = sync_channel(0);
         let patience = sd_notify::watchdog_enabled();
-        let mut watch = Watch {
+        let mut watch = Housekeeper {
             told: status(&streams, &plane),
             streams,
             plane,
@@ -86,7 +86,7 @@ impl Upkeep {
     }
 }
 
-impl Watch {
+impl Housekeeper {
     /// Looks once. The reason to give up, if there is one: then systemd's watchdog hears nothing more.
     fn look(&mut self, now: Instant) -> Option<String> {
         let (streams, plane) = (&self.streams, &self.plane);

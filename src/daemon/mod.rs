@@ -22,7 +22,7 @@ use crate::base::addresses::{Interfaces, host_names};
 use crate::base::heartbeat::Heartbeat;
 use crate::base::holders::Transport;
 use crate::base::shutdown::Shutdown;
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -66,28 +66,28 @@ pub struct Daemon {
     http: SocketAddr,
     redirect: Option<TcpListener>,
     media: Option<TcpListener>,
-    kept: Kept,
+    kept: Durable,
     slots: Slots,
-    open: Box<Open>,
+    open: Box<OpenSource>,
 }
 
 /// The streams' cameras.
 type Slots = BTreeMap<String, Arc<Slot>>;
 
 /// What opens a stream's source.
-type Open = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
+type OpenSource = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
 /// What the state directory holds, and what is made of it.
-struct Kept {
+struct Durable {
     /// Taken as long as the daemon runs.
-    state: Option<Arc<State>>,
+    state: Option<Arc<StateDir>>,
     access: Access,
     tls: Option<Tls>,
     interfaces: Interfaces,
     metrics: Arc<Metrics>,
 }
 
-impl Kept {
+impl Durable {
     fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
         let metrics = Arc::new(Metrics::new());
         let state = open_state(config.state.directory.as_deref()).map(Arc::new);
@@ -152,7 +152,7 @@ impl Daemon {
                     return Ok(Self {
                         redirect: bind_redirect(&config)?,
                         media: bind_media(&config)?,
-                        kept: Kept::open(&config, http)?,
+                        kept: Durable::open(&config, http)?,
                         open: openers(&slots),
                         slots,
                         config,
@@ -245,7 +245,7 @@ impl Daemon {
                  install nasm and build again"
             );
         }
-        let Kept {
+        let Durable {
             state,
             access,
             tls,
@@ -362,8 +362,8 @@ pub fn own_hosts(http: &config::Http) -> Vec<String> {
 }
 
 /// The state directory. A daemon that can't keep anything serves all the same, and says what that means.
-fn open_state(directory: Option<&Path>) -> Option<State> {
-    let reason = match directory.map(State::open) {
+fn open_state(directory: Option<&Path>) -> Option<StateDir> {
+    let reason = match directory.map(StateDir::open) {
         Some(Ok(state)) => return Some(state),
         Some(Err(error)) => error.to_string(),
         None => "no directory for it is known; name one with --state-dir".to_owned(),
@@ -375,7 +375,7 @@ fn open_state(directory: Option<&Path>) -> Option<State> {
 }
 
 /// Opens what the configuration means.
-fn openers(slots: &Slots) -> Box<Open> {
+fn openers(slots: &Slots) -> Box<OpenSource> {
     let slots = slots.clone();
     Box::new(move |stream| {
         let request = Request {
@@ -402,7 +402,7 @@ fn openers(slots: &Slots) -> Box<Open> {
 
 fn start_streams(
     config: &Config,
-    open: &Open,
+    open: &OpenSource,
     controls: &Controls,
     metrics: &Metrics,
 ) -> io::Result<Streams> {

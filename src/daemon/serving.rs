@@ -2,7 +2,7 @@
 //! command beside it can tell them, and QR codes of them.
 
 use crate::base::addresses::urls;
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use crate::config::{AuthMode, Certificate, Config, Source};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -53,7 +53,7 @@ impl Serving {
     }
 
     /// Keeps it for the commands. Without it they say that no daemon has run, so a failure is told in the log only.
-    pub fn note(&self, state: &State) {
+    pub fn note(&self, state: &StateDir) {
         // Only maps with keys that are not strings fail, and nothing here has such.
         let file = serde_json::to_vec(self).unwrap_or_default();
         if let Err(error) = state.write(FILE, &file) {
@@ -65,7 +65,7 @@ impl Serving {
     ///
     /// # Errors
     /// When it is there and can't be read.
-    pub fn of_last(state: &State) -> Result<Option<Self>, StateError> {
+    pub fn of_last(state: &StateDir) -> Result<Option<Self>, StateError> {
         let file = state.read(FILE)?;
         Ok(file.and_then(|file| serde_json::from_slice(&file).ok()))
     }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_noted_is_read_back() {
         let folder = std::env::temp_dir().join(format!("fanlight-links-{}", std::process::id()));
-        let state = State::open(&folder).unwrap();
+        let state = StateDir::open(&folder).unwrap();
         assert_eq!(Serving::of_last(&state).unwrap(), None);
         serving("[::]:8080").note(&state);
         let read = Serving::of_last(&state).unwrap();

@@ -61,7 +61,7 @@ pub struct Turns {
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Watchdog {
-    streams: Vec<Stream>,
+    streams: Vec<StreamWatch>,
     media: Part,
     http: Part,
 }
@@ -75,7 +75,7 @@ struct Part {
 }
 
 #[derive(Debug, Default, Clone)]
-struct Stream {
+struct StreamWatch {
     deliveries: u64,
     /// For how long it has delivered nothing that it should.
     silence: Duration,
@@ -95,7 +95,7 @@ impl Watchdog {
 
     /// Looks at all streams, in the same order each time, and at the turns of the other parts.
     pub fn look(&mut self, now: Instant, streams: &[Sight], turns: Turns) -> Verdict {
-        self.streams.resize(streams.len(), Stream::default());
+        self.streams.resize(streams.len(), StreamWatch::default());
         let mut verdict = Verdict::default();
         for (place, (stream, sight)) in self.streams.iter_mut().zip(streams).enumerate() {
             let silence = stream.look(now, *sight);
@@ -130,7 +130,7 @@ impl Part {
     }
 }
 
-impl Stream {
+impl StreamWatch {
     /// For how long it has delivered nothing that it should.
     fn look(&mut self, now: Instant, sight: Sight) -> Duration {
         // A reset takes the camera away for a moment, which ends no silence. If it stays away, the silence does not grow.

@@ -96,7 +96,7 @@ pub enum Depth {
 }
 
 /// What is known of a format.
-struct Entry {
+struct FormatRow {
     format: PixelFormat,
     name: &'static str,
     /// V4L2's codes, the usual one first.
@@ -114,8 +114,8 @@ const fn entry(
     codes: &'static [&'static [u8; 4]],
     layout: Layout,
     rank: u8,
-) -> Entry {
-    Entry {
+) -> FormatRow {
+    FormatRow {
         format,
         name,
         codes,
@@ -126,7 +126,7 @@ const fn entry(
 
 /// Every format, in the order of [`PixelFormat`]'s variants, in which documentation lists them.
 #[rustfmt::skip]
-const TABLE: [Entry; 16] = [
+const TABLE: [FormatRow; 16] = [
     entry(PixelFormat::Yuyv, "yuyv", &[b"YUYV"], Layout::Packed(Order::Yuyv), 3),
     entry(PixelFormat::Uyvy, "uyvy", &[b"UYVY"], Layout::Packed(Order::Uyvy), 3),
     entry(PixelFormat::Yvyu, "yvyu", &[b"YVYU"], Layout::Packed(Order::Yvyu), 3),
@@ -157,9 +157,9 @@ impl PixelFormat {
         all
     };
 
-    const fn entry(self) -> &'static Entry {
+    const fn entry(self) -> &'static FormatRow {
         // A constant is no place; this is one.
-        static ENTRIES: [Entry; TABLE.len()] = TABLE;
+        static ENTRIES: [FormatRow; TABLE.len()] = TABLE;
         &ENTRIES[self as usize]
     }
 

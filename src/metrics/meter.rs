@@ -17,7 +17,7 @@ pub struct Measured {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Slot {
+struct MeterSlot {
     number: u64,
     pictures: u32,
     bytes: u64,
@@ -28,7 +28,7 @@ struct Slot {
 pub struct Meter {
     epoch: Instant,
     /// By their numbers, modulo; one more than the window, for the one that is being filled.
-    slots: [Slot; WINDOW as usize + 1],
+    slots: [MeterSlot; WINDOW as usize + 1],
     /// The slot of the first picture after a pause: it may be filled by a part only, and does not count.
     begun: Option<u64>,
     last: u64,
@@ -55,9 +55,9 @@ impl Meter {
         let len = self.slots.len() as u64;
         let slot = &mut self.slots[(number % len) as usize];
         if slot.number != number {
-            *slot = Slot {
+            *slot = MeterSlot {
                 number,
-                ..Slot::default()
+                ..MeterSlot::default()
             };
         }
         slot.pictures += 1;

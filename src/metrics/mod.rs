@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-pub use stream::Stream;
+pub use stream::StreamMetrics;
 use stream::{Families, family};
 pub use viewers::{Count, MOST_SHOWN, Transport, Viewer, ViewerStats, Viewers};
 
@@ -39,14 +39,14 @@ pub struct Metrics {
     /// Of the process, whose names have no prefix.
     process: Registry,
     streams: Families,
-    rtc: Rtc,
-    auth: Auth,
-    http: Http,
+    rtc: RtcMetrics,
+    auth: AuthMetrics,
+    http: HttpMetrics,
 }
 
 /// What the media plane counts.
 #[derive(Clone)]
-pub struct Rtc {
+pub struct RtcMetrics {
     /// Sessions made.
     pub sessions: Counter,
     /// Sessions that exist now, connected or not.
@@ -66,7 +66,7 @@ pub struct Rtc {
     ends: Family<ReasonLabel, Counter>,
 }
 
-impl Rtc {
+impl RtcMetrics {
     /// Exposes these reasons of a session's end, at zero.
     pub fn begin(&self, reasons: impl IntoIterator<Item = &'static str>) {
         for reason in reasons {
@@ -82,11 +82,11 @@ impl Rtc {
 
 /// What is counted of those who may not watch.
 #[derive(Clone, Default)]
-pub struct Auth {
+pub struct AuthMetrics {
     failures: Family<ReasonLabel, Counter>,
 }
 
-impl Auth {
+impl AuthMetrics {
     /// Exposes these reasons of a refusal, at zero.
     pub fn begin(&self, reasons: impl IntoIterator<Item = &'static str>) {
         for reason in reasons {
@@ -102,13 +102,13 @@ impl Auth {
 
 /// What the HTTP side counts.
 #[derive(Clone)]
-pub struct Http {
+pub struct HttpMetrics {
     refused: Family<LimitLabel, Counter>,
     /// Panics while a connection was served.
     pub panics: Counter,
 }
 
-impl Http {
+impl HttpMetrics {
     /// Exposes these limits, at zero.
     pub fn begin(&self, limits: &[&'static str]) {
         for &limit in limits {
@@ -139,14 +139,14 @@ impl Metrics {
         Self {
             streams: Families::new(&mut registry),
             rtc: rtc(&mut registry),
-            auth: Auth {
+            auth: AuthMetrics {
                 failures: family(
                     &mut registry,
                     "auth_failures",
                     "Tokens and links that were refused, by reason",
                 ),
             },
-            http: Http {
+            http: HttpMetrics {
                 refused: family(
                     &mut registry,
                     "refused",
@@ -164,23 +164,23 @@ impl Metrics {
     }
 
     /// The part for a stream. All parts made for one name count together.
-    pub fn stream(&self, name: &str) -> Stream {
+    pub fn stream(&self, name: &str) -> StreamMetrics {
         self.rtc.viewers.begin(name);
         self.streams.stream(name)
     }
 
     /// The part for the media plane.
-    pub fn rtc(&self) -> Rtc {
+    pub fn rtc(&self) -> RtcMetrics {
         self.rtc.clone()
     }
 
     /// The part for those who may not watch.
-    pub fn auth(&self) -> Auth {
+    pub fn auth(&self) -> AuthMetrics {
         self.auth.clone()
     }
 
     /// The part for the HTTP side.
-    pub fn http(&self) -> Http {
+    pub fn http(&self) -> HttpMetrics {
         self.http.clone()
     }
 
@@ -198,8 +198,8 @@ impl Metrics {
     }
 }
 
-fn rtc(registry: &mut Registry) -> Rtc {
-    Rtc {
+fn rtc(registry: &mut Registry) -> RtcMetrics {
+    RtcMetrics {
         sessions: family(registry, "sessions", "Sessions made"),
         active: family(registry, "sessions_active", "Sessions that exist"),
         send_errors: family(

@@ -80,7 +80,7 @@ pub struct Families {
 
 /// The figures of one stream.
 #[derive(Clone)]
-pub struct Stream {
+pub struct StreamMetrics {
     name: String,
     /// Frames that the source delivered.
     pub captured: Counter,
@@ -240,11 +240,11 @@ impl Families {
     }
 
     /// The figures of a stream. All that are made for one name count together.
-    pub fn stream(&self, name: &str) -> Stream {
+    pub fn stream(&self, name: &str) -> StreamMetrics {
         let label = StreamLabel {
             stream: name.to_owned(),
         };
-        Stream {
+        StreamMetrics {
             name: name.to_owned(),
             captured: self.captured.get_or_create_owned(&label),
             lost: self.lost.get_or_create_owned(&label),
@@ -279,7 +279,7 @@ impl Families {
     }
 }
 
-impl Stream {
+impl StreamMetrics {
     /// Exposes each figure with every value that its label can have, at zero, so that the first failure is seen as an increase.
     /// The stream is in the first of `states`.
     pub fn begin(

@@ -83,9 +83,9 @@ impl Count {
 
 /// The latest of some figure, which may not be known.
 #[derive(Debug)]
-struct Latest(AtomicU64);
+struct LatestFigure(AtomicU64);
 
-impl Latest {
+impl LatestFigure {
     const UNKNOWN: u64 = u64::MAX;
 
     fn set(&self, value: u64) {
@@ -97,7 +97,7 @@ impl Latest {
     }
 }
 
-impl Default for Latest {
+impl Default for LatestFigure {
     fn default() -> Self {
         Self(AtomicU64::new(Self::UNKNOWN))
     }
@@ -111,17 +111,17 @@ pub struct ViewerStats {
     since: Instant,
     is_over_tcp: AtomicBool,
     /// In bits per second.
-    bitrate: Latest,
+    bitrate: LatestFigure,
     /// In thousandths of a picture per second.
-    pictures_rate: Latest,
+    pictures_rate: LatestFigure,
     /// When these two were told, in milliseconds since `since`.
-    rated_at: Latest,
+    rated_at: LatestFigure,
     /// In bits per second.
-    estimate: Latest,
+    estimate: LatestFigure,
     /// In microseconds.
-    round_trip: Latest,
+    round_trip: LatestFigure,
     /// In 256ths.
-    loss: Latest,
+    loss: LatestFigure,
     /// RTP packets sent, retransmissions among them.
     pub packets: Count,
     /// Packets sent again.
@@ -197,10 +197,10 @@ impl ViewerStats {
 
 /// Every viewer that is registered now.
 #[derive(Debug, Clone)]
-pub struct Viewers(Arc<Shared>);
+pub struct Viewers(Arc<LiveViewers>);
 
 #[derive(Debug)]
-struct Shared {
+struct LiveViewers {
     /// By their ids. Locked when one comes or goes, and to be listed.
     live: Mutex<BTreeMap<u64, Arc<ViewerStats>>>,
     estimates: Family<StreamLabel, Histogram>,
@@ -224,7 +224,7 @@ impl Viewers {
     /// Nobody yet.
     pub fn new(registry: &mut Registry) -> Self {
         let other = |unit: &str| Unit::Other(unit.to_owned());
-        let viewers = Self(Arc::new(Shared {
+        let viewers = Self(Arc::new(LiveViewers {
             live: Mutex::default(),
             estimates: histogram(
                 registry,
@@ -251,7 +251,7 @@ impl Viewers {
 
     /// Exposes the figures of a stream, at zero.
     pub fn begin(&self, stream: &str) {
-        let Shared {
+        let LiveViewers {
             estimates,
             round_trips,
             losses,
@@ -275,12 +275,12 @@ impl Viewers {
             stream: stream.to_owned(),
             since: Instant::now(),
             is_over_tcp: AtomicBool::new(false),
-            bitrate: Latest::default(),
-            pictures_rate: Latest::default(),
-            rated_at: Latest::default(),
-            estimate: Latest::default(),
-            round_trip: Latest::default(),
-            loss: Latest::default(),
+            bitrate: LatestFigure::default(),
+            pictures_rate: LatestFigure::default(),
+            rated_at: LatestFigure::default(),
+            estimate: LatestFigure::default(),
+            round_trip: LatestFigure::default(),
+            loss: LatestFigure::default(),
             packets: Count::default(),
             retransmissions: Count::default(),
             pictures: Count::default(),

@@ -17,7 +17,7 @@ mod wire;
 
 use crate::base::addresses::Interfaces;
 use crate::base::shutdown::Shutdown;
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use crate::base::sync::Mutex;
 use crate::config::{self, Limits};
 use crate::media::Profiles;
@@ -70,7 +70,7 @@ pub struct Plane {
     sessions: Sessions,
     turns: Arc<AtomicU64>,
     next_viewer: AtomicU64,
-    metrics: metrics::Rtc,
+    metrics: metrics::RtcMetrics,
     ended: Shutdown,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -87,8 +87,8 @@ impl Plane {
         config: config::Rtc,
         interfaces: Interfaces,
         limits: Limits,
-        metrics: metrics::Rtc,
-        state: Option<&State>,
+        metrics: metrics::RtcMetrics,
+        state: Option<&StateDir>,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(COMMANDS);
         let sessions = Sessions::new(limits);

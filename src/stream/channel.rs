@@ -24,7 +24,7 @@ pub struct Channel {
     hub: Hub,
     keyframe_requested: AtomicBool,
     makes_keyframes: AtomicBool,
-    metrics: metrics::Stream,
+    metrics: metrics::StreamMetrics,
     terms: Terms,
     jpegs: Jpegs,
     flaws: Arc<Flaws>,
@@ -32,7 +32,7 @@ pub struct Channel {
 
 impl Channel {
     /// A channel without pictures yet.
-    pub fn new(name: String, terms: Terms, metrics: metrics::Stream) -> Self {
+    pub fn new(name: String, terms: Terms, metrics: metrics::StreamMetrics) -> Self {
         Self {
             name,
             hub: Hub::default(),
@@ -56,7 +56,7 @@ impl Channel {
     }
 
     /// The part of the metrics that counts this stream.
-    pub const fn metrics(&self) -> &metrics::Stream {
+    pub const fn metrics(&self) -> &metrics::StreamMetrics {
         &self.metrics
     }
 

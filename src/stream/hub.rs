@@ -25,7 +25,7 @@ pub struct Lagged {
 }
 
 #[derive(Default)]
-struct State {
+struct Ring {
     ring: VecDeque<Arc<AccessUnit>>,
     /// Number of the ring's first unit; units are numbered from 0 in order of publication.
     first: u64,
@@ -33,7 +33,7 @@ struct State {
     next_subscriber: u64,
 }
 
-impl State {
+impl Ring {
     fn end(&self) -> u64 {
         self.first + self.ring.len() as u64
     }
@@ -41,10 +41,10 @@ impl State {
 
 /// Where the encoder publishes. Clones share one ring.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Mutex<State>>);
+pub struct Hub(Arc<Mutex<Ring>>);
 
 impl Hub {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Ring> {
         // Every critical section leaves the state whole, so a panic elsewhere can't break it.
         self.0.lock()
     }

@@ -45,12 +45,12 @@ pub struct Jpegs(Arc<Shared>);
 struct Shared {
     /// Read for every picture, so without the lock.
     watchers: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<Compression>,
     images: watch::Sender<Option<Jpeg>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Compression {
     making: Option<Making>,
     /// To the compressing thread, while there is one.
     pictures: Option<Writer<(I420, Instant), Infallible>>,
@@ -58,7 +58,7 @@ struct State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Compression> {
         // Every critical section leaves the state whole.
         self.state.lock()
     }
@@ -66,7 +66,7 @@ impl Shared {
 
 impl Jpegs {
     /// Takes a copy of a picture, if somebody wants one and it is time for it. To be called for each.
-    pub fn offer(&self, picture: &I420, captured_at: Instant, metrics: &metrics::Stream) {
+    pub fn offer(&self, picture: &I420, captured_at: Instant, metrics: &metrics::StreamMetrics) {
         if self.0.watchers.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -89,7 +89,7 @@ impl Jpegs {
     fn start(
         &self,
         quality: u8,
-        metrics: &metrics::Stream,
+        metrics: &metrics::StreamMetrics,
     ) -> Option<Writer<(I420, Instant), Infallible>> {
         let (writer, reader) = latest();
         let (shared, metrics) = (Arc::downgrade(&self.0), metrics.clone());
@@ -164,7 +164,7 @@ impl Drop for Watcher {
 fn compress(
     pictures: &Reader<(I420, Instant), Infallible>,
     quality: u8,
-    metrics: &metrics::Stream,
+    metrics: &metrics::StreamMetrics,
     publish: impl Fn(Jpeg),
 ) {
     let mut compress = match Compress::new(quality) {

@@ -77,7 +77,7 @@ impl Stream {
     pub fn start(
         config: config::Stream,
         opener: Arc<dyn Opener>,
-        metrics: metrics::Stream,
+        metrics: metrics::StreamMetrics,
     ) -> std::io::Result<Arc<Self>> {
         let failures = ErrorKind::ALL.map(ErrorKind::name);
         metrics.begin(
@@ -342,7 +342,7 @@ impl Stream {
         }
     }
 
-    fn set_status(&self, change: impl FnOnce(&mut Status, Instant, &metrics::Stream)) {
+    fn set_status(&self, change: impl FnOnce(&mut Status, Instant, &metrics::StreamMetrics)) {
         let mut control = self.control.lock();
         change(&mut control.status, Instant::now(), self.channel.metrics());
     }

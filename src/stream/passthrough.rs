@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum SourceKind {
     /// It was not opened yet.
     Nothing,
     /// It sends H.264 of that profile.
@@ -49,7 +49,7 @@ pub enum Objection {
 #[derive(Debug)]
 pub struct Passing {
     encode: Encode,
-    known: Known,
+    known: SourceKind,
     /// What the source sends is no use; frames are asked of it.
     given_up: Option<Cause>,
     /// The source has nothing but H.264, as it said when frames were asked of it.
@@ -69,7 +69,7 @@ impl Passing {
     pub const fn new(encode: Encode) -> Self {
         Self {
             encode,
-            known: Known::Nothing,
+            known: SourceKind::Nothing,
             given_up: None,
             is_only_h264: false,
             viewers: [0; PROFILES.len()],
@@ -81,9 +81,9 @@ impl Passing {
     /// The profiles that a viewer who comes now may be sent.
     pub fn profiles(&self) -> Profiles {
         let known = match self.known {
-            Known::Nothing => None,
-            Known::H264(id) => Profile::of(id),
-            Known::Frames => Some(Profile::ConstrainedBaseline),
+            SourceKind::Nothing => None,
+            SourceKind::H264(id) => Profile::of(id),
+            SourceKind::Frames => Some(Profile::ConstrainedBaseline),
         };
         match self.encode() {
             Encode::Always => Profiles::ENCODED,
@@ -149,12 +149,12 @@ impl Passing {
 
     /// The source sends H.264 with that in its parameter set.
     pub const fn sends(&mut self, id: ProfileLevelId) {
-        self.known = Known::H264(id);
+        self.known = SourceKind::H264(id);
     }
 
     /// The source sends frames, though H.264 would have been taken.
     pub const fn sends_frames(&mut self) {
-        self.known = Known::Frames;
+        self.known = SourceKind::Frames;
         self.is_only_h264 = false;
     }
 
@@ -172,7 +172,7 @@ impl Passing {
         {
             return Some(Objection::Frames);
         }
-        let Known::H264(id) = self.known else {
+        let SourceKind::H264(id) = self.known else {
             return None;
         };
         let sent = Profile::of(id)?;
@@ -191,7 +191,7 @@ impl Passing {
     pub fn may_do(&self) -> bool {
         self.encode() == Encode::Auto
             && self.given_up != Some(Cause::Source)
-            && self.known != Known::Frames
+            && self.known != SourceKind::Frames
     }
 
     /// The source has nothing but H.264, which is passed through from now on to those who play it. `false` if that is not
@@ -206,8 +206,8 @@ impl Passing {
     /// The source may be another one from now on.
     pub const fn may_be_another(&mut self) {
         self.is_only_h264 = false;
-        if matches!(self.known, Known::Frames) {
-            self.known = Known::Nothing;
+        if matches!(self.known, SourceKind::Frames) {
+            self.known = SourceKind::Nothing;
         }
         if matches!(self.given_up, Some(Cause::Source)) {
             self.given_up = None;

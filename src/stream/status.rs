@@ -100,20 +100,20 @@ impl Status {
     }
 
     /// The source was closed, since nobody watches.
-    pub fn rests(&mut self, now: Instant, metrics: &metrics::Stream) {
+    pub fn rests(&mut self, now: Instant, metrics: &metrics::StreamMetrics) {
         self.failure = None;
         self.enter(State::Idle, now, metrics);
     }
 
     /// The source is opened. A failed one stays so until a frame has come.
-    pub fn opens(&mut self, now: Instant, metrics: &metrics::Stream) {
+    pub fn opens(&mut self, now: Instant, metrics: &metrics::StreamMetrics) {
         if !self.state.is_failed() {
             self.enter(State::Starting, now, metrics);
         }
     }
 
     /// The first frame has come.
-    pub fn lives(&mut self, now: Instant, granted: Granted, metrics: &metrics::Stream) {
+    pub fn lives(&mut self, now: Instant, granted: Granted, metrics: &metrics::StreamMetrics) {
         self.granted = Some(granted);
         self.failure = None;
         self.enter(State::Live, now, metrics);
@@ -126,7 +126,7 @@ impl Status {
         now: Instant,
         mut failure: Failure,
         stalled: bool,
-        metrics: &metrics::Stream,
+        metrics: &metrics::StreamMetrics,
     ) {
         let before = self.failure.take();
         if let Some(before) = &before {
@@ -148,7 +148,7 @@ impl Status {
         self.enter(state, now, metrics);
     }
 
-    fn enter(&mut self, state: State, now: Instant, metrics: &metrics::Stream) {
+    fn enter(&mut self, state: State, now: Instant, metrics: &metrics::StreamMetrics) {
         if self.state == state {
             return;
         }

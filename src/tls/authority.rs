@@ -7,7 +7,7 @@
 
 use super::TlsError;
 use super::network::{self, Network};
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -52,7 +52,7 @@ impl Authority {
     /// # Errors
     /// When the crypto library fails.
     pub fn load(
-        state: Option<&State>,
+        state: Option<&StateDir>,
         names: &[String],
         addresses: &[IpAddr],
     ) -> Result<Self, TlsError> {
@@ -80,7 +80,7 @@ impl Authority {
     ///
     /// # Errors
     /// When it can't be read, or is damaged.
-    pub fn kept(state: &State) -> Result<Option<Self>, StateError> {
+    pub fn kept(state: &StateDir) -> Result<Option<Self>, StateError> {
         state.find(FILE, Self::read)
     }
 

@@ -11,7 +11,7 @@ pub use validity::Validity;
 
 use crate::base::addresses::Interfaces;
 use crate::base::os_error::plain;
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use crate::base::sync::Mutex;
 use crate::config;
 use source::{Files, OwnAuthority, Source};
@@ -27,7 +27,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 /// A connection over TLS.
-pub type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// How long a change of certificate may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Tls {
     /// When there is none that can be used.
     pub fn start(
         certificate: &config::Certificate,
-        state: Option<&State>,
+        state: Option<&StateDir>,
         names: Vec<String>,
         interfaces: &Interfaces,
     ) -> Result<Self, TlsError> {
@@ -110,7 +110,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the client does not speak TLS, or does not trust the certificate.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
         self.acceptor.accept(stream).await
     }
 
@@ -122,10 +122,10 @@ impl Tls {
 
 /// Gives each handshake the certificate of the moment.
 #[derive(Debug)]
-struct Resolver(Mutex<Current>);
+struct Resolver(Mutex<CurrentCertificate>);
 
 #[derive(Debug)]
-struct Current {
+struct CurrentCertificate {
     key: Arc<CertifiedKey>,
     source: Box<dyn Source>,
     looked: Instant,
@@ -133,7 +133,7 @@ struct Current {
     told: Option<String>,
 }
 
-impl Current {
+impl CurrentCertificate {
     /// Takes up another certificate. One that can't be used is tried again.
     fn refresh(&mut self) {
         match self.source.load() {
@@ -155,7 +155,7 @@ impl Current {
 impl Resolver {
     fn start(mut source: Box<dyn Source>) -> Result<Self, TlsError> {
         let key = source.load()?;
-        Ok(Self(Mutex::new(Current {
+        Ok(Self(Mutex::new(CurrentCertificate {
             key,
             source,
             looked: Instant::now(),

@@ -8,10 +8,10 @@ use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-fn scratch(test: &str) -> (PathBuf, State) {
+fn scratch(test: &str) -> (PathBuf, StateDir) {
     let name = format!("fanlight-tls-{test}-{}", std::process::id());
     let path = std::env::temp_dir().join(name);
-    let state = State::open(&path).unwrap();
+    let state = StateDir::open(&path).unwrap();
     (path, state)
 }
 

@@ -16,10 +16,10 @@ const MOST: usize = 4096;
 
 /// Failures by the addresses that stand for clients.
 #[derive(Debug, Default)]
-pub struct Failures(HashMap<IpAddr, Bucket>);
+pub struct Failures(HashMap<IpAddr, FailureBucket>);
 
 #[derive(Debug)]
-struct Bucket {
+struct FailureBucket {
     count: u32,
     /// When the count was last true.
     at: Instant,
@@ -35,7 +35,7 @@ impl Failures {
         if !self.0.contains_key(&address) && self.0.len() >= MOST {
             self.forget_one(now);
         }
-        let bucket = self.0.entry(address).or_insert(Bucket {
+        let bucket = self.0.entry(address).or_insert(FailureBucket {
             count: 0,
             at: now,
             last: now,
@@ -65,7 +65,7 @@ impl Failures {
     }
 }
 
-impl Bucket {
+impl FailureBucket {
     fn leak(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs();
         let leaked = u32::try_from(elapsed / REFILL.as_secs()).unwrap_or(u32::MAX);

@@ -124,7 +124,7 @@ pub fn default_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<
 
 /// The state directory.
 #[derive(Debug)]
-pub struct State {
+pub struct StateDir {
     path: PathBuf,
     /// Every file is found by it. The daemon's has the daemon's lock.
     directory: File,
@@ -134,7 +134,7 @@ pub struct State {
     patience: Duration,
 }
 
-impl State {
+impl StateDir {
     /// Takes the directory for a daemon, as long as this lives, and makes it with mode 0700 if it is not there. May block
     /// for a second.
     ///

@@ -1,7 +1,7 @@
 //! The one policy for the files that the daemon needs. A file that is missing is made. A damaged one is set aside first. Where a
 //! file can't be read or written just now, its content is made for this run alone, and the file stays as it is.
 
-use super::{State, StateError};
+use super::{StateDir, StateError};
 
 /// The content that the daemon goes on with.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Obtained<T> {
     pub trouble: Option<String>,
 }
 
-impl State {
+impl StateDir {
     /// A file's content, as `parse` reads it or says why it can't; `None` if there is no such file.
     ///
     /// # Errors

@@ -38,12 +38,12 @@ fn names(path: &Path) -> Vec<String> {
 fn what_is_written_is_there_when_the_directory_is_opened_again() {
     let scratch = Scratch::new("again");
     let path = scratch.0.join("deep/down");
-    let state = State::open(&path).unwrap();
+    let state = StateDir::open(&path).unwrap();
     assert_eq!(state.read("a").unwrap(), None);
     state.write("a", b"one").unwrap();
     state.write("a", b"two").unwrap();
     drop(state);
-    let state = State::open(&path).unwrap();
+    let state = StateDir::open(&path).unwrap();
     assert_eq!(state.read("a").unwrap().unwrap(), b"two");
     assert_eq!(names(&path), [VISIT, "a"]);
 }
@@ -51,7 +51,7 @@ fn what_is_written_is_there_when_the_directory_is_opened_again() {
 #[test]
 fn nobody_else_can_read_what_is_kept() {
     let scratch = Scratch::new("mode");
-    let state = State::open(&scratch.0).unwrap();
+    let state = StateDir::open(&scratch.0).unwrap();
     assert_eq!(mode(&scratch.0), 0o700);
     // Left behind by a process that ended halfway, with another mode.
     fs::write(scratch.0.join(".a.new"), b"half").unwrap();
@@ -64,7 +64,7 @@ fn nobody_else_can_read_what_is_kept() {
 #[test]
 fn a_write_that_fails_leaves_the_file_as_it_was() {
     let scratch = Scratch::new("atomic");
-    let state = State::open(&scratch.0).unwrap();
+    let state = StateDir::open(&scratch.0).unwrap();
     state.write("a", b"old").unwrap();
     // A directory, in which something is, can't be removed as a file.
     fs::create_dir_all(scratch.0.join(".a.new/b")).unwrap();
@@ -83,7 +83,7 @@ fn a_write_that_fails_leaves_the_file_as_it_was() {
 #[test]
 fn a_file_of_no_use_is_kept() {
     let scratch = Scratch::new("aside");
-    let state = State::open(&scratch.0).unwrap();
+    let state = StateDir::open(&scratch.0).unwrap();
     state.write("a", b"useless").unwrap();
     assert_eq!(state.set_aside("a").unwrap(), scratch.0.join("a.bad"));
     assert_eq!(state.read("a").unwrap(), None);
@@ -93,19 +93,19 @@ fn a_file_of_no_use_is_kept() {
 #[test]
 fn a_directory_is_one_daemons_at_a_time() {
     let scratch = Scratch::new("lock");
-    let first = State::open(&scratch.0).unwrap();
-    let error = State::open(&scratch.0).unwrap_err().to_string();
+    let first = StateDir::open(&scratch.0).unwrap();
+    let error = StateDir::open(&scratch.0).unwrap_err().to_string();
     assert!(error.contains("in use by another fanlight"), "{error}");
     drop(first);
-    State::open(&scratch.0).unwrap();
+    StateDir::open(&scratch.0).unwrap();
 }
 
 #[test]
 fn a_daemon_waits_for_a_command_that_only_looks() {
     let scratch = Scratch::new("look");
-    let mut held = State::open(&scratch.0).ok();
+    let mut held = StateDir::open(&scratch.0).ok();
     let mut waited = 0;
-    let opened = State::open_while(&scratch.0, || {
+    let opened = StateDir::open_while(&scratch.0, || {
         waited += 1;
         held = held.take().filter(|_| waited < 3);
         true
@@ -119,16 +119,16 @@ fn a_command_that_asks_whether_there_is_a_daemon_is_none() {
     fs::create_dir(&scratch.0).unwrap();
     let asking = File::open(&scratch.0).unwrap();
     asking.lock_shared().unwrap();
-    assert!(!State::is_in_use(&scratch.0));
+    assert!(!StateDir::is_in_use(&scratch.0));
 }
 
 #[test]
 fn a_command_may_write_beside_the_daemon_and_root_leaves_the_owner_as_it_is() {
     let scratch = Scratch::new("visit");
-    assert!(State::visit(&scratch.0).is_err());
-    assert!(!State::is_in_use(&scratch.0));
-    let daemon = State::open(&scratch.0).unwrap();
-    assert!(State::is_in_use(&scratch.0));
+    assert!(StateDir::visit(&scratch.0).is_err());
+    assert!(!StateDir::is_in_use(&scratch.0));
+    let daemon = StateDir::open(&scratch.0).unwrap();
+    assert!(StateDir::is_in_use(&scratch.0));
     if geteuid().is_root() {
         chown(&scratch.0, Some(1234), Some(1235)).unwrap();
     }
@@ -136,7 +136,10 @@ fn a_command_may_write_beside_the_daemon_and_root_leaves_the_owner_as_it_is() {
         let metadata = fs::metadata(scratch.0.join(name)).unwrap();
         (metadata.uid(), metadata.gid())
     };
-    State::visit(&scratch.0).unwrap().write("a", b"1").unwrap();
+    StateDir::visit(&scratch.0)
+        .unwrap()
+        .write("a", b"1")
+        .unwrap();
     assert_eq!(daemon.read("a").unwrap().unwrap(), b"1");
     assert_eq!(owner("a"), owner("."));
     assert_eq!(owner(VISIT), owner("."));
@@ -148,7 +151,7 @@ fn what_is_no_directory_is_refused_with_the_cure() {
     let scratch = Scratch::new("file");
     fs::write(&scratch.0, b"").unwrap();
     for path in [scratch.0.clone(), scratch.0.join("below")] {
-        let error = State::open(&path).unwrap_err().to_string();
+        let error = StateDir::open(&path).unwrap_err().to_string();
         assert!(error.starts_with("can't make "), "{error}");
         assert!(error.contains("; move away what is"), "{error}");
     }
@@ -240,7 +243,7 @@ fn root_is_led_nowhere_by_what_the_owner_of_the_directory_puts_there() {
         for name in [VISIT, "token", ".token.new"] {
             let at = path.join(name);
             lay(trap, &at, &victim);
-            let visited = State::visit(&path);
+            let visited = StateDir::visit(&path);
             if name == VISIT {
                 let error = visited.unwrap_err().to_string();
                 assert!(error.contains("/.visit") && error.contains("; "), "{error}");
@@ -270,7 +273,7 @@ fn root_can_do_in_a_directory_what_its_owner_can_and_is_root_again_afterwards() 
     let path = scratch.0.join("state");
     fs::create_dir_all(&path).unwrap();
     chown(&path, Some(OWNER), Some(OWNER)).unwrap();
-    let state = State::visit(&path).unwrap();
+    let state = StateDir::visit(&path).unwrap();
     state.write("a", b"1").unwrap();
     let owner = fs::metadata(path.join("a")).unwrap();
     assert_eq!((owner.uid(), owner.gid()), (OWNER, OWNER));
@@ -288,8 +291,8 @@ fn root_can_do_in_a_directory_what_its_owner_can_and_is_root_again_afterwards() 
 #[test]
 fn a_write_waits_for_another_and_a_daemons_not_for_long() {
     let scratch = Scratch::new("turns");
-    let daemon = State::open(&scratch.0).unwrap();
-    let visit = State::visit(&scratch.0).unwrap();
+    let daemon = StateDir::open(&scratch.0).unwrap();
+    let visit = StateDir::visit(&scratch.0).unwrap();
     let error = daemon.write("a", b"1").unwrap_err().to_string();
     assert!(error.contains("is locked by another fanlight"), "{error}");
     visit.write("a", b"2").unwrap();
@@ -304,9 +307,9 @@ fn whichever_call_fails_a_file_is_the_old_one_or_the_new_one() {
     faults::each(
         "write",
         |path| {
-            State::open(path).unwrap().write("a", b"old").unwrap();
+            StateDir::open(path).unwrap().write("a", b"old").unwrap();
         },
-        |path| State::open(path)?.write("a", b"new"),
+        |path| StateDir::open(path)?.write("a", b"new"),
         |path, errno, written| {
             let content = read(path, "a").unwrap();
             assert!([&b"old"[..], b"new"].contains(&&*content), "{errno}");
@@ -325,8 +328,8 @@ fn whichever_call_fails_a_file_is_the_old_one_or_the_new_one() {
     );
     faults::each(
         "read",
-        |path| State::open(path).unwrap().write("a", b"old").unwrap(),
-        |path| State::look(path)?.read("a"),
+        |path| StateDir::open(path).unwrap().write("a", b"old").unwrap(),
+        |path| StateDir::look(path)?.read("a"),
         |_, errno, content| match content {
             Ok(content) => assert_eq!(content.unwrap(), b"old"),
             Err(error) => assert!(errno != Errno::EINTR, "{error}"),
@@ -346,13 +349,13 @@ fn whichever_call_fails_a_daemon_gets_what_it_needs_and_a_good_file_stays() {
         faults::each(
             before.unwrap_or("none"),
             |path| {
-                let state = State::open(path).unwrap();
+                let state = StateDir::open(path).unwrap();
                 before
                     .iter()
                     .for_each(|text| state.write("a", text.as_bytes()).unwrap());
             },
             |path| {
-                let state = State::open(path).ok()?;
+                let state = StateDir::open(path).ok()?;
                 state.obtain("a", parse, make).ok()
             },
             |path, errno, obtained| {
@@ -369,7 +372,7 @@ fn whichever_call_fails_a_daemon_gets_what_it_needs_and_a_good_file_stays() {
                     _ => assert_eq!(obtained.value, 2),
                 }
                 // Whatever happened, the next start has a sound file.
-                let state = State::open(path).unwrap();
+                let state = StateDir::open(path).unwrap();
                 let next = state.obtain("a", parse, make).unwrap().value;
                 assert_eq!(next == 1, before == Some("good"));
                 let damage = fs::read_to_string(path.join("a.bad")).ok();

@@ -30,7 +30,7 @@ struct Mapped {
     sequence: Option<u32>,
     /// Keyframes can be asked for.
     makes_keyframes: bool,
-    clock: Clock,
+    clock: DriverClock,
 }
 
 /// Starts the capture on a node that is set up. Returns with the first frame in hand: only then the driver has found room
@@ -69,7 +69,7 @@ pub(super) fn start(
         is_first: true,
         sequence: None,
         makes_keyframes,
-        clock: Clock::now(),
+        clock: DriverClock::now(),
         node,
     }))
 }
@@ -157,12 +157,12 @@ fn lost_before(about: &About, previous: Option<u32>) -> u32 {
 
 /// The driver's clock and [`Instant`]'s, read at one moment. Both go on alike; reading them anew for each frame would make
 /// its time as uneven as the scheduler is.
-struct Clock {
+struct DriverClock {
     at: Instant,
     monotonic: Duration,
 }
 
-impl Clock {
+impl DriverClock {
     fn now() -> Self {
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
         Self {
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_monotonic_stamp_is_the_time_of_capture_whenever_it_is_looked_at() {
-        let clock = Clock {
+        let clock = DriverClock {
             at: Instant::now(),
             monotonic: Duration::from_secs(1000),
         };

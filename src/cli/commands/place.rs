@@ -1,7 +1,7 @@
 //! Which daemon a command is about: its state directory, what it noted there, and whether it runs.
 
 use super::links::LinkError;
-use crate::base::state_dir::{OF_THE_SERVICE, State, default_directory};
+use crate::base::state_dir::{OF_THE_SERVICE, StateDir, default_directory};
 use crate::cli::Place;
 use crate::config::Config;
 use crate::daemon::serving::{FILE, Serving};
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A daemon that has run, and perhaps runs.
 pub struct Found {
     /// Its state directory.
-    pub state: State,
+    pub state: StateDir,
     /// Where and how it serves, or served when it ran last.
     pub serving: Serving,
     directory: PathBuf,
@@ -30,7 +30,7 @@ impl Found {
     /// # Errors
     /// [`LinkError::Stopped`], [`LinkError::Silent`].
     pub fn is_running(&self) -> Result<(), LinkError> {
-        if !State::is_in_use(&self.directory) {
+        if !StateDir::is_in_use(&self.directory) {
             let hint = match is_denied(Path::new(OF_THE_SERVICE)) {
                 true => "; for the installed service, use sudo",
                 false => "",
@@ -76,14 +76,14 @@ pub fn open(place: &Place) -> Result<Found, LinkError> {
         LinkError::NeverRan(shown.collect::<Vec<_>>().join(" or "))
     };
     // One that runs now before one that ran once.
-    let used = candidates.iter().find(|path| State::is_in_use(path));
+    let used = candidates.iter().find(|path| StateDir::is_in_use(path));
     let is_known = |path: &&PathBuf| is_denied(path) || path.join(FILE).exists();
     let path = used.or_else(|| candidates.iter().find(is_known));
     let path = path.ok_or_else(missing)?;
     if is_denied(path) {
         return Err(LinkError::Denied(path.clone()));
     }
-    let state = State::look(path)?;
+    let state = StateDir::look(path)?;
     let serving = Serving::of_last(&state)?.ok_or_else(missing)?;
     Ok(Found {
         state,

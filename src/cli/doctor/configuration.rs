@@ -1,7 +1,7 @@
 //! The configuration: which one it is, and what is wrong with it.
 
 use super::Finding;
-use crate::base::state_dir::{OF_THE_SERVICE, State};
+use crate::base::state_dir::{OF_THE_SERVICE, StateDir};
 use crate::cli::{DEFAULT_DEVICE, Run};
 use crate::config::{Config, ConfigErrors, Source};
 use crate::daemon::preflight;
@@ -76,6 +76,6 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
 /// wants to know why it does not run.
 fn service(run: &Run) -> Option<PathBuf> {
     let file = Path::new(FILE_OF_THE_SERVICE);
-    let is_meant = Uid::effective().is_root() || State::is_in_use(Path::new(OF_THE_SERVICE));
+    let is_meant = Uid::effective().is_root() || StateDir::is_in_use(Path::new(OF_THE_SERVICE));
     (run.names_nothing() && is_meant && file.exists()).then(|| file.to_owned())
 }

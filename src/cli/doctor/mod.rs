@@ -15,7 +15,7 @@ mod state;
 
 use crate::base::colour::Style;
 use crate::base::os_error::plain;
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use crate::cli::DoctorArguments;
 use crate::config::Config;
 use crate::daemon::serving::Serving;
@@ -158,7 +158,7 @@ struct Patient {
 
 /// A daemon that runs.
 struct Running {
-    state: State,
+    state: StateDir,
     serving: Serving,
 }
 

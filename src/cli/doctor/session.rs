@@ -49,7 +49,7 @@ impl From<Finding> for Sessions {
 /// Watches each stream. Those in `without` have a camera that is no use: with a daemon of our own, they show the test pattern.
 pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     if let Some(running) = &patient.daemon {
-        return match Target::of(running) {
+        return match ExaminedDaemon::of(running) {
             Ok(target) => {
                 target
                     .watch_all(&running.serving.streams, &[], "the running daemon")
@@ -72,7 +72,7 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
             return Finding::fail(CHECK, error.to_string(), cure).into();
         }
     };
-    let target = Target {
+    let target = ExaminedDaemon {
         address: daemon.http_addr(),
         is_secure: false,
         token: daemon.token().map(|token| token.reveal().to_owned()),
@@ -113,14 +113,14 @@ fn alone(config: &Config, without: &[String]) -> Config {
 }
 
 /// A daemon to watch.
-struct Target {
+struct ExaminedDaemon {
     address: SocketAddr,
     is_secure: bool,
     token: Option<String>,
 }
 
 /// What came of a session.
-struct Watched {
+struct WatchedSession {
     width: usize,
     height: usize,
     after: Duration,
@@ -128,7 +128,7 @@ struct Watched {
     offered: Vec<SocketAddr>,
 }
 
-impl Target {
+impl ExaminedDaemon {
     fn of(running: &Running) -> Result<Self, Finding> {
         let (serving, address) = (&running.serving, running.http());
         let token = serving
@@ -174,7 +174,7 @@ impl Target {
         sessions
     }
 
-    async fn watch(&self, stream: &str) -> Result<Watched, Finding> {
+    async fn watch(&self, stream: &str) -> Result<WatchedSession, Finding> {
         let path = format!("/{stream}/whep");
         let start = Instant::now();
         let mut client = Client::new(self.address.ip())
@@ -209,7 +209,7 @@ impl Target {
         answer: &str,
         stream: &str,
         start: Instant,
-    ) -> Result<Watched, Finding> {
+    ) -> Result<WatchedSession, Finding> {
         client
             .accept(answer)
             .map_err(|error| failed(stream, &error))?;
@@ -231,7 +231,7 @@ impl Target {
             if let Some((from, (width, height))) = picture
                 && state["state"].as_str().is_none_or(|state| state == "live")
             {
-                return Ok(Watched {
+                return Ok(WatchedSession {
                     width,
                     height,
                     after,

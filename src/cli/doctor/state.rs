@@ -2,7 +2,7 @@
 
 use super::{Finding, Running};
 use crate::access::permissions::{self, Loose};
-use crate::base::state_dir::{State, StateError};
+use crate::base::state_dir::{StateDir, StateError};
 use crate::config::Config;
 use crate::daemon::serving::Serving;
 use std::fs;
@@ -22,7 +22,7 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
         ));
         return None;
     };
-    let state = State::look(path).ok();
+    let state = StateDir::look(path).ok();
     let others = permissions::check(state.as_ref(), config);
     // Root looks after others' directories.
     let is_root = nix::unistd::geteuid().is_root();
@@ -31,7 +31,7 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
         .filter(|_| !is_root)
         .and_then(permissions::foreign);
     findings.extend(foreign.into_iter().chain(others).map(loose));
-    if State::is_in_use(path) {
+    if StateDir::is_in_use(path) {
         return match running(path) {
             Ok(Some(running)) => {
                 let http = running.serving.http;
@@ -76,14 +76,14 @@ fn loose(loose: Loose) -> Finding {
 }
 
 fn running(path: &Path) -> Result<Option<Running>, StateError> {
-    let state = State::look(path)?;
+    let state = StateDir::look(path)?;
     let serving = Serving::of_last(&state)?;
     Ok(serving.map(|serving| Running { state, serving }))
 }
 
 /// As the daemon opens it, and writes there.
 fn tried(path: &Path) -> Finding {
-    let tried = State::open(path).and_then(|state| {
+    let tried = StateDir::open(path).and_then(|state| {
         state.write(TRIAL, b"")?;
         state.remove(TRIAL)
     });

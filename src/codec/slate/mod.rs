@@ -34,14 +34,14 @@ pub struct Message<'a> {
 }
 
 /// A part of the slate: its lines, and the room above them in tenths of their height.
-struct Block {
+struct TextBlock {
     lines: Vec<String>,
     face: Face,
     ink: u8,
     above: usize,
 }
 
-impl Block {
+impl TextBlock {
     const fn height(&self) -> usize {
         self.face.height() * self.above / 10 + self.face.height() * self.lines.len()
     }
@@ -63,12 +63,12 @@ pub fn draw(picture: &mut I420, message: &Message<'_>) {
     let mut blocks = blocks(message, body, |face| (room.0 / face.width()).min(60));
     // Of the blocks in their order from the top, which goes first when there is no room for all.
     for least in [3, 0, 2, 4] {
-        if blocks.iter().map(Block::height).sum::<usize>() > room.1 {
+        if blocks.iter().map(TextBlock::height).sum::<usize>() > room.1 {
             blocks[least].lines.clear();
             blocks[least].above = 0;
         }
     }
-    let total: usize = blocks.iter().map(Block::height).sum();
+    let total: usize = blocks.iter().map(TextBlock::height).sum();
     let mut top = margin + room.1.saturating_sub(total) / 2;
     for (n, block) in blocks.iter().enumerate() {
         top += block.face.height() * block.above / 10;
@@ -87,7 +87,7 @@ pub fn draw(picture: &mut I420, message: &Message<'_>) {
 }
 
 /// Name, title, detail, cure and time, from the top. `columns` says how many characters of a face make a line.
-fn blocks(message: &Message<'_>, body: usize, columns: impl Fn(Face) -> usize) -> [Block; 5] {
+fn blocks(message: &Message<'_>, body: usize, columns: impl Fn(Face) -> usize) -> [TextBlock; 5] {
     let wrapped = |text: &str, face| text::wrap(&text::printable(text), columns(face));
     let small = Face::fitting(Weight::Regular, body);
     let bold = Face::fitting(Weight::Bold, body);
@@ -107,7 +107,7 @@ fn blocks(message: &Message<'_>, body: usize, columns: impl Fn(Face) -> usize) -
             8,
         ),
     ]
-    .map(|(lines, face, ink, above)| Block {
+    .map(|(lines, face, ink, above)| TextBlock {
         above: if lines.is_empty() { 0 } else { above },
         lines,
         face,

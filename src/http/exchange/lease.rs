@@ -47,13 +47,13 @@ async fn tend(context: &Arc<Context>) -> Infallible {
 }
 
 /// What ends with the permission for it.
-enum Held {
+enum Leased {
     Session(Made),
     /// A reply, as long as its body is there.
     Reply(Weak<Shutdown>),
 }
 
-impl Held {
+impl Leased {
     fn is_there(&self, plane: &Plane) -> bool {
         match self {
             Self::Session(Made { stream, session }) => plane.has(stream, session),
@@ -79,7 +79,7 @@ impl Held {
 }
 
 struct Lease {
-    held: Held,
+    held: Leased,
     grant: Grant,
 }
 
@@ -102,15 +102,15 @@ pub struct Leases {
 impl Leases {
     /// Remembers a session, if the permission for it may end.
     pub fn add(&self, made: Made, grant: Grant, plane: &Plane) {
-        self.hold(Held::Session(made), grant, plane);
+        self.hold(Leased::Session(made), grant, plane);
     }
 
     /// The same for a reply, whose body ends when `end` is cancelled.
     pub fn add_reply(&self, end: &Arc<Shutdown>, grant: Grant, plane: &Plane) {
-        self.hold(Held::Reply(Arc::downgrade(end)), grant, plane);
+        self.hold(Leased::Reply(Arc::downgrade(end)), grant, plane);
     }
 
-    fn hold(&self, held: Held, grant: Grant, plane: &Plane) {
+    fn hold(&self, held: Leased, grant: Grant, plane: &Plane) {
         if !grant.may_end() {
             return;
         }
@@ -126,7 +126,8 @@ impl Leases {
 
     /// Forgets a session that was ended.
     pub fn remove(&self, session: &str) {
-        let is_it = |held: &Held| matches!(held, Held::Session(made) if *made.session == *session);
+        let is_it =
+            |held: &Leased| matches!(held, Leased::Session(made) if *made.session == *session);
         self.lock().retain(|lease| !is_it(&lease.held));
     }
 

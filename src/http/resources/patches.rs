@@ -16,16 +16,16 @@ const RATE: Rate = Rate {
 const FIRST_SWEEP: usize = 1024;
 
 /// The sessions that had a PATCH lately, by their names.
-pub struct Patches(Mutex<Table>);
+pub struct Patches(Mutex<PatchTable>);
 
-struct Table {
+struct PatchTable {
     sessions: HashMap<String, Bucket>,
     sweep_at: usize,
 }
 
 impl Default for Patches {
     fn default() -> Self {
-        Self(Mutex::new(Table {
+        Self(Mutex::new(PatchTable {
             sessions: HashMap::new(),
             sweep_at: FIRST_SWEEP,
         }))

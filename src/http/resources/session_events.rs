@@ -27,13 +27,13 @@ const FIRST_SWEEP: usize = 64;
 
 /// Which events an event stream is to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wanted {
+struct WantedEvents {
     active: bool,
     inactive: bool,
     viewercount: bool,
 }
 
-impl Wanted {
+impl WantedEvents {
     const ALL: Self = Self {
         active: true,
         inactive: true,
@@ -52,9 +52,9 @@ impl Wanted {
 }
 
 /// An event stream.
-struct Subscription {
+struct EventSubscription {
     id: String,
-    wanted: Wanted,
+    wanted: WantedEvents,
     /// Counts its readers; the last one is told.
     reader: u64,
     /// The last thing told of the pictures is that they flow.
@@ -62,16 +62,16 @@ struct Subscription {
 }
 
 /// Every session's event streams, by the session's name.
-pub struct EventStreams(Mutex<Table>);
+pub struct EventStreams(Mutex<EventTable>);
 
-struct Table {
-    sessions: HashMap<String, Vec<Subscription>>,
+struct EventTable {
+    sessions: HashMap<String, Vec<EventSubscription>>,
     sweep_at: usize,
 }
 
 impl Default for EventStreams {
     fn default() -> Self {
-        Self(Mutex::new(Table {
+        Self(Mutex::new(EventTable {
             sessions: HashMap::new(),
             sweep_at: FIRST_SWEEP,
         }))
@@ -79,13 +79,13 @@ impl Default for EventStreams {
 }
 
 impl EventStreams {
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, EventTable> {
         // Every critical section leaves the table whole.
         self.0.lock()
     }
 
     /// Adds an event stream. `is_there` says whether a session still exists.
-    fn add(&self, session: &str, wanted: Wanted, is_there: impl Fn(&str) -> bool) -> String {
+    fn add(&self, session: &str, wanted: WantedEvents, is_there: impl Fn(&str) -> bool) -> String {
         let mut table = self.lock();
         if table.sessions.len() >= table.sweep_at {
             table.sessions.retain(|session, _| is_there(session));
@@ -96,7 +96,7 @@ impl EventStreams {
             streams.remove(0);
         }
         let id = format!("{:016x}", rand::random::<u64>());
-        streams.push(Subscription {
+        streams.push(EventSubscription {
             id: id.clone(),
             wanted,
             reader: 0,
@@ -110,7 +110,7 @@ impl EventStreams {
         &self,
         session: &str,
         id: &str,
-        act: impl FnOnce(&mut Subscription) -> T,
+        act: impl FnOnce(&mut EventSubscription) -> T,
     ) -> Option<T> {
         let mut table = self.lock();
         let streams = table.sessions.get_mut(session)?;
@@ -141,13 +141,13 @@ pub async fn create(
     }
     let has_slash = request.uri().path().ends_with('/');
     let wanted = if request.body().is_end_stream() {
-        Wanted::ALL
+        WantedEvents::ALL
     } else {
         let text = body(request, JSON, &context.limits).await?;
         let names: Vec<String> = serde_json::from_str(&text).map_err(|error| {
             Error::Malformed(format!("the body must be a list of event names: {error}"))
         })?;
-        Wanted::of(&names)
+        WantedEvents::of(&names)
     };
     let is_there = |session: &str| {
         context
@@ -184,9 +184,9 @@ pub fn read(
         session: session.to_owned(),
         id: id.to_owned(),
         reader,
-        told: Told {
+        told: ToldEvents {
             active: was_active,
-            ..Told::default()
+            ..ToldEvents::default()
         },
         plane: context.plane.clone(),
         streams: context.events.clone(),
@@ -210,16 +210,16 @@ fn no_events() -> Error {
 
 /// What a reader knows.
 #[derive(Debug, Default)]
-struct Told {
+struct ToldEvents {
     active: bool,
     viewers: Option<i64>,
     /// It has been told whether pictures flow.
     is_begun: bool,
 }
 
-impl Told {
+impl ToldEvents {
     /// The events that bring it up to date. An end that it never heard the beginning of is none.
-    fn news(&mut self, wanted: Wanted, is_active: bool, viewers: i64) -> String {
+    fn news(&mut self, wanted: WantedEvents, is_active: bool, viewers: i64) -> String {
         let mut text = String::new();
         if is_active && !(self.is_begun && self.active) && wanted.active {
             text += "event: active\ndata: {}\n\n";
@@ -245,7 +245,7 @@ struct Events {
     session: String,
     id: String,
     reader: u64,
-    told: Told,
+    told: ToldEvents,
     plane: Arc<Plane>,
     streams: Arc<EventStreams>,
 }
@@ -279,7 +279,7 @@ mod tests {
     fn a_reader_is_told_what_changes_and_no_end_without_a_beginning() {
         const ACTIVE: &str = "event: active\ndata: {}\n\n";
         const INACTIVE: &str = "event: inactive\ndata: {}\n\n";
-        let mut told = Told::default();
+        let mut told = ToldEvents::default();
         for (is_active, expected) in [
             (false, ""),
             (true, ACTIVE),
@@ -288,19 +288,19 @@ mod tests {
             (false, ""),
             (true, ACTIVE),
         ] {
-            let wanted = Wanted {
+            let wanted = WantedEvents {
                 viewercount: false,
-                ..Wanted::ALL
+                ..WantedEvents::ALL
             };
             assert_eq!(told.news(wanted, is_active, 1), expected);
         }
         // Who reads again is told where things stand.
-        let mut again = Told {
+        let mut again = ToldEvents {
             active: true,
-            ..Told::default()
+            ..ToldEvents::default()
         };
-        assert!(again.news(Wanted::ALL, true, 3).starts_with(ACTIVE));
-        let counts = [4, 4, 5].map(|count| again.news(Wanted::ALL, true, count));
+        assert!(again.news(WantedEvents::ALL, true, 3).starts_with(ACTIVE));
+        let counts = [4, 4, 5].map(|count| again.news(WantedEvents::ALL, true, count));
         assert_eq!(
             counts[0],
             "event: viewercount\ndata: {\"viewercount\":4}\n\n"
@@ -308,13 +308,14 @@ mod tests {
         assert_eq!(counts[1], "");
         assert!(counts[2].contains("5"));
         let names = ["viewercount", "layers"].map(str::to_owned);
-        assert_eq!(again.news(Wanted::of(&names), false, 5), "");
+        assert_eq!(again.news(WantedEvents::of(&names), false, 5), "");
     }
 
     #[test]
     fn a_session_has_few_event_streams_and_those_of_ended_ones_are_forgotten() {
         let streams = EventStreams::default();
-        let make = |session: &str| streams.add(session, Wanted::ALL, |session| session == "a");
+        let make =
+            |session: &str| streams.add(session, WantedEvents::ALL, |session| session == "a");
         let first = make("a");
         let later = [make("a"), make("a")];
         let is_there = |id: &str| streams.with("a", id, |_| ()).is_some();

@@ -17,7 +17,7 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
     let may_watch =
         |stream: &&Arc<Stream>| grant.allows(Scope::View, Target::Stream(stream.name()));
     let streams = context.streams.iter().filter(may_watch);
-    let known = streams.map(|stream| Known {
+    let known = streams.map(|stream| KnownStream {
         stream: stream.clone(),
         reader: Reader::new(context, grant, stream, "../"),
         told: None,
@@ -36,7 +36,7 @@ pub fn read(context: &Context, grant: &Grant) -> Reply {
 
 /// What a reader is told of a stream, as far as it is compared: its state, its failure, what is wrong with its pictures, and whether
 /// its camera is there.
-type Told = (
+type StreamSummary = (
     State,
     Option<(&'static str, String)>,
     Option<&'static str>,
@@ -44,14 +44,14 @@ type Told = (
 );
 
 /// What a reader knows of a stream.
-struct Known {
+struct KnownStream {
     stream: Arc<Stream>,
     /// With its permission the reply ends.
     reader: Reader,
-    told: Option<Told>,
+    told: Option<StreamSummary>,
 }
 
-impl Known {
+impl KnownStream {
     fn news(&mut self, now: Instant) -> Option<String> {
         let status = self.stream.status();
         let failure = status.failure.map(|failure| (failure.kind, failure.detail));

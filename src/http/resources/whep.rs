@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 /// `{"type":"offer","sdp":…}` and `{"type":"answer","sdp":…}`, as browsers serialize descriptions.
 #[derive(Serialize, Deserialize)]
-struct Description {
+struct JsonDescription {
     #[serde(rename = "type")]
     kind: String,
     sdp: String,
@@ -50,7 +50,7 @@ pub async fn json_offer(
     let stream = watchable(context, stream)?;
     let path = request.uri().path().to_owned();
     let text = body(request, JSON, &context.limits).await?;
-    let offer: Description = serde_json::from_str(&text).map_err(|error| {
+    let offer: JsonDescription = serde_json::from_str(&text).map_err(|error| {
         Error::Malformed(format!(
             "the body must be {{\"type\":\"offer\",\"sdp\":\"…\"}}: {error}"
         ))
@@ -60,7 +60,7 @@ pub async fn json_offer(
         return Err(Error::Malformed(detail.into()));
     }
     let session = answer(context, offer.sdp, stream, from).await?;
-    let answer = Description {
+    let answer = JsonDescription {
         kind: "answer".into(),
         sdp: session.answer.clone(),
     };

@@ -17,10 +17,10 @@ const FIRST_SWEEP: usize = 1024;
 /// All clients.
 pub struct Clients {
     limits: Limits,
-    table: Mutex<Table>,
+    table: Mutex<ClientTable>,
 }
 
-struct Table {
+struct ClientTable {
     clients: HashMap<IpAddr, Bucket>,
     sweep_at: usize,
 }
@@ -28,7 +28,7 @@ struct Table {
 impl Clients {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
-        let table = Table {
+        let table = ClientTable {
             clients: HashMap::new(),
             sweep_at: FIRST_SWEEP,
         };
@@ -56,13 +56,13 @@ impl Clients {
         table.client(ip, rate, now).take(rate, now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, ClientTable> {
         // Every critical section leaves the table whole.
         self.table.lock()
     }
 }
 
-impl Table {
+impl ClientTable {
     fn client(&mut self, ip: IpAddr, rate: Rate, now: Instant) -> &mut Bucket {
         if self.clients.len() >= self.sweep_at {
             self.clients.retain(|_, bucket| !bucket.is_full(rate, now));

@@ -23,7 +23,7 @@ const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Phase {
     /// It has been opened at that time, and was silent since then.
     New(Instant),
     /// It has begun a request's head at that time; with the first, that is when it was opened.
@@ -41,7 +41,7 @@ pub struct Pace {
     header_time: Duration,
     idle_time: Duration,
     place: Place,
-    state: Mutex<State>,
+    state: Mutex<Phase>,
 }
 
 impl Pace {
@@ -52,18 +52,18 @@ impl Pace {
             place,
             header_time: limits.header_time,
             idle_time: limits.idle_time,
-            state: Mutex::new(State::New(now)),
+            state: Mutex::new(Phase::New(now)),
         })
     }
 
     /// When it is to be cut off, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         match self.get() {
-            State::New(since) => Some(since + self.header_time.min(FIRST_BYTE)),
-            State::Head(since) => Some(since + self.header_time),
-            State::Idle(since) => Some(since + self.idle_time),
-            State::Leaving(since) => Some(since + LEAVE_TIME),
-            State::Busy => None,
+            Phase::New(since) => Some(since + self.header_time.min(FIRST_BYTE)),
+            Phase::Head(since) => Some(since + self.header_time),
+            Phase::Idle(since) => Some(since + self.idle_time),
+            Phase::Leaving(since) => Some(since + LEAVE_TIME),
+            Phase::Busy => None,
         }
     }
 
@@ -74,41 +74,41 @@ impl Pace {
 
     /// It gives way. Nothing gives it more time from now on.
     pub fn leave(&self, now: Instant) {
-        self.set(State::Leaving(now));
+        self.set(Phase::Leaving(now));
     }
 
     /// Bytes came in.
     pub fn received(&self, now: Instant) {
         match self.get() {
-            State::New(since) => self.set(State::Head(since)),
-            State::Idle(_) => self.set(State::Head(now)),
-            State::Head(_) | State::Busy | State::Leaving(_) => {}
+            Phase::New(since) => self.set(Phase::Head(since)),
+            Phase::Idle(_) => self.set(Phase::Head(now)),
+            Phase::Head(_) | Phase::Busy | Phase::Leaving(_) => {}
         }
     }
 
     /// A request's head is complete.
     pub fn begin(&self) {
-        self.set(State::Busy);
+        self.set(Phase::Busy);
     }
 
     /// The reply is on its way.
     pub fn end(&self, now: Instant) {
-        self.set(State::Idle(now));
+        self.set(Phase::Idle(now));
     }
 
-    fn get(&self) -> State {
+    fn get(&self) -> Phase {
         *self.state.lock()
     }
 
-    fn set(&self, state: State) {
+    fn set(&self, state: Phase) {
         let mut present = self.state.lock();
-        if matches!(*present, State::Leaving(_)) {
+        if matches!(*present, Phase::Leaving(_)) {
             return;
         }
         *present = state;
         drop(present);
         match state {
-            State::Idle(since) => self.place.silent(since),
+            Phase::Idle(since) => self.place.silent(since),
             _ => self.place.busy(),
         }
     }

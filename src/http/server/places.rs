@@ -22,13 +22,13 @@ const FULL_CLIENTS_OF_A_SITE: u32 = 2;
 /// All places.
 pub struct Places {
     limits: Limits,
-    table: Mutex<Table>,
+    table: Mutex<PlaceTable>,
     /// A place became free, or its connection silent.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Table {
+struct PlaceTable {
     next: u64,
     held: HashMap<u64, Held>,
     /// Connections that were told to give way, and are not closed yet.
@@ -145,13 +145,13 @@ impl Places {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, PlaceTable> {
         // Every critical section leaves the table whole.
         self.table.lock()
     }
 }
 
-impl Table {
+impl PlaceTable {
     /// Sees to it that a group has a place.
     fn make_room(&mut self, group: Group, most: u32, now: Instant) -> Result<(), NoPlace> {
         let Some(members) = self.groups.get(&group).filter(|group| group.count >= most) else {

@@ -32,13 +32,13 @@ const PATIENCE: [Duration; 4] = [
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What one server sees, by the index of the server and whether over IPv6.
-type Seen = BTreeMap<(usize, bool), SocketAddr>;
+type SeenAddresses = BTreeMap<(usize, bool), SocketAddr>;
 
 /// The external addresses. Clones share them.
 #[derive(Debug, Clone)]
 pub struct External {
     configured: Arc<[ExternalAddress]>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenAddresses>>,
     /// Our port, which is what a router forwards.
     port: u16,
 }
@@ -96,7 +96,7 @@ impl External {
         std::future::pending().await
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, SeenAddresses> {
         // Each change is one insertion or removal.
         self.seen.lock()
     }
@@ -104,14 +104,14 @@ impl External {
 
 /// Why a server does not say where it sees us.
 #[derive(Debug)]
-enum Failure {
+enum InquiryFailure {
     Name(io::Error),
     Family,
     Silence(SocketAddr),
     Refused(SocketAddr, Option<u16>),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for InquiryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => write!(f, "its name can't be looked up: {error}; check it, and this machine's DNS"),
@@ -182,7 +182,11 @@ impl<S: Fn(Probe)> Inquiry<S> {
 
     /// Asks over IPv4 and IPv6, where there are these. It is enough if one is answered. After a move, what was seen before counts
     /// no more where there is no answer, or nobody to ask; else it may well be as it was.
-    async fn ask(&self, targets: &mut Vec<SocketAddr>, has_moved: bool) -> Result<(), Failure> {
+    async fn ask(
+        &self,
+        targets: &mut Vec<SocketAddr>,
+        has_moved: bool,
+    ) -> Result<(), InquiryFailure> {
         if targets.is_empty() {
             let found = self.look_up().await;
             if has_moved {
@@ -196,7 +200,7 @@ impl<S: Fn(Probe)> Inquiry<S> {
         let [first, second] = [targets.first(), targets.get(1)].map(Option::<&SocketAddr>::copied);
         let both = async |target: Option<SocketAddr>| Some((target?, self.ask_at(target?).await));
         let (first, second) = tokio::join!(both(first), both(second));
-        let mut outcome = Err(Failure::Family);
+        let mut outcome = Err(InquiryFailure::Family);
         for (target, answer) in [first, second].into_iter().flatten() {
             match answer {
                 Ok(address) => {
@@ -229,11 +233,11 @@ impl<S: Fn(Probe)> Inquiry<S> {
     }
 
     /// An address of each family that we can send to.
-    async fn look_up(&self) -> Result<Vec<SocketAddr>, Failure> {
+    async fn look_up(&self) -> Result<Vec<SocketAddr>, InquiryFailure> {
         let name = (&*self.server.host, self.server.port);
         let found = timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(name)).await;
         let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let found: Vec<_> = found.map_err(Failure::Name)?.collect();
+        let found: Vec<_> = found.map_err(InquiryFailure::Name)?.collect();
         let ours = self.interfaces.addresses();
         let mut targets = Vec::new();
         for is_v6 in [false, true] {
@@ -241,12 +245,12 @@ impl<S: Fn(Probe)> Inquiry<S> {
             targets.extend(of_family.filter(|target| can_send(self.bound, &ours, **target)));
         }
         if targets.is_empty() {
-            return Err(Failure::Family);
+            return Err(InquiryFailure::Family);
         }
         Ok(targets)
     }
 
-    async fn ask_at(&self, to: SocketAddr) -> Result<SocketAddr, Failure> {
+    async fn ask_at(&self, to: SocketAddr) -> Result<SocketAddr, InquiryFailure> {
         let transaction = rand::random();
         let (answer, mut answers) = mpsc::channel(1);
         for patience in PATIENCE {
@@ -257,11 +261,11 @@ impl<S: Fn(Probe)> Inquiry<S> {
             });
             match timeout(patience, answers.recv()).await {
                 Ok(Some(Answer::Mapped(address))) => return Ok(address),
-                Ok(Some(Answer::Refused(code))) => return Err(Failure::Refused(to, code)),
+                Ok(Some(Answer::Refused(code))) => return Err(InquiryFailure::Refused(to, code)),
                 Ok(None) | Err(_) => {}
             }
         }
-        Err(Failure::Silence(to))
+        Err(InquiryFailure::Silence(to))
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Call {
 
 /// What fails.
 #[derive(Debug, Clone, Copy)]
-struct Fault {
+struct InjectedFault {
     call: Call,
     /// So many calls succeed before.
     after: u32,
@@ -28,13 +28,13 @@ struct Fault {
 }
 
 thread_local! {
-    static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
+    static FAULT: Cell<Option<InjectedFault>> = const { Cell::new(None) };
     static CALLS: Cell<[u32; 5]> = const { Cell::new([0; 5]) };
 }
 
 /// From now on, on this thread, the call fails once, after so many that don't. The counts begin anew.
 pub fn inject(call: Call, after: u32, errno: i32) {
-    FAULT.set(Some(Fault { call, after, errno }));
+    FAULT.set(Some(InjectedFault { call, after, errno }));
     CALLS.set([0; 5]);
 }
 
@@ -60,7 +60,7 @@ pub fn injected(call: Call) -> io::Result<()> {
         }
         Some(fault) if fault.call == call => {
             let after = fault.after - 1;
-            FAULT.set(Some(Fault { after, ..fault }));
+            FAULT.set(Some(InjectedFault { after, ..fault }));
             Ok(())
         }
         _ => Ok(()),

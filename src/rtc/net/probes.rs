@@ -71,9 +71,9 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, channel};
 
     #[derive(Default)]
-    struct Sent(Vec<(SocketAddr, Vec<u8>)>);
+    struct SentProbes(Vec<(SocketAddr, Vec<u8>)>);
 
-    impl Outbox for Sent {
+    impl Outbox for SentProbes {
         fn push<E>(
             &mut self,
             path: Path,
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_passed_on_once() {
-        let (mut probes, mut sent) = (Probes::default(), Sent::default());
+        let (mut probes, mut sent) = (Probes::default(), SentProbes::default());
         let (first, mut receiver) = probe(7);
         probes.send(first, &mut sent);
         assert_eq!(sent.0, [(server(3478), stun::request([7; 12]))]);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn nobody_but_the_server_can_answer_and_nobody_what_was_not_asked() {
-        let (mut probes, mut sent) = (Probes::default(), Sent::default());
+        let (mut probes, mut sent) = (Probes::default(), SentProbes::default());
         let (first, mut receiver) = probe(7);
         probes.send(first, &mut sent);
         assert!(!probes.receive(server(3479), &success(7)), "another port");
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn requests_are_bounded_and_given_up_with_those_who_asked() {
-        let (mut probes, mut sent) = (Probes::default(), Sent::default());
+        let (mut probes, mut sent) = (Probes::default(), SentProbes::default());
         let mut receivers = Vec::new();
         for n in 0..100 {
             let (probe, receiver) = probe(n);

@@ -1,6 +1,6 @@
 //! What makes a session ours: the certificate of all sessions, and the random names of each.
 
-use crate::base::state_dir::State;
+use crate::base::state_dir::StateDir;
 use rtc::crypto::providers::RingProvider;
 use rtc::crypto::{RTCCryptoProvider, SignatureScheme};
 use rtc::peer_connection::certificate::RTCCertificate;
@@ -45,7 +45,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the crypto library fails.
-    pub fn load(state: Option<&State>, now: SystemTime) -> Result<Self, CoreError> {
+    pub fn load(state: Option<&StateDir>, now: SystemTime) -> Result<Self, CoreError> {
         let Some(state) = state else {
             return Self::read(&make(now)?, now).map_err(CoreError::Other);
         };
@@ -160,13 +160,13 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     /// A state directory of the test's own, removed at its end.
-    struct Scratch(PathBuf, State);
+    struct Scratch(PathBuf, StateDir);
 
     impl Scratch {
         fn new(test: &str) -> Self {
             let name = format!("fanlight-identity-{test}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
-            let state = State::open(&path).unwrap();
+            let state = StateDir::open(&path).unwrap();
             Self(path, state)
         }
 

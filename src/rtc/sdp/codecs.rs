@@ -101,12 +101,12 @@ impl<'a> Codecs<'a> {
     /// Why none fits.
     pub fn choose(&self, profiles: Profiles) -> Result<Codec, OfferError> {
         let mut problem = NO_H264;
-        let mut best: Option<(Rank, Candidate)> = None;
+        let mut best: Option<(Rank, CodecCandidate)> = None;
         for &number in &self.order {
             if !self.is(number, "H264") {
                 continue;
             }
-            match Candidate::read(number, self.parameters(number), profiles.least) {
+            match CodecCandidate::read(number, self.parameters(number), profiles.least) {
                 Ok(candidate) => {
                     let rank = candidate.rank(profiles.most);
                     if best.as_ref().is_none_or(|(other, _)| rank < *other) {
@@ -120,7 +120,7 @@ impl<'a> Codecs<'a> {
         Ok(self.complete(&chosen))
     }
 
-    fn complete(&self, chosen: &Candidate) -> Codec {
+    fn complete(&self, chosen: &CodecCandidate) -> Codec {
         let number = chosen.payload_type;
         let feedback = self.feedback | self.types[usize::from(number)].feedback;
         let retransmission = self.retransmission(number);
@@ -170,7 +170,7 @@ impl<'a> Codecs<'a> {
 }
 
 /// A payload type that can be answered with.
-struct Candidate {
+struct CodecCandidate {
     payload_type: u8,
     profile: ProfileLevelId,
     plays: Profile,
@@ -181,7 +181,7 @@ struct Candidate {
 /// short, the nearest profile first, and Constrained Baseline said plainly (ITU-T H.264, A.2; RFC 6184, table 5).
 type Rank = (bool, bool, u8, bool);
 
-impl Candidate {
+impl CodecCandidate {
     fn read(payload_type: u8, parameters: &str, least: Profile) -> Result<Self, &'static str> {
         // RFC 6184, 8.1: the mode is 0 where it is left out, and mode 0 has no fragments. Clients that leave it out mean
         // nothing by it: their depacketizers read fragments. One that writes 0 may mean it.

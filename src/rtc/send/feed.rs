@@ -18,7 +18,7 @@ pub struct Feed {
     /// Origin of the RTP timestamps.
     epoch: Instant,
     /// What the stream counts.
-    pub metrics: metrics::Stream,
+    pub metrics: metrics::StreamMetrics,
     /// Who watches.
     pub viewers: Vec<ViewerId>,
     /// Pictures of the last seconds.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The threads of one stream that were told to end.
 pub struct Stuck {
     threads: Vec<Thread>,
-    metrics: metrics::Stream,
+    metrics: metrics::StreamMetrics,
 }
 
 struct Thread {
@@ -22,7 +22,7 @@ struct Thread {
 /// What a capture thread keeps until it has dropped its source.
 pub struct Open {
     life: Arc<AtomicU8>,
-    metrics: metrics::Stream,
+    metrics: metrics::StreamMetrics,
     /// With it `Closed` is disconnected.
     _open: SyncSender<()>,
 }
@@ -40,7 +40,7 @@ const IS_STUCK: u8 = 1;
 const HAS_ENDED: u8 = 2;
 
 /// For a thread of that stream.
-pub fn life(metrics: metrics::Stream) -> (Open, Closed) {
+pub fn life(metrics: metrics::StreamMetrics) -> (Open, Closed) {
     let life = Arc::new(AtomicU8::new(RUNS));
     let (open, closed) = sync_channel(0);
     let open = Open {
@@ -92,7 +92,7 @@ impl Stuck {
     /// How often it is looked whether a thread has ended.
     const LOOK: Duration = Duration::from_millis(100);
 
-    pub const fn new(metrics: metrics::Stream) -> Self {
+    pub const fn new(metrics: metrics::StreamMetrics) -> Self {
         Self {
             threads: Vec::new(),
             metrics,

@@ -50,7 +50,7 @@ impl Captured {
 
 /// Between the encode thread and a source of H.264.
 #[derive(Default)]
-struct Wish {
+struct KeyframeWish {
     /// The source is to be asked for one.
     wanted: AtomicBool,
     /// The source makes them when it is asked.
@@ -62,7 +62,7 @@ pub struct Capture {
     pictures: Reader<Captured, CaptureError>,
     /// Pictures go round: a steady stream allocates none.
     spent: SyncSender<I420>,
-    keyframes: Arc<Wish>,
+    keyframes: Arc<KeyframeWish>,
     /// Tells when the thread has dropped the source.
     closed: Closed,
 }
@@ -77,12 +77,12 @@ impl Capture {
         (opener, wanted): (Arc<dyn Opener>, Wanted),
         orientation: Orientation,
         flaws: Arc<Flaws>,
-        metrics: metrics::Stream,
+        metrics: metrics::StreamMetrics,
     ) -> std::io::Result<Self> {
         let (writer, reader) = latest();
         let (spent, to_draw_over) = sync_channel(SPENT);
         let (open, closed) = abandoned::life(metrics.clone());
-        let keyframes = Arc::new(Wish::default());
+        let keyframes = Arc::new(KeyframeWish::default());
         let asked = keyframes.clone();
         // The stream's, which its encode thread is in.
         let span = tracing::Span::current();
@@ -157,11 +157,11 @@ struct Outlet<'a> {
     resized: Option<Arc<Granted>>,
     watch: Watch,
     passage: Passage,
-    keyframes: &'a Wish,
+    keyframes: &'a KeyframeWish,
     /// When a keyframe is asked for because something of the source's H.264 is missing, which no viewer notices: nothing that refers
     /// to it is sent.
     losses: Keyframes,
-    metrics: metrics::Stream,
+    metrics: metrics::StreamMetrics,
 }
 
 impl Outlet<'_> {
@@ -476,7 +476,7 @@ mod tests {
                 resized: None,
                 watch: Watch::new(Arc::default(), Metrics::new().stream("greys")),
                 passage: Passage::default(),
-                keyframes: &Wish::default(),
+                keyframes: &KeyframeWish::default(),
                 losses: losses(),
                 metrics: Metrics::new().stream("greys"),
             };

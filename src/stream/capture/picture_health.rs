@@ -9,10 +9,10 @@ use std::time::Instant;
 
 /// What is known of a stream's pictures now.
 #[derive(Debug, Default)]
-pub struct Flaws(Mutex<Known>);
+pub struct Flaws(Mutex<LatestFlaw>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct LatestFlaw {
     /// The number of the watch that tells: the newest. One before may belong to a thread that a driver holds.
     watch: u64,
     /// What it found; `None` while nobody looks.
@@ -26,7 +26,7 @@ impl Flaws {
         Some(found.map_or("ok", Flaw::name))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, LatestFlaw> {
         // Every critical section leaves it whole.
         self.0.lock()
     }
@@ -37,12 +37,12 @@ pub struct Watch {
     number: u64,
     checks: Checks,
     flaws: Arc<Flaws>,
-    metrics: metrics::Stream,
+    metrics: metrics::StreamMetrics,
 }
 
 impl Watch {
     /// Tells `flaws` and the metrics what it finds.
-    pub fn new(flaws: Arc<Flaws>, metrics: metrics::Stream) -> Self {
+    pub fn new(flaws: Arc<Flaws>, metrics: metrics::StreamMetrics) -> Self {
         let mut known = flaws.lock();
         known.watch += 1;
         let number = known.watch;

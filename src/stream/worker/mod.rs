@@ -42,7 +42,7 @@ pub fn spawn(stream: Arc<Stream>, opener: Arc<dyn Opener>) -> std::io::Result<Jo
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum WorkerFault {
     #[error(transparent)]
     Source(#[from] CaptureError),
     #[error("{0} for {1:?}")]
@@ -63,7 +63,7 @@ enum Fault {
     Thread(#[from] std::io::Error),
 }
 
-impl Fault {
+impl WorkerFault {
     /// A word for it, a few words for everybody, and what the user can do.
     const fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -122,7 +122,7 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
         // A bug in converting or encoding one stream must not end the others: it is a fault like any other.
         let attempt = catch_unwind(AssertUnwindSafe(|| worker.attempt()));
         stream.closed();
-        match attempt.unwrap_or(Err(Fault::Panicked)) {
+        match attempt.unwrap_or(Err(WorkerFault::Panicked)) {
             Ok(()) => {}
             Err(fault) if passes_all_the_same(stream, &fault) => {
                 tracing::warn!(
@@ -145,18 +145,18 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
 }
 
 /// Whether the fault is one of the camera's H.264, and is past if frames are asked for in its place.
-fn encodes_instead(stream: &Stream, fault: &Fault) -> bool {
+fn encodes_instead(stream: &Stream, fault: &WorkerFault) -> bool {
     let cause = match fault {
-        Fault::Source(error) if error.kind == ErrorKind::NotPassable => Cause::Source,
-        Fault::NotPlayed(_) => Cause::Viewer,
+        WorkerFault::Source(error) if error.kind == ErrorKind::NotPassable => Cause::Source,
+        WorkerFault::NotPlayed(_) => Cause::Viewer,
         _ => return false,
     };
     stream.control.lock().passing.give_up(cause)
 }
 
 /// Whether the fault is that frames were asked of a camera that has none, and is past if its H.264 is taken after all.
-fn passes_all_the_same(stream: &Stream, fault: &Fault) -> bool {
-    matches!(fault, Fault::Source(error) if error.kind == ErrorKind::OnlyH264)
+fn passes_all_the_same(stream: &Stream, fault: &WorkerFault) -> bool {
+    matches!(fault, WorkerFault::Source(error) if error.kind == ErrorKind::OnlyH264)
         && stream.control.lock().passing.has_only_h264()
 }
 
@@ -180,7 +180,7 @@ impl Worker<'_> {
     }
 
     /// Shows the fault everywhere. When the next attempt is made.
-    fn failed(&mut self, fault: &Fault) -> Instant {
+    fn failed(&mut self, fault: &WorkerFault) -> Instant {
         let metrics = self.stream.channel.metrics();
         let wait = self.backoff.next(rand::random());
         let mut failure = fault.failure(Instant::now(), wait);
@@ -194,7 +194,7 @@ impl Worker<'_> {
         self.stream.set_status(|status, now, metrics| {
             status.fails(now, failure, is_stalled, metrics);
         });
-        if matches!(fault, Fault::Encoder(_) | Fault::Panicked) {
+        if matches!(fault, WorkerFault::Encoder(_) | WorkerFault::Panicked) {
             self.show = Show::new(self.stream);
         }
         until
@@ -214,7 +214,7 @@ impl Worker<'_> {
     }
 
     /// One opening of the source, from demand to the end of demand.
-    fn attempt(&mut self) -> Result<(), Fault> {
+    fn attempt(&mut self) -> Result<(), WorkerFault> {
         let stream = self.stream;
         stream.set_status(Status::opens);
         // What was plugged in before this is found by it.
@@ -227,7 +227,7 @@ impl Worker<'_> {
             }
         }
         if self.stuck.room(Instant::now()) == Room::Never {
-            return Err(Fault::Stuck);
+            return Err(WorkerFault::Stuck);
         }
         let wanted = stream.control.lock().passing.wanted(Instant::now());
         let capture = Capture::start(
@@ -242,14 +242,14 @@ impl Worker<'_> {
         self.stuck.end(capture, Instant::now());
         match outcome {
             // By no other program, but by a thread of ours that was left: there is a camera, and it hangs.
-            Err(Fault::Source(error)) if is_held && error.kind == ErrorKind::Busy => {
-                Err(Fault::Held)
+            Err(WorkerFault::Source(error)) if is_held && error.kind == ErrorKind::Busy => {
+                Err(WorkerFault::Held)
             }
             outcome => outcome,
         }
     }
 
-    fn capture(&mut self, capture: &Capture, wanted: Wanted) -> Result<(), Fault> {
+    fn capture(&mut self, capture: &Capture, wanted: Wanted) -> Result<(), WorkerFault> {
         let stream = self.stream;
         let started = Instant::now();
         let mut live_since = None;
@@ -295,7 +295,7 @@ impl Worker<'_> {
                 }
                 Taken::Ended(Err(error)) => return Err(error.into()),
                 // It ends by itself only after its reader, which is here.
-                Taken::Ended(Ok(())) => return Err(Fault::Panicked),
+                Taken::Ended(Ok(())) => return Err(WorkerFault::Panicked),
                 Taken::TimedOut => {
                     self.show.slate(now);
                 }
@@ -323,17 +323,17 @@ fn check_stall(
     now: Instant,
     started: Instant,
     last_frame: Option<(Instant, Duration)>,
-) -> Result<(), Fault> {
+) -> Result<(), WorkerFault> {
     match last_frame {
         None if now - started >= FIRST_FRAME_TIMEOUT => {
-            Err(Fault::Stalled("no first frame", FIRST_FRAME_TIMEOUT))
+            Err(WorkerFault::Stalled("no first frame", FIRST_FRAME_TIMEOUT))
         }
         Some((at, interval)) => {
             let limit = STALL_TIMEOUT.max(4 * interval);
             if now - at < limit {
                 return Ok(());
             }
-            Err(Fault::Stalled("no frame", limit))
+            Err(WorkerFault::Stalled("no frame", limit))
         }
         None => Ok(()),
     }

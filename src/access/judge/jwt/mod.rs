@@ -46,14 +46,14 @@ pub enum KeysError {
 }
 
 #[derive(Clone)]
-struct Key {
+struct JwtKey {
     id: Option<String>,
     print: KeyPrint,
     key: DecodingKey,
     validation: Validation,
 }
 
-impl Key {
+impl JwtKey {
     /// Whether a token that names `named` may be signed by it.
     fn is_named(&self, named: Option<&str>) -> bool {
         named.is_none() || self.id.is_none() || self.id.as_deref() == named
@@ -62,10 +62,10 @@ impl Key {
 
 /// The keys of an issuer, and what its tokens must say. Without keys no token is good.
 #[derive(Clone, Default)]
-pub struct JwtKeys(Vec<Key>);
+pub struct JwtKeys(Vec<JwtKey>);
 
 #[derive(Deserialize)]
-struct Claims {
+struct JwtClaims {
     exp: f64,
     #[serde(default, deserialize_with = "present")]
     nbf: Option<f64>,
@@ -114,7 +114,7 @@ impl JwtKeys {
         } else {
             vec![of_pem(file)?]
         };
-        let with_rules = keys.into_iter().map(|(id, algorithm, key)| Key {
+        let with_rules = keys.into_iter().map(|(id, algorithm, key)| JwtKey {
             id,
             print: print(algorithm, &key),
             key,
@@ -139,7 +139,7 @@ impl JwtKeys {
         let named = header.kid.as_deref();
         let mut flaw = Flaw::Unknown;
         for key in self.0.iter().filter(|key| key.is_named(named)) {
-            match decode::<Claims>(token, &key.key, &key.validation) {
+            match decode::<JwtClaims>(token, &key.key, &key.validation) {
                 Ok(data) => {
                     let named = header.kid.clone();
                     let key = key.print;
@@ -213,7 +213,7 @@ fn validation(algorithm: Algorithm, audience: Option<&str>, issuer: Option<&str>
     validation
 }
 
-fn grant(claims: Claims, basis: Basis, now: u64) -> Result<Grant, Flaw> {
+fn grant(claims: JwtClaims, basis: Basis, now: u64) -> Result<Grant, Flaw> {
     // Out of range saturates, which makes it what it means: far away.
     let seconds = |time: f64| time as u64;
     let expires = seconds(claims.exp).saturating_add(LEEWAY);
@@ -243,9 +243,9 @@ fn grant(claims: Claims, basis: Basis, now: u64) -> Result<Grant, Flaw> {
     })
 }
 
-type Known = (Option<String>, Algorithm, DecodingKey);
+type ParsedKey = (Option<String>, Algorithm, DecodingKey);
 
-fn of_set(file: &[u8]) -> Result<Vec<Known>, KeysError> {
+fn of_set(file: &[u8]) -> Result<Vec<ParsedKey>, KeysError> {
     let malformed = |error: &dyn fmt::Display| KeysError::Malformed(error.to_string());
     let set: JwkSet = serde_json::from_slice(file).map_err(|error| malformed(&error))?;
     let mut keys = Vec::new();
@@ -302,7 +302,7 @@ fn said(jwk: &Jwk, usual: Algorithm) -> Option<Algorithm> {
     }
 }
 
-fn of_pem(file: &[u8]) -> Result<Known, KeysError> {
+fn of_pem(file: &[u8]) -> Result<ParsedKey, KeysError> {
     let text =
         std::str::from_utf8(file).map_err(|error| KeysError::Malformed(error.to_string()))?;
     if text.contains("PRIVATE KEY") {

@@ -31,12 +31,12 @@ pub(in crate::capture::camera) struct About {
 }
 
 /// A buffer of the driver's.
-struct Mapping {
+struct MappedBuffer {
     start: NonNull<u8>,
     len: usize,
 }
 
-impl Drop for Mapping {
+impl Drop for MappedBuffer {
     #[expect(unsafe_code, reason = "memory is unmapped")]
     fn drop(&mut self) {
         // SAFETY: mapped with this length, and nothing that was lent of it is left.
@@ -48,7 +48,7 @@ impl Drop for Mapping {
 pub(in crate::capture::camera) struct Buffers {
     device: Arc<Descriptor>,
     interface: Interface,
-    mappings: Vec<Mapping>,
+    mappings: Vec<MappedBuffer>,
     is_on: bool,
     /// The buffer that is not the driver's now, and may be lent.
     held: Option<(usize, About)>,
@@ -171,7 +171,7 @@ impl Buffers {
         Ok(request.count)
     }
 
-    fn map(&self, index: u32) -> io::Result<Mapping> {
+    fn map(&self, index: u32) -> io::Result<MappedBuffer> {
         let mut plane: v4l2_plane = zeroed();
         let mut buffer = self.buffer(index, &mut plane);
         // SAFETY: the structure of this request; its pointer is to `plane`, which outlives the call. The driver fills the part of the
@@ -204,7 +204,7 @@ impl Buffers {
             }
         })?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { start, len })
+        Ok(MappedBuffer { start, len })
     }
 
     /// Hands a buffer to the driver, to be filled.

@@ -14,7 +14,7 @@ const TOO_LONG: Flaw = "a part of its data is damaged";
 const BAD_CODE: Flaw = "its data is damaged";
 
 /// One Huffman table.
-struct Table<'a> {
+struct HuffmanTable<'a> {
     /// For the next nine bits, the length of the code and its symbol; 0 where it is longer.
     short: [(u8, u8); 1 << LOOKUP],
     /// For each length of a code, the first code of the next length, left-aligned in 16 bits, and what leads from a code to its symbol.
@@ -22,7 +22,7 @@ struct Table<'a> {
     symbols: &'a [u8],
 }
 
-impl<'a> Table<'a> {
+impl<'a> HuffmanTable<'a> {
     /// From the numbers of codes of each length, and the symbols.
     fn new(definition: &'a [u8]) -> Result<Self, Flaw> {
         let (counts, symbols) = definition.split_first_chunk::<16>().ok_or(BAD_CODE)?;
@@ -55,7 +55,7 @@ impl<'a> Table<'a> {
 }
 
 /// The data of one interval, bit by bit.
-struct Bits<'a> {
+struct ScanBits<'a> {
     data: &'a [u8],
     at: usize,
     /// The next bits, from the highest on.
@@ -63,7 +63,7 @@ struct Bits<'a> {
     left: u32,
 }
 
-impl<'a> Bits<'a> {
+impl<'a> ScanBits<'a> {
     const fn new(data: &'a [u8]) -> Self {
         Self {
             data,
@@ -101,7 +101,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Reads a code, and skips as many bits more as the low half of its symbol says.
-    fn symbol(&mut self, table: &Table<'_>) -> Result<u8, Flaw> {
+    fn symbol(&mut self, table: &HuffmanTable<'_>) -> Result<u8, Flaw> {
         if self.left < 32 {
             self.fill();
         }
@@ -114,7 +114,7 @@ impl<'a> Bits<'a> {
         Ok(symbol)
     }
 
-    fn long(&self, table: &Table<'_>) -> Result<(u32, u8), Flaw> {
+    fn long(&self, table: &HuffmanTable<'_>) -> Result<(u32, u8), Flaw> {
         let code = (self.buffer >> 48) as u32;
         let lengths = (LOOKUP + 1..=16).zip(&table.limits[LOOKUP as usize + 1..]);
         for (length, &(limit, offset)) in lengths {
@@ -127,7 +127,7 @@ impl<'a> Bits<'a> {
         Err(if self.left < 16 { TOO_SHORT } else { BAD_CODE })
     }
 
-    fn block(&mut self, dc: &Table<'_>, ac: &Table<'_>) -> Result<(), Flaw> {
+    fn block(&mut self, dc: &HuffmanTable<'_>, ac: &HuffmanTable<'_>) -> Result<(), Flaw> {
         if self.symbol(dc)? > 15 {
             return Err(BAD_CODE);
         }
@@ -178,7 +178,7 @@ pub(super) fn check(image: &[u8], markers: &Markers) -> Result<(), Flaw> {
     if !markers.is_sequential || scan.count != markers.count {
         return Err("it is not coded as cameras do, and the decoder warns of it");
     }
-    let mut tables: [Option<Table<'_>>; 8] = Default::default();
+    let mut tables: [Option<HuffmanTable<'_>>; 8] = Default::default();
     // Of each block of a unit, its tables.
     let mut blocks = [(0, 0); 64];
     let mut count = 0;
@@ -189,7 +189,9 @@ pub(super) fn check(image: &[u8], markers: &Markers) -> Result<(), Flaw> {
                     .as_ref()
                     .and_then(|at| image.get(at.clone()));
                 let definition = given.or(DEFAULT.get(id).copied().flatten());
-                tables[id] = Some(Table::new(definition.ok_or("it lacks a Huffman table")?)?);
+                tables[id] = Some(HuffmanTable::new(
+                    definition.ok_or("it lacks a Huffman table")?,
+                )?);
             }
         }
         let component = markers.components[place];
@@ -200,7 +202,7 @@ pub(super) fn check(image: &[u8], markers: &Markers) -> Result<(), Flaw> {
         blocks[count..count + of_unit].fill((dc, ac));
         count += of_unit;
     }
-    let mut bits = Bits::new(&image[scan.data.clone()]);
+    let mut bits = ScanBits::new(&image[scan.data.clone()]);
     let mut units = scan.units;
     while units > 0 {
         let until = match scan.interval {

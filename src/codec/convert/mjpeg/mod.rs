@@ -65,7 +65,7 @@ impl Decoder {
         }
         let jpeg = mended(image, &markers, &mut self.mended);
         let header = self.decompressor.read_header(jpeg).map_err(unusable)?;
-        let layout = Layout::new(markers.size, size, header.subsamp, header.colorspace)?;
+        let layout = JpegLayout::new(markers.size, size, header.subsamp, header.colorspace)?;
         let decoded = match layout.subsampling {
             Subsampling::Unnamed => {
                 decode_colours(&mut self.decompressor, jpeg, &layout, &mut self.planes)
@@ -110,7 +110,7 @@ fn mended<'a>(image: &'a [u8], markers: &Markers, copy: &'a mut Vec<u8>) -> &'a 
 fn decode_planes(
     decompressor: &mut Decompressor,
     jpeg: &[u8],
-    layout: &Layout,
+    layout: &JpegLayout,
     planes: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let (width, height) = layout.sides();
@@ -129,7 +129,7 @@ fn decode_planes(
 fn decode_colours(
     decompressor: &mut Decompressor,
     jpeg: &[u8],
-    layout: &Layout,
+    layout: &JpegLayout,
     pixels: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let (width, height) = layout.sides();
@@ -164,7 +164,7 @@ enum Subsampling {
 }
 
 /// How the decompressor lays out one picture.
-struct Layout {
+struct JpegLayout {
     /// The JPEG's.
     size: Size,
     /// What is taken of it, from the upper left corner.
@@ -173,7 +173,7 @@ struct Layout {
     subsampling: Subsampling,
 }
 
-impl Layout {
+impl JpegLayout {
     fn new(
         size: Size,
         taken: Size,

@@ -77,7 +77,7 @@ impl Check {
 
 /// A path, in one ICE session.
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownPath {
     path: Path,
     session: u32,
     /// When a check of ours was last answered on it.
@@ -90,7 +90,7 @@ struct Known {
     sent: usize,
 }
 
-impl Known {
+impl KnownPath {
     fn is_proven_within(&self, now: Instant, time: Duration) -> bool {
         self.proven
             .is_some_and(|at| now.saturating_duration_since(at) <= time)
@@ -124,7 +124,7 @@ struct Selected {
 pub struct Paths {
     owner: ViewerId,
     /// The one heard last is the last.
-    known: Vec<Known>,
+    known: Vec<KnownPath>,
     selected: Option<Selected>,
     nominations: u64,
 }
@@ -155,7 +155,7 @@ impl Paths {
         self.known.iter().map(|known| known.path)
     }
 
-    fn find(&mut self, path: &Path, session: u32) -> Option<&mut Known> {
+    fn find(&mut self, path: &Path, session: u32) -> Option<&mut KnownPath> {
         self.known.iter_mut().find(|known| known.is(path, session))
     }
 
@@ -167,7 +167,7 @@ impl Paths {
     /// Whether the viewer answers no more on the selected path.
     fn is_lost(&self, now: Instant) -> bool {
         self.selected.is_some_and(|selected| {
-            let is_it = |known: &&Known| known.is(&selected.path, selected.session);
+            let is_it = |known: &&KnownPath| known.is(&selected.path, selected.session);
             let known = self.known.iter().find(is_it);
             known.is_none_or(|known| !known.is_proven_within(now, LOST))
         })
@@ -179,7 +179,7 @@ impl Paths {
         let place = self.known.iter().position(|known| known.is(&path, session));
         let mut known = match place {
             Some(place) => self.known.remove(place),
-            None => Known {
+            None => KnownPath {
                 path,
                 session,
                 proven: None,
@@ -214,7 +214,7 @@ impl Paths {
 
     /// The one to be forgotten first.
     fn least(&self) -> Option<usize> {
-        let is_unused = |known: &Known| !self.is_selected(&known.path, known.session);
+        let is_unused = |known: &KnownPath| !self.is_selected(&known.path, known.session);
         let mut unused = self.known.iter().enumerate();
         let unproven = unused.find(|(_, known)| known.proven.is_none() && is_unused(known));
         let oldest = || self.known.iter().position(is_unused);
@@ -260,7 +260,7 @@ impl Paths {
 
     /// The ICE session whose check on this path has that transaction.
     pub fn asked(&self, path: &Path, transaction: Transaction) -> Option<u32> {
-        let is_asked = |known: &&Known| {
+        let is_asked = |known: &&KnownPath| {
             let check = known.check.filter(|check| check.sends > 0);
             check.is_some_and(|check| check.transaction == transaction) && known.path.leads_as(path)
         };
@@ -363,7 +363,7 @@ impl Paths {
     /// When [`next_check`](Self::next_check), with the same `len`, has one.
     pub fn deadline(&self, len: impl Fn(u32) -> usize) -> Option<Instant> {
         let selected = self.selected;
-        let due = |known: &Known| {
+        let due = |known: &KnownPath| {
             let is_selected = selected.is_some_and(|s| known.is(&s.path, s.session));
             let check = known.check?;
             known.may_be_asked(is_selected, &len).then_some(check.due)
@@ -378,7 +378,7 @@ impl Paths {
             .partition(|known| known.session >= session);
         self.known = kept;
         let is_gone = |path: &Path| !self.known.iter().any(|known| known.path.leads_as(path));
-        let gone: Vec<Known> = gone;
+        let gone: Vec<KnownPath> = gone;
         gone.into_iter()
             .map(|known| known.path)
             .filter(is_gone)

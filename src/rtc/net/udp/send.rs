@@ -18,12 +18,12 @@ const CONTROL: usize = 64;
 /// Control messages, aligned as the kernel reads their headers.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control {
+struct ControlBuffer {
     bytes: [u8; CONTROL],
     len: usize,
 }
 
-impl Control {
+impl ControlBuffer {
     const EMPTY: Self = Self {
         bytes: [0; CONTROL],
         len: 0,
@@ -94,7 +94,7 @@ pub fn send<'a>(
     #[cfg(test)]
     crate::rtc::net::faults::injected(crate::rtc::net::faults::Call::Send)?;
     let mut names = [const { None::<SockAddr> }; MESSAGES];
-    let mut controls = [Control::EMPTY; MESSAGES];
+    let mut controls = [ControlBuffer::EMPTY; MESSAGES];
     // SAFETY: all-zero is a valid value of these C structures.
     let (mut vectors, mut headers): ([libc::iovec; MESSAGES], [libc::mmsghdr; MESSAGES]) =
         unsafe { (zeroed(), zeroed()) };
@@ -102,7 +102,7 @@ pub fn send<'a>(
     for (run, data) in runs.take(MESSAGES) {
         let name = names[count].insert(for_family(run.path.remote, is_ipv6).into());
         let control = &mut controls[count];
-        *control = Control::for_run(run);
+        *control = ControlBuffer::for_run(run);
         vectors[count] = libc::iovec {
             iov_base: data.as_ptr().cast_mut().cast(),
             iov_len: data.len(),

@@ -49,7 +49,7 @@ pub enum Change {
 }
 
 /// An ICE session.
-struct Session {
+struct IceSession {
     /// They are numbered as they begin.
     number: u32,
     local: Credentials,
@@ -58,7 +58,7 @@ struct Session {
     seen: VecDeque<(Transaction, Path)>,
 }
 
-impl Session {
+impl IceSession {
     const fn new(number: u32, local: Credentials, remote: Credentials) -> Self {
         Self {
             number,
@@ -89,9 +89,9 @@ impl Session {
 
 /// The ICE agent of one viewer.
 pub struct Ice {
-    current: Session,
+    current: IceSession,
     /// Begun, and without a selected path so far. The one before it goes on until there is one (RFC 8445, 9).
-    next: Option<Session>,
+    next: Option<IceSession>,
     begun: u32,
     paths: Paths,
     out: VecDeque<(Path, BytesMut)>,
@@ -102,7 +102,7 @@ impl Ice {
     /// Begins the first session.
     pub fn new(viewer: ViewerId, local: Credentials, remote: Credentials) -> Self {
         Self {
-            current: Session::new(0, local, remote),
+            current: IceSession::new(0, local, remote),
             next: None,
             begun: 0,
             paths: Paths::new(viewer),
@@ -114,7 +114,7 @@ impl Ice {
     /// Begins a further session. One that was begun before and has no selected path is forgotten.
     pub fn restart(&mut self, local: Credentials, remote: Credentials) {
         self.begun += 1;
-        self.next = Some(Session::new(self.begun, local, remote));
+        self.next = Some(IceSession::new(self.begun, local, remote));
     }
 
     /// The path that media takes.
@@ -284,14 +284,18 @@ impl Ice {
 }
 
 /// The session of that number, unless it was given up.
-fn find<'a>(current: &'a Session, next: Option<&'a Session>, number: u32) -> Option<&'a Session> {
+fn find<'a>(
+    current: &'a IceSession,
+    next: Option<&'a IceSession>,
+    number: u32,
+) -> Option<&'a IceSession> {
     let mut sessions = next.into_iter().chain([current]);
     sessions.find(|session| session.number == number)
 }
 
 /// The length of a session's checks. No leave is large enough for those of one that was given up.
-fn check_len(session: Option<&Session>) -> usize {
-    session.map_or(usize::MAX, Session::check_len)
+fn check_len(session: Option<&IceSession>) -> usize {
+    session.map_or(usize::MAX, IceSession::check_len)
 }
 
 /// The transaction of a STUN message (RFC 8489, 5).

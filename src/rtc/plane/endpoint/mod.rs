@@ -33,13 +33,13 @@ pub struct Audience {
     /// Origin of the RTP timestamps.
     epoch: Instant,
     sessions: Sessions,
-    metrics: metrics::Rtc,
+    metrics: metrics::RtcMetrics,
     wake: Wake,
 }
 
 impl Audience {
     /// Nobody yet. `wake` is called for every picture, on the encoders' threads.
-    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::Rtc, wake: Wake) -> Self {
+    pub fn new(now: Instant, sessions: Sessions, metrics: metrics::RtcMetrics, wake: Wake) -> Self {
         metrics.begin(EndReason::ALL.map(EndReason::as_str));
         Self {
             viewers: HashMap::new(),

@@ -63,7 +63,7 @@ pub struct Reactor {
     inbox: Receiver<Command>,
     audience: Audience,
     probes: Probes,
-    metrics: metrics::Rtc,
+    metrics: metrics::RtcMetrics,
     /// Datagrams of the batch at hand, copied out of the socket's buffers: the socket is needed to answer them.
     batch: Vec<(Path, Vec<u8>)>,
     /// The one at hand that came over TCP.
@@ -84,7 +84,7 @@ impl Reactor {
         mut socket: UdpSocket,
         inbox: Receiver<Command>,
         sessions: Sessions,
-        metrics: metrics::Rtc,
+        metrics: metrics::RtcMetrics,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry()

@@ -31,7 +31,7 @@ pub struct Estimator {
     received: Received,
     queue: Queue,
     /// Once the received rate is known.
-    control: Option<Control>,
+    control: Option<RateControl>,
     ceiling: f64,
 }
 
@@ -98,7 +98,7 @@ impl Estimator {
         let ceiling = self.ceiling;
         let control = self
             .control
-            .get_or_insert_with(|| Control::new(received, ceiling));
+            .get_or_insert_with(|| RateControl::new(received, ceiling));
         let usage = match usage {
             _ if self.queue.stands() => Usage::Over,
             usage => usage.unwrap_or_default(),
@@ -151,14 +151,14 @@ fn report(number: u16, size: usize, departure: Instant, arrival: i64) -> PacketR
     }
 }
 
-struct Control {
+struct RateControl {
     slope: SlopeEstimator,
     detector: OveruseDetector,
     rate: RateController,
     loss: LossController,
 }
 
-impl Control {
+impl RateControl {
     fn new(initial: f64, ceiling: f64) -> Self {
         Self {
             slope: SlopeEstimator::new(),
