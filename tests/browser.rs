@@ -222,7 +222,7 @@ async fn a_page_without_a_link_says_what_to_do_and_plays_once_one_is_pasted() {
         browser.until_state("main", "locked").await;
         let said = browser.text("main").await;
         assert!(said.contains("You need a link to watch"), "{said}");
-        let is_refused = said.contains("not good, or not any more");
+        let is_refused = said.contains("invalid or has expired");
         assert_eq!(is_refused, path.contains("token="), "{said}");
         assert_eq!(browser.run("return location.search", &[]).await, "");
     }
@@ -271,7 +271,7 @@ async fn a_link_is_opened_once_and_then_the_page_plays_without_it() {
 async fn a_certificate_of_the_daemons_own_is_trusted_once_its_authority_is() {
     let config = "[tls]\nself_signed = true\n[[stream]]\nname = \"camera\"\npattern = true\n";
     let daemon = Daemon::configured(config);
-    let browser = Browser::start_trusting(Some(&daemon.state_dir().join("ca.pem"))).await;
+    let browser = Browser::start_trusting(&daemon.state_dir().join("ca.pem")).await;
     // By address, and from plain HTTP.
     browser
         .open(&daemon.bare_url("/").replace("https:", "http:"))

@@ -81,7 +81,7 @@ async fn where_no_datagram_gets_through_images_are_shown_and_the_reason_is_told(
         "UDP 192.0.2.1:",
         "In use\nJPEG images over HTTP",
         "H.264 in this browser\nyes",
-        "Checks that arrived there\nnone",
+        "Checks that reached the server\nnone",
     ] {
         assert!(said.contains(sentence), "{sentence} is not in {said}");
     }
@@ -109,7 +109,7 @@ async fn without_images_the_page_tells_the_reason_itself() {
     browser.screenshot("unreachable").await;
     browser.click(".notice .why").await;
     browser
-        .until_text(".doctor", "Checks that this browser sent")
+        .until_text(".doctor", "Checks sent by this browser")
         .await;
     browser.screenshot("unreachable-why").await;
 }

@@ -21,6 +21,7 @@ export async function offerControls(main, name, panels, signal) {
   const panel = new ControlsPanel(root, name);
   panels.add('settings', { key: 'c', place: 'middle', onopen: () => panel.show() });
   button.hidden = false;
+  for (const part of main.querySelectorAll('.keys .settable')) part.hidden = false;
 }
 
 /** A camera that is not there has nothing to set. */
@@ -139,8 +140,8 @@ function makeRow(control, set) {
   reset.type = 'button';
   reset.className = 'reset';
   reset.textContent = '↺';
-  reset.title = 'Back to the default';
-  reset.setAttribute('aria-label', `${control.label}: back to the default`);
+  reset.title = 'Reset to the default';
+  reset.setAttribute('aria-label', `Reset ${control.label} to the default`);
   reset.addEventListener('click', () => set(null));
   element.append(label, value, reset, input);
   return {

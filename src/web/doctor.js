@@ -20,7 +20,7 @@ export async function examineFailure(error) {
 export async function examineSession(session, report) {
   const pairs = tried(report);
   const told = await getDoctor(session).catch(() => null);
-  const said = told ?? { sentence: 'the server does not say how it sees the connection', cure: '' };
+  const said = told ?? { sentence: 'the server does not report on this connection', cure: '' };
   return {
     ...spread(said.sentence),
     hint: sentence(said.cure),
@@ -47,18 +47,18 @@ export function judge(error, pairs, told, hostname = location.hostname) {
     const sent = pairs.reduce((sum, pair) => sum + pair.sent, 0);
     if (sent === 0) {
       return {
-        detail: `This browser did not try what the server offered: ${at}.`,
-        hint: 'Its settings, an extension or its network may forbid WebRTC. Firefox tries no loopback address.',
+        detail: `This browser did not try the addresses that the server offered: ${at}.`,
+        hint: 'Its settings, an extension or the network may block WebRTC. Firefox does not try loopback addresses.',
       };
     }
     return {
-      detail: `This browser sent ${sent} checks to ${at}, and none arrived there.`,
+      detail: `This browser sent ${sent} checks to ${at}, but none arrived.`,
       hint: sentence(told.cure),
     };
   }
   if (error.kind === 'frozen' && (finding === 'connected' || finding === 'udp_blocked')) {
     return {
-      detail: 'Packets arrive, and this browser decodes no picture of them.',
+      detail: 'Packets arrive, but this browser decodes no picture from them.',
       hint: 'Reload the page. If that does not help, try another browser, or this one without hardware acceleration.',
     };
   }
@@ -77,14 +77,14 @@ function facts(pairs, told) {
   if (told) {
     lines.push(
       ['Offered by the server', told.offered.map(place).join('\n') || 'nothing'],
-      ['Checks that arrived there', told.checks.map(arrived).join('\n') || 'none'],
+      ['Checks that reached the server', told.checks.map(arrived).join('\n') || 'none'],
       ['Encryption', encryption(told.handshake)],
     );
     if (told.media) lines.push(['Sent', media(told.media)]);
     if (told.ended) lines.push(['Session ended', told.ended]);
   }
   lines.push(
-    ['Checks that this browser sent', pairs.map(sentTo).join('\n') || 'none'],
+    ['Checks sent by this browser', pairs.map(sentTo).join('\n') || 'none'],
     ['H.264 in this browser', hasH264() ? 'yes' : 'no'],
   );
   return lines;
@@ -95,21 +95,21 @@ function place({ protocol, address, port }) {
 }
 
 function arrived({ from, received, answered, chosen }) {
-  return `${place(from)}: ${received}, of which ${answered} answered${chosen ? '; in use' : ''}`;
+  return `${place(from)}: ${received} received, ${answered} answered${chosen ? '; in use' : ''}`;
 }
 
 function sentTo({ protocol, address, port, sent, answered, state, chosen }) {
-  return `${place({ protocol, address, port })}: ${sent}, of which ${answered} answered; ${chosen ? 'in use' : state}`;
+  return `${place({ protocol, address, port })}: ${sent} sent, ${answered} answered; ${chosen ? 'in use' : state}`;
 }
 
 function encryption({ received, sent, done }) {
-  if (done) return 'agreed';
-  return received + sent ? `not agreed; ${received} datagrams came to the server, ${sent} went` : 'not begun';
+  if (done) return 'established';
+  return received + sent ? `not established; the server received ${received} datagrams and sent ${sent}` : 'not started';
 }
 
 function media({ packets_sent: packets, loss_ratio: loss, round_trip_seconds: roundTrip }) {
   const parts = [`${packets.toLocaleString('en')} packets`];
-  if (loss !== null) parts.push(`${(100 * loss).toFixed(1)} % lost lately`);
-  if (roundTrip !== null) parts.push(`${(1000 * roundTrip).toFixed(1)} ms there and back`);
+  if (loss !== null) parts.push(`${(100 * loss).toFixed(1)} % lost recently`);
+  if (roundTrip !== null) parts.push(`${(1000 * roundTrip).toFixed(1)} ms round trip`);
   return parts.join(', ');
 }

@@ -5,7 +5,7 @@ import { getStream } from './api.js';
 const FIRST_MS = 15_000; // the daemon itself takes ten seconds to be sure
 const AGAIN_MS = 60_000; // seldom, since every viewer asks
 
-const WORDS = { frozen: 'The picture stands still', black: 'The picture is black', covered: 'Nothing to see. Is it covered?' };
+const WORDS = { frozen: 'The picture is frozen', black: 'The picture is black', covered: 'The camera may be covered' };
 
 /** Keeps `main`'s remark on the pictures of stream `name` true, as long as somebody looks; until `signal` aborts. */
 export function watchForFlaws(main, name, signal) {

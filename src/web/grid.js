@@ -74,12 +74,12 @@ function tellSummary(element, states, signal) {
 function fitTiles(main, list, count, signal) {
   const fit = () => {
     const gap = Number.parseFloat(getComputedStyle(list).columnGap) || 0;
-    const below = Number.parseFloat(getComputedStyle(main).paddingBottom) || 0;
-    const header = main.querySelector('header');
-    const height = innerHeight - header.offsetTop - header.offsetHeight - below;
+    const { paddingTop, paddingBottom } = getComputedStyle(main);
+    const around = Number.parseFloat(paddingTop) + Number.parseFloat(paddingBottom);
+    const height = innerHeight - around - main.querySelector('header').offsetHeight;
     const { columns, tile } = layOut(count, list.clientWidth, height, gap);
-    list.style.setProperty('--columns', columns);
-    list.style.setProperty('--tile', `${Math.floor(tile)}px`);
+    main.style.setProperty('--columns', columns);
+    main.style.setProperty('--tile', `${Math.floor(tile)}px`);
   };
   addEventListener('resize', fit, { signal });
   fit();

@@ -129,7 +129,7 @@ export class Live {
       return examineSession(session, await this.#client.stats());
     }
     if (!session || this.#diagnosis) return this.#diagnosis;
-    const begun = { session, pairs: pairs(await this.#client.stats()), message: 'The connection is not there yet.' };
+    const begun = { session, pairs: pairs(await this.#client.stats()), message: 'The connection is not established yet.' };
     return examineFailure(begun);
   }
 
@@ -240,10 +240,10 @@ export class Live {
     listen(client.events, ['viewercount'], heard, this.#deaf.signal).catch(() => {});
   }
 
-  /** A video turns black with the end of its session, so what it shows is copied before. */
+  /** A video turns black with the end of its session, so the camera's last picture is copied before. */
   #keepPicture() {
     const { videoWidth, videoHeight } = this.#video;
-    if (!videoWidth || !this.#still.hidden) return;
+    if (!videoWidth || !this.#still.hidden || this.#said.slate) return;
     this.#still.width = videoWidth;
     this.#still.height = videoHeight;
     this.#still.getContext('2d').drawImage(this.#video, 0, 0);

@@ -4,6 +4,7 @@ import { listStreams, streamInPath } from './api.js';
 import { showGrid } from './grid.js';
 import { backOff } from './live.js';
 import { showLocked } from './locked.js';
+import { showMissing } from './missing.js';
 import { Notice } from './notice.js';
 import { showPlayer } from './player.js';
 import { go, onTurn } from './router.js';
@@ -21,6 +22,7 @@ new MutationObserver(() => {
   document.querySelector('meta[name=theme-color]').content = getComputedStyle(isStage ? main : document.body).backgroundColor;
 }).observe(main, { attributeFilter: ['data-view'] });
 main.addEventListener('locked', ({ detail }) => showLocked(main, detail, turn(), go));
+main.addEventListener('missing', ({ detail }) => showMissing(main, streamInPath(), detail, turn(), show));
 onTurn(show);
 show();
 

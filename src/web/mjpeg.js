@@ -3,7 +3,7 @@
 import { send } from './api.js';
 import { WhepError } from './whep.js';
 
-const NOT_IMAGES = 'The server sent something else than images.';
+const NOT_IMAGES = 'The server sent something other than images.';
 const LONGEST_HEAD = 1024;
 
 /** Each image of a `multipart/x-mixed-replace` reply as a `Blob`, until `signal` aborts. Rejects with a `WhepError`. */

@@ -1,5 +1,5 @@
 // The way from a stream to the others: to the front page, and to the next and the previous one by buttons, arrow keys and
-// swipes.
+// swipes. A camera that is the only one offers none of them.
 
 import { listStreams, pageUrl } from './api.js';
 import { go } from './router.js';
@@ -23,9 +23,9 @@ export function swiped(across, down) {
 export async function offerNeighbours(main, name, signal) {
   const streams = await listStreams().catch(() => []);
   if (signal.aborted) return;
-  main.querySelector('.home').hidden = streams.every((stream) => stream.name === name);
   const beside = neighbours(streams.map((stream) => stream.name), name);
   if (!beside) return;
+  for (const part of main.querySelectorAll('.home, .keys .others')) part.hidden = false;
   for (const [side, other] of Object.entries(beside)) {
     const link = main.querySelector(`.${side}`);
     link.href = pageUrl(other);

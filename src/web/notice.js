@@ -9,13 +9,14 @@ export class Notice {
   #retryAt = null;
   #timer = null;
 
-  /** @param {HTMLElement} root with any of `.title`, `.detail`, `.hint` and `.retry` in it */
+  /** @param {HTMLElement} root with any of `.camera`, `.title`, `.detail`, `.hint` and `.retry` in it */
   constructor(root) {
-    const parts = ['title', 'detail', 'hint', 'retry'];
+    const parts = ['camera', 'title', 'detail', 'hint', 'retry'];
     this.#parts = Object.fromEntries(parts.map((part) => [part, root.querySelector(`.${part}`)]));
   }
 
-  show({ title, detail, hint, retryAt }) {
+  show({ camera = '', title, detail, hint, retryAt }) {
+    this.#write('camera', camera);
     this.#write('title', title);
     this.#write('detail', detail);
     this.#write('hint', hint);

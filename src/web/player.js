@@ -1,10 +1,8 @@
 // The player: one stream that fills the page, its buttons and its keys.
 
-import { listStreams } from './api.js';
 import { offerControls } from './controls.js';
 import { watchForFlaws } from './flaw.js';
 import { offerNeighbours } from './neighbours.js';
-import { listChoices } from './notice.js';
 import { Panels } from './panel.js';
 import { Screen } from './screen.js';
 import { saveSnapshot } from './snapshot.js';
@@ -15,6 +13,7 @@ import { titleOf } from './words.js';
 const GRACE_MS = 60_000; // a hidden tab keeps its session this long, so that a glance elsewhere costs no reconnect
 const IDLE_MS = 2500; // without a move of the pointer for this long, the controls leave the picture alone
 const TOLD_MS = 4000; // how long a short message stands
+const WITH_PICTURE = new Set(['playing', 'paused', 'stalled']); // states
 
 /** Fills `main` with the player of stream `name`, until `signal` aborts. */
 export function showPlayer(main, name, signal) {
@@ -23,14 +22,13 @@ export function showPlayer(main, name, signal) {
   main.dataset.view = 'player';
   main.querySelector('.name').textContent = name;
 
-  const choices = main.querySelector('.choices');
   const screen = new Screen(main, name, {
     signal,
     grace: GRACE_MS,
     onstatus: (status) => {
       document.title = titleOf(name, status);
-      if (status.isMissing) offerChoices(choices, signal);
-      else choices.replaceChildren();
+      showWhatWorks(main);
+      if (status.isMissing) main.dispatchEvent(new CustomEvent('missing', { detail: status }));
     },
   });
   const stats = new StatsPanel(main.querySelector('.stats'), () => screen.stats());
@@ -46,16 +44,17 @@ export function showPlayer(main, name, signal) {
   signal.addEventListener('abort', () => stats.hide());
 
   const video = main.querySelector('video');
-  const actions = {
-    fullscreen: fullscreenAction(main, video),
+  const tell = teller(main);
+  bindButtons(main, {
+    fullscreen: fullscreenAction(main, video, signal),
     pip: pictureInPictureAction(main, video),
-    snapshot: snapshotAction(main, name),
+    snapshot: snapshotAction(main, name, tell),
     play: () => screen.play(),
-  };
-  bindButtons(main, actions);
-  bindKeys(main, actions, signal);
-  video.addEventListener('click', actions.play);
-  video.addEventListener('dblclick', () => actions.fullscreen?.());
+  });
+  showWhatWorks(main);
+  bindKeys(main, tell, signal);
+  video.addEventListener('click', () => screen.play());
+  video.addEventListener('dblclick', () => buttonOf(main, 'fullscreen').click());
   hideControlsWhenIdle(main, signal);
   offerNeighbours(main, name, signal);
   offerControls(main, name, panels, signal);
@@ -72,16 +71,42 @@ function bindButtons(main, actions) {
   }
 }
 
-function bindKeys(main, actions, signal) {
-  const keys = { f: actions.fullscreen, p: actions.pip, i: actions.snapshot, g: () => main.querySelector('.home:not([hidden])')?.click() };
+function buttonOf(main, action) {
+  return main.querySelector(`[data-action=${action}]`);
+}
+
+/** Without a picture there is nothing to save or to enlarge. What is on can be switched off at any time. */
+function showWhatWorks(main) {
+  const hasPicture = WITH_PICTURE.has(main.dataset.state);
+  for (const action of ['snapshot', 'pip', 'fullscreen']) buttonOf(main, action).disabled = !hasPicture;
+  if (document.fullscreenElement) buttonOf(main, 'fullscreen').disabled = false;
+  if (document.pictureInPictureElement) buttonOf(main, 'pip').disabled = false;
+}
+
+/** Keys press the buttons, and so do nothing that a button does not offer. */
+function bindKeys(main, tell, signal) {
+  const press = (action) => () => buttonOf(main, action).click();
+  const keys = {
+    f: press('fullscreen'),
+    p: press('pip'),
+    i: press('snapshot'),
+    g: () => main.querySelector('.home:not([hidden])')?.click(),
+    c: () => { if (main.querySelector('.controls [data-panel=settings]').hidden) tell(noControls(main)); },
+  };
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     keys[event.key.toLowerCase()]?.();
   }, { signal });
 }
 
+function noControls(main) {
+  return WITH_PICTURE.has(main.dataset.state)
+    ? 'This camera has no controls that you can set'
+    : 'The camera’s controls are available while it works';
+}
+
 /** The whole page goes full screen, so that messages stay on the picture; an iPhone can do so with the video only. */
-function fullscreenAction(main, video) {
+function fullscreenAction(main, video, signal) {
   if (!document.fullscreenEnabled) {
     return video.webkitEnterFullscreen ? () => video.webkitEnterFullscreen() : null;
   }
@@ -90,8 +115,9 @@ function fullscreenAction(main, video) {
     const isOn = document.fullscreenElement === main;
     button.setAttribute('aria-label', isOn ? 'Leave full screen' : 'Full screen');
     button.title = `${isOn ? 'Leave full screen' : 'Full screen'} (f)`;
+    showWhatWorks(main);
   };
-  main.onfullscreenchange = show;
+  main.addEventListener('fullscreenchange', show, { signal });
   show();
   return () => {
     const done = document.fullscreenElement ? document.exitFullscreen() : main.requestFullscreen();
@@ -114,15 +140,19 @@ function pictureInPictureAction(main, video) {
   };
 }
 
-function snapshotAction(main, name) {
+/** Comes back with what shows a short message for a while. */
+function teller(main) {
   const told = main.querySelector('.told');
   let timer;
-  const tell = (text) => {
+  return (text) => {
     told.textContent = text;
     told.hidden = false;
     clearTimeout(timer);
     timer = setTimeout(() => { told.hidden = true; }, TOLD_MS);
   };
+}
+
+function snapshotAction(main, name, tell) {
   return async () => {
     try {
       tell(`Saved as ${await saveSnapshot(name, main.querySelector('video'), main.querySelector('canvas'))}`);
@@ -142,12 +172,6 @@ function hideControlsWhenIdle(main, signal) {
   for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(type, busy, { signal });
   signal.addEventListener('abort', () => { clearTimeout(timer); main.removeAttribute('data-idle'); });
   busy();
-}
-
-/** There is no such stream: those that there are. */
-async function offerChoices(choices, signal) {
-  const streams = await listStreams().catch(() => []);
-  if (!signal.aborted) listChoices(choices, streams.map((stream) => stream.name));
 }
 
 /** Where the certificate is the daemon's own, it can be trusted. */

@@ -5,8 +5,6 @@ import { Live } from './live.js';
 import { Notice } from './notice.js';
 import { ASLEEP, wayBadge, wayName } from './words.js';
 
-const LEGIBLE = 0.6; // of its size; smaller, a slate's letters are too small to be read
-
 export class Screen {
   #root;
   #video;
@@ -16,13 +14,11 @@ export class Screen {
   #pause;
   #onstatus;
   #isCurious = false;
-  #isSlate = false;
   #live = null;
 
   /**
    * @param {HTMLElement} root holds a `video`, a `canvas`, a `.notice` and a `.way`; its `data-state` tells the state, its
-   *   `data-way` how the picture comes, its `data-slate` whether the video shows a slate that can be read (`legible`) or not
-   *   (`small`)
+   *   `data-way` how the picture comes, its `data-slate` that the video shows a slate, whose place the message takes
    * @param {string} name the stream
    * @param {object} options
    * @param {AbortSignal} options.signal ends it
@@ -41,11 +37,7 @@ export class Screen {
     this.#notice = new Notice(root.querySelector('.notice'));
     onAttention(this.#video, grace, signal, (seen) => (seen ? this.#wake() : this.#sleep()));
     addEventListener('online', () => this.#live?.reroute(), { signal });
-    const sizes = new ResizeObserver(() => this.#measure());
-    sizes.observe(this.#video);
-    this.#video.addEventListener('resize', () => this.#measure(), { signal });
     signal.addEventListener('abort', () => {
-      sizes.disconnect();
       this.#notice.stop();
       this.#live?.stop();
       this.#live = null;
@@ -111,21 +103,10 @@ export class Screen {
       return;
     }
     this.#root.dataset.state = status.state;
-    this.#isSlate = Boolean(status.slate);
-    this.#measure();
+    this.#root.toggleAttribute('data-slate', Boolean(status.slate));
     this.#notice.show(status);
     this.#onstatus(status);
   }
-
-  #measure() {
-    if (this.#isSlate) this.#root.dataset.slate = isLegible(this.#video) ? 'legible' : 'small';
-    else delete this.#root.dataset.slate;
-  }
-}
-
-/** Whether what is written in a video's pictures can be read at the size that it is shown in. */
-export function isLegible({ clientWidth, clientHeight, videoWidth, videoHeight }) {
-  return Math.min(clientWidth / videoWidth, clientHeight / videoHeight) >= LEGIBLE;
 }
 
 /**

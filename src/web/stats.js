@@ -48,7 +48,7 @@ export function rows(now, before) {
     ['viewers', 'Viewers', now.viewers === undefined ? '–' : count(now.viewers)],
     ['way', 'Connection', wayName(wayOf(now)), true],
     ['lost', 'Packets lost', `${count(lost)} (${unit((100 * lost) / (lost + video.packetsReceived), 2, '%')})`, true],
-    ['repair', 'Requested again', `${count(video.nackCount)} NACK, ${count(video.pliCount)} PLI`, true],
+    ['repair', 'Repair requests', `${count(video.nackCount)} NACK, ${count(video.pliCount)} PLI`, true],
     ['rtt', 'Round trip', unit(now.roundTrip * 1000, 1, 'ms'), true],
     ['jitter', 'Jitter buffer', unit((1000 * delta('jitterBufferDelay')) / delta('jitterBufferEmittedCount'), 0, 'ms'), true],
     ['decode', 'Decoding', unit((1000 * delta('totalDecodeTime')) / delta('framesDecoded'), 1, 'ms per frame'), true],

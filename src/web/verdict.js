@@ -14,12 +14,12 @@ export function verdict(now, before) {
   const dropped = delta('framesDropped');
   const lost = Math.max(0, delta('packetsLost'));
   const loss = lost / (lost + delta('packetsReceived')) || 0;
-  if (decoded === 0) return { level: 'poor', text: 'No new picture arrives' };
-  if (loss > MUCH_LOSS) return { level: 'poor', text: 'The network loses pictures' };
+  if (decoded === 0) return { level: 'poor', text: 'No new pictures arrive' };
+  if (loss > MUCH_LOSS) return { level: 'poor', text: 'The network loses many packets' };
   if (dropped > MANY_DROPPED * (decoded + dropped)) return { level: 'poor', text: 'This device is too slow for the video' };
-  if (delta('freezeCount') > 0) return { level: 'fair', text: 'The picture halts at times' };
+  if (delta('freezeCount') > 0) return { level: 'fair', text: 'The picture freezes at times' };
   if (loss > SOME_LOSS) return { level: 'fair', text: 'The network loses some packets' };
-  if ((delay(now, before) ?? 0) > LATE_SECONDS) return { level: 'fair', text: 'The picture is late' };
+  if ((delay(now, before) ?? 0) > LATE_SECONDS) return { level: 'fair', text: 'The picture is delayed' };
   return { level: 'good', text: 'Good' };
 }
 

@@ -286,7 +286,7 @@ export class WhepClient {
     if (['connected', 'completed'].includes(this.#pc.iceConnectionState)) {
       return new WhepError('handshake', 'The media connection was found but could not be encrypted.');
     }
-    return new WhepError('unreachable', 'No media packet comes through.', { candidates: candidates(answer.sdp) });
+    return new WhepError('unreachable', 'No media packets get through.', { candidates: candidates(answer.sdp) });
   }
 }
 

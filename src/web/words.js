@@ -1,9 +1,11 @@
 // What the page says in each state. Pure: errors and API objects in, statuses out.
 //
 // A status is `{state, title, detail, hint, retryAt}`. `state` becomes `data-state` in the document; the rest is for
-// people and may be empty. `slate` is true if the video says the same. `retryAt` is the time, as of `Date.now()`, of the next
-// attempt, or null. `isMissing` is true where the other streams are worth naming. Where nobody may watch, `refusal` says what
-// is wrong with the token that was sent, and `isElsewhere` that it opens other streams.
+// people and may be empty. `camera` names the camera that is down. `slate` is true if the video shows the server's own slate.
+// `retryAt` is the time, as of `Date.now()`, of the next attempt, or null. `isMissing` is true if there is no such stream. Where
+// nobody may watch, `refusal` says what is wrong with the token that was sent, and `isElsewhere` that it opens other streams.
+
+const RESUMES = 'This page continues by itself as soon as the camera is back.';
 
 const status = (state, title = '', detail = '', hint = '') => ({ state, title, detail, hint, retryAt: null });
 
@@ -12,9 +14,9 @@ export const ASLEEP = status('asleep');
 export const CONNECTING = status('connecting', 'Connecting…');
 export const WAITING = status('waiting', 'Waiting for the picture…');
 export const STARTING = status('waiting', 'The camera is starting…');
-export const STALLED = status('stalled', 'The picture has stopped', 'The connection is up, but no new picture arrives.');
+export const STALLED = status('stalled', 'The picture has stopped', 'The connection works, but no new pictures arrive.');
 export const PAUSED = status('paused', 'Paused');
-export const NO_STREAMS = status('unknown', 'There is nothing to watch', 'No stream is configured.');
+export const NO_STREAMS = status('unknown', 'There is nothing to watch', 'No camera is configured on this server.');
 
 const WAYS = {
   udp: 'WebRTC over UDP',
@@ -46,12 +48,13 @@ export function titleOf(name, { state }) {
 }
 
 /** A stream whose camera or encoder has failed, as `/api/streams/{name}` tells it. */
-export function cameraDown({ error }) {
+export function cameraDown({ name, error }) {
   return {
     state: 'camera-down',
+    camera: name,
     title: error.title,
     detail: sentence(error.detail ?? ''),
-    hint: sentence(error.cure ?? ''),
+    hint: `${sentence(error.cure ?? '')} ${RESUMES}`.trim(),
     retryAt: Date.now() + (error.retry_in_seconds ?? 0) * 1000,
   };
 }
@@ -62,14 +65,14 @@ export function explain(error) {
     case 'lost':
       return status('connecting', 'Reconnecting…');
     case 'frozen':
-      return status('stalled', 'No picture arrives', 'The camera is running, but its video does not get here.');
+      return status('stalled', 'No picture arrives', 'The camera is running, but its video does not reach this browser.');
     case 'offline':
       if (!navigator.onLine) return status('offline', 'This device is offline', 'It has no network connection.');
       return status(
         'offline',
         'The camera server is not reachable',
         error.message,
-        'Is fanlight running, and this device on its network?',
+        'Check that fanlight is running, and that this device is on the same network.',
       );
     case 'locked':
       return {
@@ -77,11 +80,11 @@ export function explain(error) {
         refusal: error.isTokenWrong ? sentence(error.message) : '',
       };
     case 'forbidden':
-      return { ...status('locked', 'Your link does not open this camera', 'It is good for other cameras only.'), isElsewhere: true };
+      return { ...status('locked', 'Your link does not open this camera', 'It is valid for other cameras only.'), isElsewhere: true };
     case 'not_found':
-      return { ...status('unknown', 'There is no such camera', sentences(error.message)[0]), isMissing: true };
+      return { ...status('unknown', 'There is no camera at this address', sentences(error.message)[0]), isMissing: true };
     case 'down':
-      return status('camera-down', 'The camera is down', sentence(error.message));
+      return status('camera-down', 'The camera is down', sentence(error.message), RESUMES);
     case 'busy':
       return status('busy', 'The server is busy', sentence(error.message));
     case 'unsupported':
@@ -91,8 +94,8 @@ export function explain(error) {
         error.message,
         // Firefox comes without H.264, which is why a new one lacks it for some minutes.
         navigator.userAgent.includes('Firefox/')
-          ? 'Firefox can once it has fetched its OpenH264 plug-in: see Plugins in about:addons.'
-          : 'A current Chrome, Edge, Firefox or Safari can.',
+          ? 'Firefox can play it as soon as it has downloaded its OpenH264 plug-in: see Plugins in about:addons.'
+          : 'Use a current version of Chrome, Edge, Firefox or Safari.',
       );
     case 'unreachable':
       return { ...unreachable(error.candidates), ...told(error) };
@@ -112,7 +115,7 @@ function unreachable(candidates) {
   if (candidates.length === 0) {
     return status(
       'unreachable',
-      'No video comes through',
+      'No video gets through',
       'The server offers no address for its video.',
       'Set external_addresses in fanlight’s configuration.',
     );
@@ -125,7 +128,7 @@ function unreachable(candidates) {
   return status(
     'unreachable',
     `Cannot reach ${ports}`,
-    `No video comes back from ${hosts}.`,
+    `No video arrives from ${hosts}.`,
     `Open ${ports} in the firewall of that machine. If it is behind NAT or in a container, set external_addresses in `
       + 'fanlight’s configuration.',
   );

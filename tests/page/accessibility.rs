@@ -14,7 +14,7 @@ const AXE: &str = include_str!("../support/vendor/axe.min.js");
 const EXAMINE: &str = "
     const isForced = matchMedia('(forced-colors: active)').matches;
     const rules = isForced ? { 'color-contrast': { enabled: false } } : {};
-    const { violations, passes } = await axe.run(document, { rules });
+    const { violations, passes } = await axe.run(document, { rules, resultTypes: ['violations'] });
     const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`));
     return { found, passes: passes.length }";
 
@@ -38,11 +38,16 @@ const LOOKS: [Look; 5] = [
     ("forced-colors", DESKTOP, &[("forced-colors", "active")]),
 ];
 
+/// A browser with axe-core in each of its pages.
+async fn with_axe() -> Browser {
+    let browser = Browser::start().await;
+    let source = format!("{AXE}; window.axe = axe");
+    browser.run_in_each_page(&source).await;
+    browser
+}
+
 /// Looks at the page as it is now in all those ways.
 async fn examine(browser: &Browser, state: &str) {
-    if browser.run("return 'axe' in window", &[]).await == false {
-        browser.run(&format!("{AXE}; window.axe = axe"), &[]).await;
-    }
     for (look, size, features) in LOOKS {
         browser.look_like(size, features).await;
         let is_touched = size != DESKTOP;
@@ -75,7 +80,7 @@ async fn examine(browser: &Browser, state: &str) {
 
 #[tokio::test]
 async fn the_player_and_its_panels() {
-    let browser = Browser::start().await;
+    let browser = with_axe().await;
     let daemon = Daemon::configured(&streams(&["porch", "garden"]));
     browser.open(&daemon.url("/porch")).await;
     browser.until_state("main", "playing").await;
@@ -98,7 +103,7 @@ async fn the_player_and_its_panels() {
 
 #[tokio::test]
 async fn the_grid_and_a_failed_camera() {
-    let browser = Browser::start().await;
+    let browser = with_axe().await;
     let daemon = Daemon::configured(&[&streams(&["porch", "garden"]), NO_CAMERA].concat());
     browser.open(&daemon.url("/")).await;
     browser.until_text(".summary", "2 live, 1 down").await;
@@ -117,7 +122,7 @@ async fn the_grid_and_a_failed_camera() {
 
 #[tokio::test]
 async fn the_login() {
-    let browser = Browser::start().await;
+    let browser = with_axe().await;
     let daemon = Daemon::configured(&streams(&["camera"]));
     browser.open(&daemon.lan_url("/camera")).await;
     browser.until_state("main", "locked").await;
@@ -126,13 +131,13 @@ async fn the_login() {
         document.querySelector('input').value = 'a-wrong-one';
         document.querySelector('form button').click()";
     browser.run(paste, &[]).await;
-    browser.until_text(".wrong", "not good").await;
+    browser.until_text(".wrong", "invalid or has expired").await;
     examine(&browser, "login-refused").await;
 }
 
 #[tokio::test]
 async fn what_is_shown_where_webrtc_does_not_get_through() {
-    let browser = Browser::start().await;
+    let browser = with_axe().await;
     let external = "[rtc]\ntcp_listen = \"off\"\nexternal_addresses = [\"192.0.2.1\"]\n";
     let config = format!("{external}{}", streams(&["camera"]));
     let daemon = Daemon::configured_with_media_at("127.0.0.2:0", &config);

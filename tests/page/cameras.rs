@@ -42,6 +42,33 @@ async fn the_tiles_of_the_grid_fit_the_window() {
     browser.screenshot("phone-grid").await;
 }
 
+/// How far the heading's edges are from those of the tiles below it, and whether the row is in the middle of the window.
+const EDGES: &str = "
+    const tiles = [...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect());
+    const [left, right] = [Math.min(...tiles.map((tile) => tile.left)), Math.max(...tiles.map((tile) => tile.right))];
+    const top = document.querySelector('.top').getBoundingClientRect();
+    const text = document.querySelector('.heading').getBoundingClientRect();
+    return [text.left - left, top.right - right, left + right - document.documentElement.clientWidth].map(Math.round)";
+
+#[tokio::test]
+async fn the_heading_of_the_grid_begins_and_ends_with_the_tiles() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::configured(&streams(&["one", "two", "three", "four"]));
+    browser.open(&daemon.url("/")).await;
+    browser.until_state("main", "ready").await;
+    for width in [320, 768, 1280] {
+        browser.look_like((width, 800), &[]).await;
+        eventually("edges in line", async || {
+            let found = browser.run(EDGES, &[]).await;
+            (found == json!([0, 0, 0]))
+                .then_some(())
+                .ok_or(format!("{found} at {width}"))
+        })
+        .await;
+        browser.screenshot(&format!("grid-{width}")).await;
+    }
+}
+
 #[tokio::test]
 async fn the_grid_says_how_many_cameras_are_live_and_a_failed_ones_tile_says_why_once() {
     let browser = Browser::start().await;
@@ -51,14 +78,14 @@ async fn the_grid_says_how_many_cameras_are_live_and_a_failed_ones_tile_says_why
     let tile = "a[href=attic]";
     let said = browser.until_text(tile, "The camera is not there").await;
     assert_eq!(said.matches("is not there").count(), 1, "{said}");
-    // The slate in the picture says the same, in letters too small for a tile: it is not shown as well.
+    // The slate in the picture says the same: it is not shown as well.
     let seen = "
         const tile = document.querySelector('a[href=attic]');
         const [video, notice] = ['video', '.notice'].map((part) => getComputedStyle(tile.querySelector(part)));
-        return [tile.dataset.slate, video.visibility, notice.opacity]";
+        return ['slate' in tile.dataset, video.visibility, notice.opacity]";
     eventually("the slate to be known", async || {
         let found = browser.run(seen, &[]).await;
-        (found == json!(["small", "hidden", "1"]))
+        (found == json!([true, "hidden", "1"]))
             .then_some(())
             .ok_or(found.to_string())
     })
@@ -76,26 +103,31 @@ async fn the_grid_says_how_many_cameras_are_live_and_a_failed_ones_tile_says_why
 }
 
 #[tokio::test]
-async fn a_slate_that_is_too_small_to_be_read_leaves_the_message_to_the_page() {
+async fn in_place_of_a_slate_the_page_names_the_camera_and_says_that_it_continues_by_itself() {
     let browser = Browser::start().await;
     let daemon = Daemon::configured(NO_CAMERA);
     let seen = "
         const main = document.querySelector('main');
-        const notice = getComputedStyle(main.querySelector('.notice'));
-        return [main.dataset.slate ?? '', notice.opacity]";
-    for (size, expected) in [
-        (DESKTOP, json!(["legible", "0"])),
-        (UPRIGHT, json!(["small", "1"])),
-        (DESKTOP, json!(["legible", "0"])),
-    ] {
+        const notice = main.querySelector('.notice');
+        const { left, right, top, bottom } = notice.getBoundingClientRect();
+        const isCentred = Math.abs(left + right - innerWidth) < 2 && Math.abs(top + bottom - innerHeight) < 2;
+        const video = getComputedStyle(main.querySelector('video'));
+        return [video.visibility, getComputedStyle(notice).opacity, isCentred]";
+    for size in [DESKTOP, UPRIGHT] {
         browser.look_like(size, &[]).await;
         browser.open(&daemon.url("/attic")).await;
-        browser.until_state("main", "camera-down").await;
-        eventually("the slate to be known", async || {
-            let found = browser.run(seen, &[]).await;
-            (found == expected).then_some(()).ok_or(found.to_string())
-        })
-        .await;
+        browser.until_state("main[data-slate]", "camera-down").await;
+        let found = browser.run(seen, &[]).await;
+        assert_eq!(found, json!(["hidden", "1", true]), "{size:?}");
+        let said = browser.text(".notice").await;
+        for part in [
+            "attic",
+            "/dev/video99: no such device.",
+            "This page continues by itself as soon as the camera is back.",
+            "Trying again",
+        ] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
     }
 }
 
@@ -181,10 +213,47 @@ async fn a_mistyped_name_leads_to_the_cameras_that_there_are() {
     browser.until_state("main", "playing").await;
     assert_eq!(browser.run(title, &[]).await, "porch");
 
+    // Both pages of this kind look alike.
+    let look = "
+        const { view } = document.querySelector('main').dataset;
+        const notice = getComputedStyle(document.querySelector('.notice'));
+        const title = getComputedStyle(document.querySelector('h1.title'));
+        const links = document.querySelectorAll('.choices a').length;
+        return [view, notice.backgroundColor, notice.width, notice.padding, title.fontSize, links > 0]";
+    browser.open(&daemon.url("/nosuch")).await;
+    browser.until_text(".choices", "garden").await;
+    let unknown = browser.run(look, &[]).await;
+    assert_eq!(
+        browser
+            .run("return document.querySelectorAll('.controls').length", &[])
+            .await,
+        0
+    );
     browser.open(&daemon.url("/porch/nowhere")).await;
+    assert_eq!(browser.run(look, &[]).await, unknown);
     let said = browser.text("main").await;
-    assert!(said.contains("There is nothing at this address"), "{said}");
+    assert!(
+        said.contains("There is no camera at this address"),
+        "{said}"
+    );
     browser.screenshot("missing").await;
     browser.click("a").await;
     browser.until_state("main", "ready").await;
+}
+
+#[tokio::test]
+async fn a_camera_that_is_configured_later_is_shown_by_itself() {
+    let browser = Browser::start().await;
+    let daemon = Daemon::configured(&streams(&["porch"]));
+    browser.open(&daemon.url("/nosuch")).await;
+    browser.until_state("main", "unknown").await;
+    // The list is asked for each ten seconds: here at once.
+    let shown = "
+        const { showMissing } = await import('/assets/missing.js');
+        const real = window.setTimeout;
+        window.setTimeout = (act, wait) => real(act, wait / 100);
+        const main = document.querySelector('main');
+        const status = { state: 'unknown', title: 'No', detail: '' };
+        return new Promise((resolve) => showMissing(main, 'porch', status, new AbortController().signal, () => resolve(true)))";
+    assert_eq!(browser.run(shown, &[]).await, true);
 }

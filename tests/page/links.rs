@@ -33,7 +33,7 @@ async fn a_pasted_link_leads_to_its_own_camera() {
     }
     let said = browser.text("main").await;
     let first = said.find("Ask the person who runs this camera");
-    let operator = said.find("“fanlight url” prints the link");
+    let operator = said.find("Run “fanlight\u{a0}url”");
     assert!(first.is_some() && first < operator, "{said}");
 
     let link = format!("{}?token={share}", daemon.lan_url("/garden"));
@@ -64,10 +64,10 @@ async fn a_wrong_token_is_called_that_and_stays_in_its_field() {
     browser.until_state("main", "locked").await;
     for (text, expected) in [
         ("no link at all", "That is neither a link nor a token."),
-        ("not-the-token", "This token is not good, or not any more."),
+        ("not-the-token", "This token is invalid or has expired."),
         (
             "http://camera.lan/camera?token=old",
-            "This link is not good, or not any more.",
+            "This link is invalid or has expired.",
         ),
     ] {
         browser.run(PASTE, &[json!(text)]).await;

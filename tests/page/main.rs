@@ -1,4 +1,4 @@
-//! What people meet on the page besides the picture, in headless Chromium: panels, the grid, other cameras, links, frames of
+//! What people meet on the page besides the picture, in headless Chromium: buttons and keys, panels, the grid, other cameras, links, frames of
 //! other sites, and whether everybody can use it.
 //!
 //! Leaves screenshots of what it saw in `target/screenshots`.
@@ -7,6 +7,7 @@
 mod support;
 
 mod accessibility;
+mod bar;
 mod cameras;
 mod contrast;
 mod frames;

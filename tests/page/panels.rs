@@ -15,6 +15,11 @@ const EXPANDED: &str = "
     const buttons = document.querySelectorAll(`[data-panel=${arguments[0]}]`);
     return [...buttons].map((button) => button.getAttribute('aria-expanded'))";
 
+/// An attempt to connect is given up after ten seconds: here after four, so that what it says meanwhile can still be seen.
+const HURRY: &str = "
+    const real = window.setTimeout;
+    window.setTimeout = (act, wait, ...rest) => real(act, wait === 10_000 ? 4000 : wait, ...rest);";
+
 /// Whether the focus is in a panel.
 const FOCUS: &str = "return document.activeElement.closest('.panel')?.id ?? ''";
 
@@ -108,6 +113,7 @@ async fn why_is_answered_in_place_of_the_message_and_can_be_closed_on_a_phone() 
     let daemon = Daemon::configured_with_media_at("127.0.0.2:0", &config);
     browser.look_like(UPRIGHT, &[]).await;
     browser.note_failures().await;
+    browser.run_in_each_page(HURRY).await;
     browser.open(&daemon.url("/camera")).await;
 
     // While it connects, the page says what it tries.

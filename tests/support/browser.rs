@@ -1,4 +1,5 @@
-//! Headless Chromium, driven over WebDriver.
+//! Headless Chromium, driven over WebDriver. The tests of a process share one, since starting it takes longer than most of what is
+//! tested; each begins in a new tab.
 
 use super::scratch::Scratch;
 use super::{DEADLINE, eventually};
@@ -15,12 +16,24 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// A browser decodes and draws in software here: several at once would starve each other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// A browser decodes and draws in software here: several at once would starve each other. Between two tests, this holds the browser
+/// that they share.
+static ONE_AT_A_TIME: Mutex<Option<(Client, Driver)>> = Mutex::const_new(None);
+
+/// Keeps the connections to browsers. Each test has a runtime of its own, which ends before the shared browser does.
+static CONNECTIONS: LazyLock<Runtime> = LazyLock::new(|| {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    runtime.expect("the system has room for a thread")
+});
 
 /// Nothing that calls home, nothing that asks; WebRTC as users have it.
 const FLAGS: [&str; 11] = [
@@ -38,43 +51,57 @@ const FLAGS: [&str; 11] = [
     "--window-size=1280,800",
 ];
 
-/// A browser with one empty tab. Ended when dropped.
+/// A browser with one empty tab, and without anything that it would remember of another test. It is kept for the next test when
+/// dropped, unless this one failed.
 pub struct Browser {
     client: Client,
-    driver: Driver,
-    _turn: MutexGuard<'static, ()>,
+    /// `None` only while it is dropped.
+    driver: Option<Driver>,
+    is_shared: bool,
+    turn: MutexGuard<'static, Option<(Client, Driver)>>,
 }
 
 impl Browser {
-    /// Starts one, when no other test has one.
+    /// The one that tests share, when no other test has it.
     pub async fn start() -> Self {
-        Self::start_trusting(None).await
+        let mut turn = ONE_AT_A_TIME.lock().await;
+        let kept = turn.take();
+        let is_used = kept.is_some();
+        let (client, driver) = match kept {
+            Some(kept) => kept,
+            None => launch(None).await,
+        };
+        let browser = Self {
+            client,
+            driver: Some(driver),
+            is_shared: true,
+            turn,
+        };
+        if is_used {
+            browser.forget().await;
+        }
+        browser
     }
 
-    /// The same; its user trusts that certificate authority, in PEM or DER.
-    pub async fn start_trusting(authority: Option<&Path>) -> Self {
-        Self::start_with(authority, &[]).await
-    }
-
-    /// The same with further flags.
-    pub async fn start_with(authority: Option<&Path>, more_flags: &[&str]) -> Self {
+    /// One of the test's own; its user trusts that certificate authority, in PEM or DER.
+    pub async fn start_trusting(authority: &Path) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let driver = Driver::start(authority);
-        let profile = driver.scratch.path().join("profile");
-        let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
-        flags.push(format!("--user-data-dir={}", profile.display()));
-        flags.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
-        let options = json!({ "goog:chromeOptions": { "args": flags } });
-        let capabilities: Capabilities = serde_json::from_value(options).unwrap();
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{}", driver.port))
-            .await
-            .unwrap();
+        let (client, driver) = launch(Some(authority)).await;
         Self {
             client,
-            driver,
-            _turn: turn,
+            driver: Some(driver),
+            is_shared: false,
+            turn,
+        }
+    }
+
+    /// Moves to a new tab, which has none of the old one's sizes, scripts and frames, and clears what tabs share.
+    async fn forget(&self) {
+        let tab = self.client.new_window(true).await.unwrap();
+        self.client.close_window().await.unwrap();
+        self.client.switch_to_window(tab.handle).await.unwrap();
+        for command in ["Network.clearBrowserCookies", "Network.clearBrowserCache"] {
+            self.devtools(command, json!({})).await;
         }
     }
 
@@ -95,7 +122,8 @@ impl Browser {
         let session = self.client.session_id().await.unwrap().unwrap();
         let path = format!("/session/{session}/goog/cdp/execute");
         let body = json!({ "cmd": command, "params": parameters }).to_string();
-        let request = Request::post(format!("http://127.0.0.1:{}{path}", self.driver.port))
+        let port = self.driver.as_ref().map_or(0, |driver| driver.port);
+        let request = Request::post(format!("http://127.0.0.1:{port}{path}"))
             .body(Full::new(Bytes::from(body)))
             .unwrap();
         let client = HttpClient::builder(TokioExecutor::new()).build_http();
@@ -130,11 +158,14 @@ impl Browser {
             window.failures = [];
             addEventListener('error', ({ message }) => failures.push(message));
             addEventListener('unhandledrejection', ({ reason }) => failures.push(String(reason?.stack ?? reason)));";
-        self.devtools(
-            "Page.addScriptToEvaluateOnNewDocument",
-            json!({ "source": source }),
-        )
-        .await;
+        self.run_in_each_page(source).await;
+    }
+
+    /// From the next page on, runs this before the page's own scripts.
+    pub async fn run_in_each_page(&self, source: &str) {
+        let script = json!({ "source": source });
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", script)
+            .await;
     }
 
     /// From now on, scripts run in the page's first frame.
@@ -203,29 +234,59 @@ impl Browser {
     }
 }
 
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if self.is_shared && !thread::panicking() {
+            *self.turn = self
+                .driver
+                .take()
+                .map(|driver| (self.client.clone(), driver));
+        }
+    }
+}
+
+async fn launch(authority: Option<&Path>) -> (Client, Driver) {
+    let driver = Driver::start(authority);
+    let profile = driver.scratch.join("profile");
+    let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
+    flags.push(format!("--user-data-dir={}", profile.display()));
+    let options = json!({ "goog:chromeOptions": { "args": flags } });
+    let capabilities: Capabilities = serde_json::from_value(options).unwrap();
+    let url = format!("http://127.0.0.1:{}", driver.port);
+    let connect = async move {
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities).connect(&url).await
+    };
+    let client = CONNECTIONS.spawn(connect).await.unwrap().unwrap();
+    (client, driver)
+}
+
 /// chromedriver and all that it starts, which is a process group.
 struct Driver {
     shell: Child,
     port: u16,
     reader: Option<JoinHandle<()>>,
-    scratch: Scratch,
+    /// Removed by the shell.
+    scratch: PathBuf,
 }
 
 impl Driver {
     /// chromedriver would leave Chromium behind if it were killed, so a shell watches over both. The end of its standard
-    /// input is the end of the whole group, and that comes with the end of the test, whatever ends it.
-    const SCRIPT: &str = "chromedriver --port=0 & read -r _; kill -KILL 0";
+    /// input is the end of the whole group, and of their folder, and that comes with the end of the process of tests, whatever
+    /// ends it: values that all its tests share are never dropped. The last processes of the group may still write.
+    const SCRIPT: &str = "setsid chromedriver --port=0 & read -r _; kill -KILL -$!; \
+        for _ in 1 2 3 4 5; do rm -rf \"$HOME\" && exit; done";
 
     fn start(authority: Option<&Path>) -> Self {
-        let scratch = Scratch::new();
+        let scratch = Scratch::new().keep();
         if let Some(authority) = authority {
-            trust(&scratch.path().join(".pki/nssdb"), authority);
+            trust(&scratch.join(".pki/nssdb"), authority);
         }
         let mut shell = Command::new("sh")
             .args(["-c", Self::SCRIPT])
             .process_group(0)
-            .env("TMPDIR", scratch.path())
-            .env("HOME", scratch.path())
+            .env("TMPDIR", &scratch)
+            .env("HOME", &scratch)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -24,6 +24,11 @@ impl Scratch {
         }
     }
 
+    /// The folder, which something else removes.
+    pub fn keep(self) -> PathBuf {
+        std::mem::ManuallyDrop::new(self).0.clone()
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

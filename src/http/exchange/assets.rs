@@ -19,6 +19,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset_of("live.js", include_str!("../../web/live.js")),
     asset_of("locked.js", include_str!("../../web/locked.js")),
     asset_of("main.js", include_str!("../../web/main.js")),
+    asset_of("missing.js", include_str!("../../web/missing.js")),
     asset_of("mjpeg.js", include_str!("../../web/mjpeg.js")),
     asset_of("neighbours.js", include_str!("../../web/neighbours.js")),
     asset_of("notice.js", include_str!("../../web/notice.js")),
