@@ -14,7 +14,7 @@ help:
 	@echo 'make check      the quick checks: format, clippy, unit tests'
 	@echo 'make test       every check there is, with what it needs installed first'
 	@echo 'make soak       unplug each camera of the tests fifty times, where make test does so ten times'
-	@echo 'make fuzz       fuzz what reads from strangers, ten minutes each (ARGS="offer 60"); needs nightly Rust'
+	@echo 'make fuzz       fuzz what reads from strangers, ten minutes each (ARGS="offer 60")'
 	@echo 'make bench-fanout  what each viewer costs, for 10 to 1000 of them (ARGS="50 200 --repeat 3")'
 	@echo 'make bench-http  requests a second, and how long joining takes (ARGS="--seconds 5")'
 	@echo 'make install    put binary, unit, user and sample configuration in place (DESTDIR, PREFIX, SYSCONFDIR)'
