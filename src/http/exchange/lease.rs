@@ -128,12 +128,13 @@ impl Leases {
     }
 
     /// Ends sessions as their permissions end; never completes.
-    async fn watch(&self, access: &Access, plane: &Plane) {
+    async fn watch(&self, access: &Arc<Access>, plane: &Plane) {
         loop {
             while self.lock().is_empty() {
                 self.added.notified().await;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+            access.look_if_due(Instant::now()).await;
             while !self.sweep(plane, |grant| access.still_holds(grant, Now::system())) {
                 tokio::time::sleep(PAUSE).await;
             }
