@@ -5,28 +5,28 @@ mod clock;
 mod current;
 pub mod identity;
 pub mod judge;
+mod look;
 pub mod permissions;
 mod secrets;
+mod sources;
 
 pub use secrets::Secrets;
 
 use self::judge::{
-    Failures, Flaw, Grant, Guard, Ledger, Now, Policy, Proof, Refusal, Request, Scope, ShareKey,
-    Target, Token,
+    Failures, Flaw, Grant, Guard, Now, Policy, Proof, Refusal, Request, Scope, Target, Token,
 };
 use crate::base::addresses::client;
 use crate::base::log_limit::LogLimit;
 use crate::base::state_dir::{StateDir, StateError};
+use crate::base::sync::Mutex;
 use crate::config::{Auth, AuthMode};
 use crate::metrics;
 use clock::Clock;
-use current::{Current, InState, JwtFile};
+use look::Looking;
+use sources::Sources;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
-
-/// How long a change of a file may go unnoticed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Strangers who guess. Metrics count them all.
 static REFUSED: LogLimit = LogLimit::new(20, Duration::from_secs(60));
@@ -56,113 +56,27 @@ pub struct Access {
     auth: Auth,
     policy: Policy,
     state: Option<Arc<StateDir>>,
-    inner: Mutex<Inner>,
+    /// What requests are judged by. Its lock is never held while the disk is waited for.
+    judging: Mutex<Judging>,
+    /// What the disk holds. Its lock may be held for as long as a disk hangs, and so no request ever waits for it.
+    kept: Mutex<Kept>,
+    looking: Looking,
     failures: Mutex<Failures>,
     metrics: metrics::AuthMetrics,
 }
 
-struct Inner {
+struct Judging {
     guard: Arc<Guard>,
-    sources: Sources,
     /// For proofs of others, which say when they expire: of links there is a list.
     clock: Option<Clock>,
-    looked: Instant,
+}
+
+struct Kept {
+    sources: Sources,
     /// The links that had expired then were forgotten, and the file still lists them.
     forgotten: Option<u64>,
     /// Why something could not be written, as it was told last.
     unwritten: Option<String>,
-}
-
-/// The sources of the proof.
-enum Sources {
-    /// Nothing that could change.
-    Fixed,
-    /// The state directory.
-    Token(Box<Kept>),
-    /// The file of an issuer.
-    Jwt(Box<Current<JwtFile>>),
-}
-
-struct Kept {
-    token: Current<InState<Token>>,
-    key: Current<InState<ShareKey>>,
-    shares: Current<InState<Ledger>>,
-}
-
-impl Kept {
-    fn proof(&self) -> Proof {
-        Proof::Token {
-            token: self.token.value().clone(),
-            key: self.key.value().clone(),
-            shares: self.shares.value().clone(),
-        }
-    }
-}
-
-impl Sources {
-    /// Reads what there is, and the proof that it makes.
-    fn start(
-        auth: &Auth,
-        state: Option<&Arc<StateDir>>,
-        now: Instant,
-    ) -> Result<(Self, Proof), AccessError> {
-        match (&auth.mode, state) {
-            (AuthMode::None, _) => Ok((Self::Fixed, Proof::None)),
-            (AuthMode::Token, None) => {
-                let proof = Proof::Token {
-                    token: Token::generate(),
-                    key: ShareKey::new(&ShareKey::material()),
-                    shares: Ledger::default(),
-                };
-                Ok((Self::Fixed, proof))
-            }
-            (AuthMode::Token, Some(state)) => {
-                let kept = Kept {
-                    token: Current::start(InState::new(state.clone()), now),
-                    key: Current::start(InState::new(state.clone()), now),
-                    shares: Current::start(InState::new(state.clone()), now),
-                };
-                let proof = kept.proof();
-                Ok((Self::Token(Box::new(kept)), proof))
-            }
-            (
-                AuthMode::Jwt {
-                    keys,
-                    audience,
-                    issuer,
-                },
-                _,
-            ) => {
-                let file = JwtFile {
-                    path: keys.clone(),
-                    audience: audience.clone(),
-                    issuer: issuer.clone(),
-                };
-                let current = Current::open(file).map_err(AccessError::Keys)?;
-                let proof = Proof::Jwt(current.value().clone());
-                Ok((Self::Jwt(Box::new(current)), proof))
-            }
-        }
-    }
-
-    /// The proof, if a change of a file was taken up.
-    fn refresh(&mut self, now: Instant) -> Option<Proof> {
-        match self {
-            Self::Fixed => None,
-            Self::Token(kept) => {
-                let changed = [
-                    kept.token.refresh(now),
-                    kept.key.refresh(now),
-                    kept.shares.refresh(now),
-                ];
-                changed.contains(&true).then(|| kept.proof())
-            }
-            Self::Jwt(current) => {
-                let is_changed = current.refresh(now);
-                is_changed.then(|| Proof::Jwt(current.value().clone()))
-            }
-        }
-    }
 }
 
 impl Access {
@@ -194,14 +108,16 @@ impl Access {
         Ok(Self {
             auth: auth.clone(),
             policy,
-            inner: Mutex::new(Inner {
+            judging: Mutex::new(Judging {
                 guard: Arc::new(guard),
-                sources,
                 clock,
-                looked: now,
+            }),
+            kept: Mutex::new(Kept {
+                sources,
                 forgotten: None,
                 unwritten: None,
             }),
+            looking: Looking::new(now),
             state,
             failures: Mutex::default(),
             metrics,
@@ -216,25 +132,22 @@ impl Access {
         }
     }
 
-    /// Whether the request may use `scope` on `target`.
+    /// Whether the request may use `scope` on `target`, by what the files say now, or said when they could last be read.
     ///
     /// # Errors
     /// Why not. What proves nothing is counted and logged, without what it was.
-    pub fn judge(
-        &self,
+    pub async fn judge(
+        self: &Arc<Self>,
         request: &Request<'_>,
         scope: Scope,
         target: Target<'_>,
         now: Now,
     ) -> Result<Grant, Denial> {
-        let now = self.judged_by(now);
-        let mut judged = self.guard(now.instant).judge(request, scope, target, now);
+        self.look_if_due(now.instant).await;
+        let mut judged = self.decide(request, scope, target, now);
         // A link that was made a moment ago.
-        if judged == Err(Refusal::Invalid(Flaw::Revoked)) && self.look(now.instant) {
-            judged = self.guard(now.instant).judge(request, scope, target, now);
-        }
-        if judged == Err(Refusal::Invalid(Flaw::Expired)) {
-            self.lock().clock.iter_mut().for_each(Clock::expired);
+        if judged == Err(Refusal::Invalid(Flaw::Revoked)) && self.look_now(now.instant).await {
+            judged = self.decide(request, scope, target, now);
         }
         judged.map_err(|refusal| Denial {
             refusal,
@@ -242,14 +155,36 @@ impl Access {
         })
     }
 
-    /// Whether what was granted still holds.
+    /// The same by what is known, without a look at the files.
+    fn decide(
+        &self,
+        request: &Request<'_>,
+        scope: Scope,
+        target: Target<'_>,
+        now: Now,
+    ) -> Result<Grant, Refusal> {
+        let (guard, now) = self.guard(now);
+        let judged = guard.judge(request, scope, target, now);
+        if judged == Err(Refusal::Invalid(Flaw::Expired)) {
+            self.note_expiry();
+        }
+        judged
+    }
+
+    /// Whether what was granted still holds, by what is known.
     pub fn still_holds(&self, grant: &Grant, now: Now) -> bool {
-        let now = self.judged_by(now);
-        let holds = self.guard(now.instant).still_holds(grant, now);
+        let (guard, now) = self.guard(now);
+        let holds = guard.still_holds(grant, now);
         if !holds {
-            self.lock().clock.iter_mut().for_each(Clock::expired);
+            self.note_expiry();
         }
         holds
+    }
+
+    /// Whether the request has a cookie that one for what was granted would take the place of, and that is good for longer.
+    pub fn has_longer_cookie(&self, request: &Request<'_>, granted: &Grant, now: Now) -> bool {
+        let (guard, now) = self.guard(now);
+        guard.has_longer_cookie(request, granted, now)
     }
 
     /// Whether everybody may watch.
@@ -264,7 +199,7 @@ impl Access {
         };
         self.metrics.failed(flaw.name());
         let peer = peer?;
-        let noted = lock(&self.failures).note(client(peer), now);
+        let noted = self.failures.lock().note(client(peer), now);
         if noted.is_ok()
             && let Some(left_out) = REFUSED.admit(now)
         {
@@ -273,39 +208,30 @@ impl Access {
         noted.err()
     }
 
-    /// What decides now.
-    fn guard(&self, now: Instant) -> Arc<Guard> {
-        let is_time = now.saturating_duration_since(self.lock().looked) >= LOOK_AGAIN;
-        if is_time {
-            self.look(now);
-        }
-        self.lock().guard.clone()
+    /// What decides now, and the time that expiry is judged by.
+    fn guard(&self, now: Now) -> (Arc<Guard>, Now) {
+        let mut judging = self.lock();
+        let clock = judging.clock.as_mut();
+        let now = clock.map_or(now, |clock| clock.judge_by(now));
+        (judging.guard.clone(), now)
     }
 
-    /// Takes up changes on disk. True if there was one.
+    fn note_expiry(&self) {
+        self.lock().clock.iter_mut().for_each(Clock::expired);
+    }
+
+    /// Takes up changes on disk, which may be waited for. True if there was one.
     fn look(&self, now: Instant) -> bool {
-        let mut inner = self.lock();
-        inner.looked = now;
-        let proof = inner.sources.refresh(now);
+        let mut kept = self.kept.lock();
+        let proof = kept.sources.refresh(now);
         let is_new = proof.is_some();
-        if let Some(proof) = proof {
-            self.put(&mut inner, proof);
-        }
+        proof.into_iter().for_each(|proof| self.put(proof));
         is_new
     }
 
-    fn put(&self, inner: &mut Inner, proof: Proof) {
+    fn put(&self, proof: Proof) {
         let policy = self.policy.clone();
-        inner.guard = Arc::new(Guard { policy, proof });
-    }
-
-    /// The time that expiry is judged by.
-    fn judged_by(&self, now: Now) -> Now {
-        let mut inner = self.lock();
-        inner
-            .clock
-            .as_mut()
-            .map_or(now, |clock| clock.judge_by(now))
+        self.lock().guard = Arc::new(Guard { policy, proof });
     }
 
     /// Forgets the links that have expired, for good, and keeps the time. To be called now and then, where the disk may be
@@ -314,55 +240,41 @@ impl Access {
         let Some(state) = &self.state else {
             return;
         };
-        let (forgotten, time) = {
-            let mut inner = self.lock();
-            self.forget(&mut inner, now);
-            let time = inner.clock.as_mut().and_then(|clock| clock.due(now));
-            (inner.forgotten, time)
+        let mut kept = self.kept.lock();
+        self.forget(&mut kept, now);
+        let time = {
+            let mut judging = self.lock();
+            judging.clock.as_mut().and_then(|clock| clock.due(now))
         };
-        let outcome = forgotten
+        let outcome = (kept.forgotten)
             .map_or(Ok(()), |then| secrets::forget(state, then))
             .and_then(|()| time.map_or(Ok(()), |time| clock::write(state, time)));
-        let mut inner = self.lock();
         if let Err(reason) = outcome {
-            if inner.unwritten.as_ref() != Some(&reason) {
+            if kept.unwritten.as_ref() != Some(&reason) {
                 tracing::warn!(
                     "expired links or tokens may be good again after the next start: {reason}"
                 );
             }
-            inner.unwritten = Some(reason);
+            kept.unwritten = Some(reason);
             return;
         }
-        inner.unwritten = None;
-        inner.forgotten = None;
-        if let (Some(clock), Some(time)) = (&mut inner.clock, time) {
+        (kept.unwritten, kept.forgotten) = (None, None);
+        if let (Some(clock), Some(time)) = (&mut self.lock().clock, time) {
             clock.wrote(time);
         }
     }
 
     /// Forgets the links that have expired, but for the file.
-    fn forget(&self, inner: &mut Inner, now: Now) {
-        let Sources::Token(kept) = &mut inner.sources else {
-            return;
-        };
-        if kept.shares.value().has_expired(now.unix) {
-            let mut shares = kept.shares.value().clone();
-            shares.forget(now.unix);
-            kept.shares.replace(shares);
-            inner.forgotten = inner.forgotten.max(Some(now.unix));
-            let proof = kept.proof();
-            self.put(inner, proof);
+    fn forget(&self, kept: &mut Kept, now: Now) {
+        if let Some(proof) = kept.sources.forget(now.unix) {
+            kept.forgotten = kept.forgotten.max(Some(now.unix));
+            self.put(proof);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.inner)
+    fn lock(&self) -> MutexGuard<'_, Judging> {
+        self.judging.lock()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every critical section leaves the value whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Changes of the secrets on disk, what happens to those that can't be read or written, and what has expired.
 
+use super::judge::{Ledger, ShareKey};
 use super::judge::{Scopes, Share};
 use super::*;
 use crate::base::state_dir::faults;
@@ -53,8 +54,24 @@ fn judge(access: &Access, token: &str, now: Now) -> Result<Grant, Refusal> {
         query: Some(&query),
         ..Request::default()
     };
-    let judged = access.judge(&request, Scope::View, Target::Stream("cam"), now);
-    judged.map_err(|denial| denial.refusal)
+    let decide = || access.decide(&request, Scope::View, Target::Stream("cam"), now);
+    look_if_due(access, now);
+    // As `Access::judge` does it, but on this thread, where the calls are made to fail.
+    match decide() {
+        Err(REVOKED) if access.look(now.instant) => decide(),
+        judged => judged,
+    }
+}
+
+fn look_if_due(access: &Access, now: Now) {
+    if access.looking.is_due(now.instant) {
+        access.look(now.instant);
+    }
+}
+
+fn still_holds(access: &Access, grant: &Grant, now: Now) -> bool {
+    look_if_due(access, now);
+    access.still_holds(grant, now)
 }
 
 /// A link that is in the ledger, and its token.
@@ -137,7 +154,7 @@ fn a_changed_file_that_can_not_be_read_for_a_minute_opens_nothing() {
                 "{name} {seconds}"
             );
             assert_eq!(
-                access.still_holds(&granted, now),
+                still_holds(&access, &granted, now),
                 link_is_good,
                 "{name} {seconds}"
             );
@@ -167,11 +184,11 @@ fn a_lost_key_ends_what_it_signed_and_a_lost_token_what_it_opened() {
     let by_token = judge(&access, &token, after(0, NOW)).unwrap();
     fs::remove_file(scratch.0.join("share.key")).unwrap();
     let now = after(2, NOW);
-    assert!(!access.still_holds(&by_link, now) && access.still_holds(&by_token, now));
+    assert!(!still_holds(&access, &by_link, now) && still_holds(&access, &by_token, now));
     assert_eq!(judge(&access, &link, now), Err(UNKNOWN));
     fs::remove_file(scratch.0.join("token")).unwrap();
     let now = after(4, NOW);
-    assert!(!access.still_holds(&by_token, now));
+    assert!(!still_holds(&access, &by_token, now));
     let state = StateDir::visit(&scratch.0).unwrap();
     let made = Secrets::load(&state).unwrap().token;
     assert!(judge(&access, made.reveal(), after(6, NOW)).is_ok());
@@ -261,7 +278,7 @@ fn a_token_of_an_issuer_that_has_expired_is_not_good_again_after_a_power_cut() {
     let access = start(issuer(&file), &path);
     let granted = judge(&access, &token, after(0, NOW)).unwrap();
     access.tend(after(0, NOW));
-    assert!(!access.still_holds(&granted, after(1, NOW + 100)));
+    assert!(!still_holds(&access, &granted, after(1, NOW + 100)));
     access.tend(after(10, NOW + 100));
     drop(access);
     let clock = || fs::read_to_string(path.join("clock")).unwrap();
@@ -289,7 +306,7 @@ fn an_issuers_keys_that_are_gone_for_a_minute_open_nothing_and_are_taken_up_agai
     for (seconds, is_good) in [(2, true), (61, true), (62, false), (100, false)] {
         let now = after(seconds, NOW);
         assert_eq!(judge(&access, &token, now).is_ok(), is_good, "{seconds}");
-        assert_eq!(access.still_holds(&granted, now), is_good, "{seconds}");
+        assert_eq!(still_holds(&access, &granted, now), is_good, "{seconds}");
     }
     fs::write(&file, &keys).unwrap();
     assert!(judge(&access, &token, after(102, NOW)).is_ok());
@@ -430,4 +447,49 @@ fn whichever_call_fails_when_the_token_is_renewed_there_is_one() {
             Err(error) => assert!(errno != Errno::EINTR, "{error}"),
         }
     });
+}
+
+#[test]
+fn a_disk_that_hangs_stops_no_request_and_what_was_read_last_decides() {
+    let scratch = Scratch::new("hangs");
+    let (_, link) = shared_at_start(&scratch.0);
+    let access = Arc::new(start(AuthMode::Token, &scratch.0));
+    let (_, made_now) = shared(&scratch.0, NOW + 3600);
+    // As long as a read hangs, its thread holds this.
+    let hangs = access.kept.lock();
+    let (told, judged) = std::sync::mpsc::sync_channel(8);
+    let (judging, tokens) = (access.clone(), [link, made_now]);
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let runtime = runtime.unwrap();
+        for seconds in [2, 3, 4] {
+            for token in &tokens {
+                let query = format!("token={token}");
+                let request = Request {
+                    query: Some(&query),
+                    ..Request::default()
+                };
+                let now = after(seconds, NOW);
+                let judged =
+                    runtime.block_on(judging.judge(&request, Scope::View, Target::Any, now));
+                let refusal = judged.map(|_| ()).map_err(|denial| denial.refusal);
+                told.send(refusal).unwrap();
+            }
+        }
+        runtime.shutdown_background();
+    });
+    let next = || {
+        let limit = Duration::from_secs(10);
+        judged
+            .recv_timeout(limit)
+            .expect("requests wait for the disk")
+    };
+    for _ in 0..3 {
+        assert_eq!(next(), Ok(()));
+        assert_eq!(next(), Err(REVOKED), "it was not read");
+    }
+    thread.join().unwrap();
+    drop(hangs);
 }

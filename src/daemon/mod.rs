@@ -81,7 +81,7 @@ type OpenSource = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 struct Durable {
     /// Taken as long as the daemon runs.
     state: Option<Arc<StateDir>>,
-    access: Access,
+    access: Arc<Access>,
     tls: Option<Tls>,
     interfaces: Interfaces,
     metrics: Arc<Metrics>,
@@ -119,7 +119,7 @@ impl Durable {
         }
         Ok(Self {
             state,
-            access,
+            access: Arc::new(access),
             tls,
             interfaces,
             metrics,

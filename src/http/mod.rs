@@ -77,7 +77,7 @@ pub struct Context {
     /// Makes and ends sessions.
     pub plane: Arc<Plane>,
     /// Who may use it.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// HTTPS, if it is that.
     pub tls: Option<Tls>,
     /// Sessions of those whose permission may end.
@@ -317,7 +317,7 @@ async fn handle(context: &Context, request: Request<Incoming>, from: Connection)
     let mut reply = if method == Method::OPTIONS {
         context.cors.preflight(&resource)
     } else {
-        match exchange::gate::admit(context, &resource, &request, from) {
+        match exchange::gate::admit(context, &resource, &request, from).await {
             Ok(grant) => serve_granted(context, &resource, request, from, grant).await,
             Err(reply) => *reply,
         }

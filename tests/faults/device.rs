@@ -443,7 +443,8 @@ impl Device {
     fn dequeue(&mut self, buffer: &mut v4l2_buffer) -> Result<(), i32> {
         self.enters(Call::Dequeue)?;
         let plane = self.plane(buffer)?;
-        if !std::mem::take(&mut self.is_filled) {
+        let lies = (self.model.lies_after).is_some_and(|after| self.sequence >= after);
+        if lies || !std::mem::take(&mut self.is_filled) {
             return Err(libc::EAGAIN);
         }
         let index = self.queued.pop_front().ok_or(libc::EAGAIN)?;

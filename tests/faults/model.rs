@@ -54,6 +54,8 @@ pub struct Model {
     pub offset: u32,
     /// From one frame to the next.
     pub pace: Duration,
+    /// After so many frames it tells of frames that are not there.
+    pub lies_after: Option<u32>,
 }
 
 pub const SINGLE_PLANAR: u32 = 0x0420_0001;
@@ -69,6 +71,7 @@ impl Default for Model {
             pieces: 1,
             offset: 0,
             pace: Duration::ZERO,
+            lies_after: None,
         }
     }
 }

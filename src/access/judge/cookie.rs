@@ -91,6 +91,7 @@ mod tests {
             streams: Streams::Only(streams.iter().map(|&name| name.to_owned()).collect()),
             expires: Some(1060),
             basis: Basis::Nothing,
+            besides: Vec::new(),
         }
     }
 

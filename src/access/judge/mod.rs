@@ -24,6 +24,7 @@ pub use scope::{Basis, Grant, Scope, Scopes, Streams, Target};
 pub use share::{Ledger, LedgerError, Share, ShareKey};
 pub use token::{Token, TokenError};
 
+use std::cmp::Reverse;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// When a request is judged: by the clock on the wall, for what expires, and by one that never jumps.
@@ -207,8 +208,9 @@ impl Guard {
         Ok(Grant::everything())
     }
 
-    /// What the cookies are good for: the one that allows this, and of several the one that covers most. One that proves nothing is
-    /// no wrong guess, since nobody typed it.
+    /// What the cookies are good for. A request about one stream, or about the daemon, has the grant of the cookie that allows it and
+    /// covers most; one about whichever streams there are has that of all of them together. A cookie that proves nothing is no wrong
+    /// guess, since nobody typed it.
     fn best_cookie(
         &self,
         request: &Request<'_>,
@@ -216,16 +218,41 @@ impl Guard {
         target: Target<'_>,
         now: Now,
     ) -> Option<Grant> {
-        let grants = request
-            .cookies()
-            .filter_map(|text| self.check(text, now).ok());
-        grants.max_by_key(|grant| {
+        let mut grants: Vec<_> = self.cookies(request, now).collect();
+        grants.sort_by_key(|grant| {
             let is_for_all = grant.streams == Streams::All;
-            (
+            Reverse((
                 grant.allows(scope, target),
                 is_for_all,
                 grant.scopes.count(),
-            )
+                grant.lasts_until(),
+            ))
+        });
+        let mut grants = grants.into_iter();
+        let mut best = grants.next()?;
+        if target == Target::Any {
+            for grant in grants.filter(|grant| grant.allows(scope, target)) {
+                // What adds nothing is left out: what is granted ends with the first of its parts.
+                if !best.covers(&grant) && !best.besides.iter().any(|one| one.covers(&grant)) {
+                    best.besides.push(grant);
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// What each of a request's cookies is good for, as far as it is one of ours and proves something.
+    fn cookies(&self, request: &Request<'_>, now: Now) -> impl Iterator<Item = Grant> {
+        let cookies = request.cookies();
+        cookies.filter_map(move |text| self.check(text, now).ok())
+    }
+
+    /// Whether one of a request's cookies is good for just what was granted, and for longer: a cookie for that would take its place,
+    /// since it has its name.
+    pub fn has_longer_cookie(&self, request: &Request<'_>, granted: &Grant, now: Now) -> bool {
+        self.cookies(request, now).any(|grant| {
+            let is_same = grant.covers(granted) && granted.covers(&grant);
+            is_same && grant.lasts_until() > granted.lasts_until()
         })
     }
 
@@ -252,6 +279,10 @@ impl Guard {
 
     /// Whether what was granted still holds: the proof that it came from would be accepted again.
     pub fn still_holds(&self, grant: &Grant, now: Now) -> bool {
+        self.holds(grant, now) && grant.besides.iter().all(|grant| self.holds(grant, now))
+    }
+
+    fn holds(&self, grant: &Grant, now: Now) -> bool {
         let is_accepted = match (&self.proof, &grant.basis) {
             (_, Basis::Nothing) => true,
             (Proof::Token { token, .. }, Basis::Token(used)) => token == used,

@@ -66,6 +66,11 @@ impl Scopes {
         Scope::ALL.into_iter().collect()
     }
 
+    /// Whether all of another set are in it.
+    pub const fn cover(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// How many scopes are in it.
     pub const fn count(self) -> u32 {
         self.0.count_ones()
@@ -136,6 +141,17 @@ impl Streams {
             (Self::Only(names), Target::Stream(stream)) => names.iter().any(|name| name == stream),
         }
     }
+
+    /// Whether all of the others are among them.
+    pub fn cover(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(names), Self::Only(others)) => {
+                others.iter().all(|other| names.contains(other))
+            }
+        }
+    }
 }
 
 /// The basis of a grant: as much of the proof as is needed to judge it anew.
@@ -172,6 +188,8 @@ pub struct Grant {
     pub expires: Option<u64>,
     /// As long as that is good.
     pub basis: Basis,
+    /// Other proofs of the same request allow that besides.
+    pub besides: Vec<Self>,
 }
 
 impl Grant {
@@ -187,16 +205,29 @@ impl Grant {
             streams: Streams::All,
             expires: None,
             basis,
+            besides: Vec::new(),
         }
     }
 
-    /// Whether it may end before who has it leaves.
+    /// Whether it, or a part of it, may end before who has it leaves.
     pub fn may_end(&self) -> bool {
-        self.expires.is_some() || self.basis != Basis::Nothing
+        let ends = |grant: &Self| grant.expires.is_some() || grant.basis != Basis::Nothing;
+        ends(self) || self.besides.iter().any(ends)
     }
 
     /// Whether it covers that scope there.
     pub fn allows(&self, scope: Scope, target: Target<'_>) -> bool {
-        self.scopes.contains(scope) && self.streams.include(target)
+        let allows = |grant: &Self| grant.scopes.contains(scope) && grant.streams.include(target);
+        allows(self) || self.besides.iter().any(allows)
+    }
+
+    /// Whether it is good for all that another is good for, as long as it lasts. What others allow besides does not count.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.scopes.cover(other.scopes) && self.streams.cover(&other.streams)
+    }
+
+    /// The time until which it is good, for comparisons.
+    pub fn lasts_until(&self) -> u64 {
+        self.expires.unwrap_or(u64::MAX)
     }
 }

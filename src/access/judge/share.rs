@@ -99,6 +99,7 @@ impl Share {
             },
             expires: Some(self.expires),
             basis: Basis::Share { share: self, key },
+            besides: Vec::new(),
         }
     }
 }

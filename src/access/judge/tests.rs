@@ -7,6 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ring::hmac;
 
+mod cookies;
+
 const NOW: u64 = 2_000_000_000;
 
 fn now() -> Now {
@@ -304,43 +306,6 @@ fn with_the_token_goes_what_it_granted() {
     };
     *token = Token::generate();
     assert!(!guard.still_holds(&grant, now()));
-}
-
-#[test]
-fn of_several_cookies_the_one_that_covers_more_counts_and_links_do_not_exclude_each_other() {
-    let (mut guard, token, cam) = guard();
-    let Proof::Token { key, shares, .. } = &mut guard.proof else {
-        unreachable!()
-    };
-    let share = Share::new(
-        Scopes::from_iter([Scope::View]),
-        vec!["door".into()],
-        NOW + 60,
-    );
-    let door = key.sign(&share);
-    shares.add(share, NOW).unwrap();
-    let streams = |cookies: &str| {
-        let request = from("10.0.0.9", &[("host", "cam.lan"), ("cookie", cookies)]);
-        let may = |stream: &&str| view(&guard, &request, stream).is_ok();
-        ["cam", "door", "attic"]
-            .into_iter()
-            .filter(may)
-            .collect::<Vec<_>>()
-    };
-    let both = format!("fanlight-0123.a={cam}; fanlight-0123.b={door}");
-    assert_eq!(streams(&both), ["cam", "door"]);
-    for cookies in [
-        format!("fanlight-0123.a={cam}; fanlight-0123={token}"),
-        format!("fanlight-0123={token}; fanlight-0123.a={cam}; fanlight-0123.b=old"),
-    ] {
-        assert_eq!(streams(&cookies), ["cam", "door", "attic"], "{cookies}");
-        let request = from("10.0.0.9", &[("cookie", &cookies)]);
-        let judged = guard.judge(&request, Scope::View, Target::Any, now());
-        assert_eq!(judged.unwrap().streams, Streams::All);
-    }
-    let request = from("10.0.0.9", &[("cookie", &both)]);
-    let judged = guard.judge(&request, Scope::View, Target::Stream("attic"), now());
-    assert_eq!(judged, Err(Refusal::Scope(Scope::View)));
 }
 
 #[test]

@@ -17,6 +17,11 @@ const BUFFERS: u32 = 4;
 /// How long the first frame may take: less than the limit of the stream, so that the driver's words come first.
 const FIRST_FRAME: Duration = Duration::from_secs(8);
 
+/// How long a driver is left alone that tells of a frame and then has none: less than a frame lasts.
+const PAUSE: Duration = Duration::from_millis(5);
+/// With so many frames in a row that are told of and not there, the driver is at fault: a second's worth.
+const MOST_VAIN: u32 = 200;
+
 /// A camera that is capturing.
 struct Mapped {
     node: Node,
@@ -24,6 +29,8 @@ struct Mapped {
     stride: usize,
     full_range: bool,
     buffers: Buffers,
+    /// Frames in a row that the driver told of, and that were not there.
+    vain: u32,
     /// The frame that came while the capture was started is not lent yet.
     is_first: bool,
     /// The driver's number of the last frame.
@@ -50,6 +57,7 @@ pub(super) fn start(
     let mut buffers =
         Buffers::start(node.device.clone(), node.interface(), BUFFERS).map_err(fail)?;
     let begin = Instant::now();
+    let mut vain = 0;
     loop {
         let limit = FIRST_FRAME.saturating_sub(begin.elapsed());
         if limit.is_zero() || node.stalls(limit)? {
@@ -60,12 +68,14 @@ pub(super) fn start(
         if buffers.take().map_err(fail)? {
             break;
         }
+        bear(&node, &mut vain)?;
     }
     Ok(Box::new(Mapped {
         granted,
         stride: setup.stride,
         full_range: setup.full_range,
         buffers,
+        vain: 0,
         is_first: true,
         sequence: None,
         makes_keyframes,
@@ -86,8 +96,34 @@ impl Mapped {
         };
         // The driver can fill it while the next one is waited for.
         self.buffers.give_back().map_err(lost)?;
-        Ok(!self.node.stalls(PATIENCE)? && self.buffers.take().map_err(lost)?)
+        if self.node.stalls(PATIENCE)? {
+            return Ok(false);
+        }
+        let is_there = self.buffers.take().map_err(lost)?;
+        if is_there {
+            self.vain = 0;
+        } else {
+            bear(&self.node, &mut self.vain)?;
+        }
+        Ok(is_there)
     }
+}
+
+/// The driver told of a frame that is not there. It is asked again a moment later, since it may say so again and again, at the cost of a
+/// whole processor.
+fn bear(node: &Node, vain: &mut u32) -> Result<(), CaptureError> {
+    *vain += 1;
+    if *vain >= MOST_VAIN {
+        let path = node.path.display();
+        let detail = format!("{path}: the driver tells of frames, and has none");
+        return Err(CaptureError::new(ErrorKind::Stalled, detail));
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what could be waited for is what the driver tells wrongly; it is shorter than a frame"
+    )]
+    std::thread::sleep(PAUSE);
+    Ok(())
 }
 
 impl Source for Mapped {

@@ -49,7 +49,7 @@ fn need<'a>(context: &'a Context, resource: &Resource<'a>) -> Option<(Scope, Tar
 }
 
 /// What the sender of a request may do; or the reply that it gets instead of what it asked for.
-pub fn admit<B>(
+pub async fn admit<B>(
     context: &Context,
     resource: &Resource<'_>,
     request: &Request<B>,
@@ -61,7 +61,7 @@ pub fn admit<B>(
     let now = Now::system();
     let is_for_page = matches!(resource, Resource::Page(_) | Resource::PageWithSlash(_));
     let facts = facts(context, request, connection, is_for_page);
-    let grant = match context.access.judge(&facts, scope, target, now) {
+    let grant = match context.access.judge(&facts, scope, target, now).await {
         Ok(grant) => grant,
         Err(denial) => return Err(Box::new(refuse(context, denial, &facts))),
     };
@@ -71,8 +71,10 @@ pub fn admit<B>(
     if !(is_for_page && facts.is_safe && has_token(request)) {
         return Ok(grant);
     }
-    let cookie = (!context.access.is_open())
-        .then(|| cookie::set(&context.cookie, token, &grant, now, facts.way()));
+    let access = &context.access;
+    let takes_cookie = !access.is_open() && !access.has_longer_cookie(&facts, &grant, now);
+    let cookie =
+        takes_cookie.then(|| cookie::set(&context.cookie, token, &grant, now, facts.way()));
     match resource {
         // Browsers may keep a framed page from having cookies. It keeps the token itself, and takes it out of its address.
         Resource::Page(stream) if may_be_framed(context, request) => Err(Box::new(with_cookie(

@@ -132,12 +132,13 @@ impl Leases {
     }
 
     /// Ends sessions as their permissions end.
-    async fn watch(&self, access: &Access, plane: &Plane) -> Infallible {
+    async fn watch(&self, access: &Arc<Access>, plane: &Plane) -> Infallible {
         loop {
             while self.lock().is_empty() {
                 self.added.notified().await;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+            access.look_if_due(Instant::now()).await;
             while !self.sweep(plane, |grant| access.still_holds(grant, Now::system())) {
                 tokio::time::sleep(PAUSE).await;
             }

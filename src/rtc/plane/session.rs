@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 /// A viewer that has not connected by then is given up: its handshake may have failed without a word.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Without an answer to a check of ours, or a report, for so long a viewer is gone (RFC 7675 allows 30 s without consent).
-/// The selected path is checked every five seconds.
+/// Without an answer to a check of ours, or a report, for so long a viewer is gone. Without an answer on the path that its media takes it
+/// is gone too, after 30 s (RFC 7675, 5.1); that path is checked every five seconds.
 const SILENCE: Duration = Duration::from_secs(25);
 
 /// A session.
@@ -153,7 +153,12 @@ impl Viewer {
     /// When it is given up: unless it connects, or unless it is heard of again. And the reason.
     pub fn end(&self) -> (Instant, EndReason) {
         if self.is_connected() {
-            (self.heard + SILENCE, EndReason::Lost)
+            let silent = self.heard + SILENCE;
+            let consent = self.ice.consent_ends();
+            (
+                consent.map_or(silent, |end| end.min(silent)),
+                EndReason::Lost,
+            )
         } else {
             (self.created + CONNECT_TIMEOUT, EndReason::ConnectTimeout)
         }

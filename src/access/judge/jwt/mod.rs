@@ -240,6 +240,7 @@ fn grant(claims: JwtClaims, basis: Basis, now: u64) -> Result<Grant, Flaw> {
         },
         expires: Some(expires),
         basis,
+        besides: Vec::new(),
     })
 }
 

@@ -18,6 +18,10 @@ const FRESH: Duration = Duration::from_secs(5);
 /// How long a path may be sent media since its last proof (RFC 7675, 5.1).
 const CONSENT: Duration = Duration::from_secs(30);
 
+/// A path that was proven within that time is sent media at once when the selected one ends: it can be asked anew before its consent
+/// does.
+const TAKES_OVER: Duration = Duration::from_secs(25);
+
 /// Time between two checks of the selected path (RFC 7675, 5.1: five seconds, a fifth more or less by chance).
 const CONSENT_INTERVAL: Duration = Duration::from_millis(4000);
 /// The part of it that is left to chance, in 256 steps.
@@ -26,6 +30,8 @@ const CONSENT_SPREAD: Duration = Duration::from_millis(8);
 /// Without an answer on the selected path for so long, two checks of it were lost: the viewer may have another address now
 /// (its NAT has forgotten the old one), and media takes the path where it answers, without a nomination.
 const LOST: Duration = Duration::from_secs(12);
+/// Time between two checks of a path that is lost: on a bad line as many are lost as are answered, and its consent ends soon.
+const LOST_INTERVAL: Duration = Duration::from_secs(1);
 /// A check of the selected path is waited for as long, whatever comes: its answer may take longer than the viewer's next check.
 const PENDING: Duration = Duration::from_secs(2);
 
@@ -162,6 +168,15 @@ impl Paths {
     fn is_selected(&self, path: &Path, session: u32) -> bool {
         self.selected
             .is_some_and(|selected| selected.session == session && selected.path.leads_as(path))
+    }
+
+    /// When media may go to the selected path no more, unless the viewer answers a check there (RFC 7675, 5.1): neither an answer
+    /// elsewhere nor a report says that somebody is there who wants it. `None` if there is no such path, or if it has ended.
+    pub fn consent_ends(&self) -> Option<Instant> {
+        let selected = self.selected?;
+        let is_it = |known: &&KnownPath| known.is(&selected.path, selected.session);
+        let known = self.known.iter().find(is_it)?;
+        known.proven.map(|at| at + CONSENT)
     }
 
     /// Whether the viewer answers no more on the selected path.
@@ -332,7 +347,7 @@ impl Paths {
         now: Instant,
         len: impl Fn(u32) -> usize,
     ) -> Option<(Path, u32, Transaction)> {
-        let selected = self.selected;
+        let (selected, is_lost) = (self.selected, self.is_lost(now));
         for known in &mut self.known {
             let is_selected = selected.is_some_and(|s| known.is(&s.path, s.session));
             let may_be_asked = known.may_be_asked(is_selected, &len);
@@ -348,7 +363,10 @@ impl Paths {
                     check.transaction = transaction(self.owner);
                 }
                 let spread = CONSENT_SPREAD * u32::from(check.transaction[11]);
-                check.due = now + CONSENT_INTERVAL + spread;
+                check.due = match is_lost {
+                    true => now + LOST_INTERVAL,
+                    false => now + CONSENT_INTERVAL + spread,
+                };
             } else {
                 known.sent += len(known.session);
                 check.due = now + REPETITION * (1 << check.sends);
@@ -406,10 +424,22 @@ impl Paths {
         let best = self
             .known
             .iter()
-            .filter(|known| known.session == lost.session && known.is_proven_within(now, CONSENT))
+            .filter(|known| {
+                known.session == lost.session && known.is_proven_within(now, TAKES_OVER)
+            })
             .max_by_key(|known| known.proven)
             .map(|known| known.path);
-        best.is_some_and(|path| self.select(now, path, lost.session))
+        let Some(path) = best else {
+            return false;
+        };
+        if !self.select(now, path, lost.session) {
+            return false;
+        }
+        // It is asked at once, not when consent is due.
+        if let Some(known) = self.find(&path, lost.session) {
+            known.check = Some(Check::new(owner, now));
+        }
+        true
     }
 }
 

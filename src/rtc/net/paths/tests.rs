@@ -129,7 +129,15 @@ fn the_selected_path_is_asked_every_few_seconds() {
     let mut transactions = Vec::new();
     for _ in 0..50 {
         let at = paths.deadline(|_| LEN).unwrap();
-        assert!((ms(4000)..ms(6100)).contains(&(at - now)), "{:?}", at - now);
+        let (is_usual, is_lost) = (
+            (ms(4000)..ms(6100)).contains(&(at - now)),
+            paths.is_lost(now),
+        );
+        assert!(
+            is_usual || is_lost && at - now == LOST_INTERVAL,
+            "{:?}",
+            at - now
+        );
         now = at;
         let [(path, _, transaction)] = due(&mut paths, now)[..] else {
             panic!("one check");
@@ -202,8 +210,20 @@ fn when_a_connection_ends_media_goes_back_to_the_path_that_was_proven_last() {
         let now = start + until_loss;
         (paths.hung_up(now, 7), paths, now)
     };
-    let (moves, paths, _) = with(CONSENT);
+    let (moves, mut paths, now) = with(TAKES_OVER);
     assert_eq!((moves, paths.selected()), (true, Some(udp(2))));
+    let consent = paths.consent_ends().unwrap();
+    assert!(consent < now + CONSENT / 2, "as its last answer gave it");
+    answer(&mut paths, now, udp(2));
+    assert_eq!(
+        paths.consent_ends(),
+        Some(now + CONSENT),
+        "it is asked at once"
+    );
+    // Consent that ends soon is asked for before.
+    let (moves, mut paths, now) = with(CONSENT - ms(1000));
+    assert!(!moves);
+    assert!(answer(&mut paths, now, udp(2)));
     // After that the viewer has to be asked.
     let (moves, mut paths, now) = with(CONSENT * 2);
     assert!(!moves);
@@ -257,4 +277,29 @@ fn an_answer_that_takes_longer_than_the_viewers_next_check_counts() {
         assert_eq!(due(&mut paths, now).len(), 0);
     }
     assert_eq!(paths.asked(&path, transaction), Some(0));
+}
+
+#[test]
+fn consent_to_the_selected_path_comes_by_answers_there_alone() {
+    let start = Instant::now();
+    let mut paths = Paths::new(1);
+    assert_eq!(paths.consent_ends(), None);
+    nominate(&mut paths, start, udp(1), 0);
+    answer(&mut paths, start, udp(1));
+    assert_eq!(paths.consent_ends(), Some(start + CONSENT));
+    // In another ICE session the viewer answers, and nominates nothing.
+    for seconds in 1..30 {
+        let now = start + ms(1000) * seconds;
+        hear(&mut paths, now, udp(2), 1);
+        for (path, session, _) in due(&mut paths, now) {
+            assert!(path == udp(1) || !paths.proven(now, &path, session));
+        }
+    }
+    assert_eq!(paths.consent_ends(), Some(start + CONSENT));
+    // A path that is lost is asked each second, so that on a bad line an answer comes in time.
+    let now = start + ms(40_000);
+    assert_eq!(due(&mut paths, now).len(), 1);
+    let now = now + LOST_INTERVAL;
+    answer(&mut paths, now, udp(1));
+    assert_eq!(paths.consent_ends(), Some(now + CONSENT));
 }

@@ -122,6 +122,11 @@ impl Ice {
         self.paths.selected()
     }
 
+    /// When media may go there no more, unless the viewer answers a check there.
+    pub fn consent_ends(&self) -> Option<Instant> {
+        self.paths.consent_ends()
+    }
+
     /// All paths that are remembered.
     pub fn paths(&self) -> impl Iterator<Item = Path> {
         self.paths.all()

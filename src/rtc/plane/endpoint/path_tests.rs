@@ -189,6 +189,35 @@ fn a_viewer_that_answers_no_more_is_given_up_however_often_its_checks_are_copied
     assert!(network.metrics().contains(ended));
 }
 
+/// It reports, it checks and it answers elsewhere, and yet nobody may want what goes to the path that its media takes.
+#[test]
+fn media_goes_nowhere_for_more_than_thirty_seconds_without_an_answer_there() {
+    let mut network = Simulation::new(1);
+    let client = network.join(DISTANT);
+    network.run(8 * SECOND);
+    let begin = network.now;
+    network.clients[client].answers_no_more = true;
+    network.run(22 * SECOND);
+    let ended = "fanlight_sessions_ended_total{reason=\"lost\"} 1";
+    assert!(!network.metrics().contains(ended), "an answer may be lost");
+    network.run(10 * SECOND);
+    assert!(network.metrics().contains(ended));
+    let last = *network.clients[client].sent.last().unwrap();
+    assert!(last - begin < 31 * SECOND, "{:?}", last - begin);
+
+    // Answers that come again in time keep it.
+    let client = network.join(DISTANT);
+    network.run(8 * SECOND);
+    for _ in 0..3 {
+        network.clients[client].answers_no_more = true;
+        network.run(20 * SECOND);
+        network.clients[client].answers_no_more = false;
+        network.run(2 * SECOND);
+    }
+    let last = *network.clients[client].sent.last().unwrap();
+    assert!(network.now - last < SECOND);
+}
+
 #[test]
 fn a_viewer_with_another_certificate_than_its_offer_says_leaves_a_fact_of_that() {
     let mut network = Simulation::new(1);

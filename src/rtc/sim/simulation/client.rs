@@ -2,7 +2,7 @@
 
 use super::network::{Faults, Network};
 use super::picture::examine_picture;
-use crate::rtc::net::demux::is_nomination;
+use crate::rtc::net::demux::{binding_success, is_nomination};
 use crate::rtc::wire::credentials::Credentials;
 use crate::rtc::wire::outbox::ConnectionId;
 use std::collections::HashMap;
@@ -57,6 +57,8 @@ pub struct Client {
     pub keyframe_requests: usize,
     /// Its checks that nominate are lost.
     pub nominates_no_more: bool,
+    /// Its answers to the daemon's checks are lost.
+    pub answers_no_more: bool,
     /// Its checks went without an answer.
     pub lost_ice: bool,
     /// Its stack gave up.
@@ -117,6 +119,7 @@ impl Client {
             sent_by_tcp: 0,
             keyframe_requests: 0,
             nominates_no_more: false,
+            answers_no_more: false,
             lost_ice: false,
             is_broken: false,
             free: now,
@@ -148,7 +151,10 @@ impl Client {
         data: &[u8],
         network: &mut Network,
     ) {
-        if to_server && self.nominates_no_more && is_nomination(data) {
+        if to_server
+            && (self.nominates_no_more && is_nomination(data)
+                || self.answers_no_more && binding_success(data).is_some())
+        {
             return;
         }
         let mut now = now;
