@@ -182,7 +182,7 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     browser.screenshot("camera-down").await;
     let said = browser.text(".notice").await;
     for sentence in [
-        "The camera is not there",
+        "The camera is not connected",
         "/dev/video99: no such device.",
         "Plug the camera in, or name another device; “fanlight cameras” lists them.",
     ] {
@@ -222,7 +222,7 @@ async fn a_page_without_a_link_says_what_to_do_and_plays_once_one_is_pasted() {
         browser.until_state("main", "locked").await;
         let said = browser.text("main").await;
         assert!(said.contains("You need a link to watch"), "{said}");
-        let is_refused = said.contains("not good, or not any more");
+        let is_refused = said.contains("is invalid or has expired");
         assert_eq!(is_refused, path.contains("token="), "{said}");
         assert_eq!(browser.run("return location.search", &[]).await, "");
     }

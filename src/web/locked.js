@@ -36,7 +36,7 @@ export function showLocked(main, status, signal, go) {
 
 /** What is the matter, for one who opened a link, or did not. Pure. */
 export function detailOf({ detail, refusal = '', isElsewhere = false }, isByLink) {
-  if (isByLink && !isElsewhere) return `The link that you opened is not good, or not any more. ${refusal}`.trim();
+  if (isByLink && !isElsewhere) return `This link is invalid or has expired. ${refusal}`.trim();
   return refusal || detail;
 }
 
@@ -63,8 +63,8 @@ async function open(text, go) {
 
 function wordsFor({ stream }) {
   return stream === null
-    ? 'This token is not good, or not any more.'
-    : 'This link is not good, or not any more.';
+    ? 'This token is invalid or has expired.'
+    : 'This link is invalid or has expired.';
 }
 
 /** What the token does open. */

@@ -126,7 +126,7 @@ async fn the_login() {
         document.querySelector('input').value = 'a-wrong-one';
         document.querySelector('form button').click()";
     browser.run(paste, &[]).await;
-    browser.until_text(".wrong", "not good").await;
+    browser.until_text(".wrong", "invalid or has expired").await;
     examine(&browser, "login-refused").await;
 }
 

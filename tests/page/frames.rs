@@ -69,7 +69,7 @@ async fn a_frame_without_a_link_plays_once_one_is_pasted() {
     browser.enter_frame().await;
     browser.until_state("main", "locked").await;
     let said = browser.text("main").await;
-    assert!(said.contains("not good, or not any more"), "{said}");
+    assert!(said.contains("is invalid or has expired"), "{said}");
     let paste = "
         document.querySelector('input').value = arguments[0];
         document.querySelector('form button').click()";

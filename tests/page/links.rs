@@ -64,10 +64,10 @@ async fn a_wrong_token_is_called_that_and_stays_in_its_field() {
     browser.until_state("main", "locked").await;
     for (text, expected) in [
         ("no link at all", "That is neither a link nor a token."),
-        ("not-the-token", "This token is not good, or not any more."),
+        ("not-the-token", "This token is invalid or has expired."),
         (
             "http://camera.lan/camera?token=old",
-            "This link is not good, or not any more.",
+            "This link is invalid or has expired.",
         ),
     ] {
         browser.run(PASTE, &[json!(text)]).await;

@@ -43,7 +43,7 @@ pub fn ended(
     let age = now.saturating_duration_since(facts.begun);
     let after = Rounded(age);
     if reason == "panic" {
-        tracing::error!(parent: span, %after, "the WebRTC core panicked: this session is over");
+        tracing::error!(parent: span, %after, "the WebRTC core panicked, and this session has ended");
     } else if facts.media.is_some() {
         tracing::info!(parent: span, %after, "left: {}", diagnosis::reason_in_words(reason));
     } else if reason == reason::GAVE_WAY {
