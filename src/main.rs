@@ -1,6 +1,5 @@
 //! The `fanlight` command: arguments, logging, exit status.
 
-use clap::Parser;
 use fanlight::base::colour;
 use fanlight::base::os_error::plain;
 use fanlight::cli::commands::Told;
@@ -14,7 +13,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(arguments) => run(&arguments),
         Command::Cameras { json } => print(commands::cameras(json), 1),
@@ -23,7 +22,6 @@ fn main() -> ExitCode {
         Command::Token(place) => print(commands::token(&place), 1),
         Command::Share(arguments) => print(commands::share(&arguments), 1),
         Command::Doctor(arguments) => doctor(&arguments),
-        Command::Start { .. } => Cli::explain_start(),
         Command::CheckConfig { file } => print(commands::check_config(&file), BAD_CONFIGURATION),
     }
 }

@@ -182,7 +182,7 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     browser.screenshot("camera-down").await;
     let said = browser.text(".notice").await;
     for sentence in [
-        "The camera is not there",
+        "The camera is not connected",
         "/dev/video99: no such device.",
         "Plug the camera in, or name another device; “fanlight cameras” lists them.",
     ] {

@@ -170,7 +170,7 @@ fn tells_who_is_in_the_way() {
     setegid(Gid::from_raw(0)).unwrap();
     let error = error.unwrap();
     assert_eq!(error.kind, ErrorKind::NoPermission);
-    let group = "permission denied; it is for the group `video`, in which this process is not";
+    let group = "permission denied; it belongs to the group `video`, which this process is not in";
     assert!(error.detail.contains(group), "{error}");
     capture(camera.open().unwrap().as_mut(), 3);
 }
@@ -299,7 +299,7 @@ fn is_captured_listed_unplugged_and_plugged_in_again(backend: Backend, clips: &C
     drop(source);
     wait_for(|| !Path::new(DEVICE).exists());
     // The kernel takes the node away before it takes what it tells of the camera.
-    let expected = format!("{lasting}: no such camera; there is none");
+    let expected = format!("{lasting}: no such camera; no camera is connected");
     wait_for(|| {
         let error = camera.open().err().unwrap();
         assert_eq!(error.kind, ErrorKind::NotFound, "{error}");

@@ -124,7 +124,7 @@ fn with_nothing_running_everything_is_tried_and_nothing_is_left_behind() {
         "{seen}"
     );
     assert!(
-        seen.ends_with("of a fanlight made for this check"),
+        seen.ends_with("of a fanlight started for this check"),
         "{seen}"
     );
     assert!(!state.exists());
@@ -140,11 +140,11 @@ fn a_daemon_that_runs_is_watched_over_https_with_its_own_token() {
         found
             .only("state")
             .1
-            .contains(&format!("runs at {}", daemon.address()))
+            .contains(&format!("is running at {}", daemon.address()))
     );
     for (_, seen, _) in found.all("port") {
         assert!(
-            seen.contains("is held by the daemon, fanlight (process "),
+            seen.contains("is used by the running fanlight (process "),
             "{seen}"
         );
     }
@@ -152,16 +152,16 @@ fn a_daemon_that_runs_is_watched_over_https_with_its_own_token() {
     assert!(
         certificates[0]
             .1
-            .starts_with("made by our own authority, SHA-256 ")
+            .starts_with("issued by fanlight's own authority, SHA-256 ")
     );
     assert!(
         certificates[1]
             .1
-            .starts_with("the running daemon's is valid for 39"),
+            .starts_with("the running fanlight's is valid for 39"),
         "{certificates:?}"
     );
     let (_, seen, _) = found.only("session");
-    let from = format!("by UDP from {} of the running daemon", daemon.address());
+    let from = format!("by UDP from {} of the running fanlight", daemon.address());
     assert!(seen.ends_with(&from), "{seen}");
     assert!(!daemon.log().contains("refused"), "{}", daemon.log());
 }
@@ -173,11 +173,12 @@ fn a_camera_that_is_missing_is_named_and_the_rest_is_tried_without_it() {
     let found = Found::of(&toml, free(), scratch.path());
     assert_eq!(found.failed(), ["camera"]);
     let (_, seen, cure) = found.only("camera");
-    assert_eq!(seen, "/dev/video99: no such device");
+    assert!(seen.starts_with("/dev/video99: no such device; "), "{seen}");
     assert!(cure.contains("fanlight cameras"), "{cure}");
-    let (_, seen, _) = found.only("session");
+    let (outcome, seen, _) = found.only("session");
+    assert_eq!(outcome, "warn", "the picture is not the camera's");
     assert!(
-        seen.contains("`camera` (the test pattern in place of its camera), 320x180"),
+        seen.starts_with("`camera` was tried with the test pattern") && seen.contains("320x180"),
         "{seen}"
     );
 }
@@ -190,8 +191,8 @@ fn what_is_no_camera_and_what_an_issuer_lacks_have_cures_of_their_own() {
     let found = Found::of(&toml, free(), scratch.path());
     assert_eq!(found.failed(), ["camera"]);
     let (_, seen, cure) = found.only("camera");
-    assert!(seen.ends_with("not a camera, nor a link to one"), "{seen}");
-    assert_eq!(cure, "name a camera; `fanlight cameras` lists them");
+    assert!(seen.ends_with("not a camera or a link to one"), "{seen}");
+    assert_eq!(cure, "choose a camera: `fanlight cameras` lists them");
 
     let toml = format!("[auth]\nmode = \"jwt\"\njwt_keys = \"/dev/null/keys\"\n{STREAM}");
     let found = Found::of(&toml, free(), scratch.path());
@@ -211,7 +212,7 @@ fn a_daemon_without_its_camera_has_no_picture_and_says_why() {
     let (_, seen, cure) = found.only("session");
     assert_eq!(
         seen,
-        "there is no picture of `camera`: /dev/video99: no such device"
+        "`camera` has no picture: /dev/video99: no such device"
     );
     assert!(cure.contains("fanlight cameras"), "{cure}");
 }
@@ -228,7 +229,7 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
     assert!(
         ports[0]
             .1
-            .starts_with(&format!("TCP {address} is held by ")),
+            .starts_with(&format!("TCP {address} is used by ")),
         "{ports:?}"
     );
     assert!(
@@ -247,7 +248,7 @@ fn a_state_directory_that_can_not_be_is_told_with_a_cure() {
     assert_eq!(found.failed(), ["state"]);
     let (_, seen, cure) = found.only("state");
     assert!(
-        seen.ends_with(&format!("{} is no directory", file.display())),
+        seen.ends_with(&format!("{} is not a directory", file.display())),
         "{seen}"
     );
     assert!(cure.contains("--state-dir"), "{cure}");
@@ -305,10 +306,12 @@ fn people_read_a_line_for_each_finding() {
     let output = doctor(&arguments);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = "fail  camera: /dev/video99: no such device → plug the camera in";
-    assert!(text.lines().any(|found| found.starts_with(line)), "{text}");
+    let line = "fail  camera: /dev/video99: no such device; ";
+    let cure = " → plug the camera in";
+    let is_it = |found: &str| found.starts_with(line) && found.contains(cure);
+    assert!(text.lines().any(is_it), "{text}");
     let last = text.lines().last().unwrap();
-    assert!(last.ends_with(" failed"), "{text}");
+    assert!(last.contains(" failure"), "{text}");
     assert!(
         text.lines()
             .rev()

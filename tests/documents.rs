@@ -56,6 +56,53 @@ fn the_reference_names_every_interface_that_is_left_out_by_default() {
     }
 }
 
+/// The words that the session doctor has for what it finds, as its source has them.
+fn findings() -> Vec<&'static str> {
+    let source = include_str!("../src/rtc/plane/diagnosis.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let calls = source.split("diagnosis(\"").skip(1);
+    let by_server = source.split("match reason {").nth(1).unwrap_or_default();
+    let by_server = by_server
+        .split("_ => return None")
+        .next()
+        .unwrap_or_default();
+    let arms = by_server.lines().filter(|line| line.ends_with("=> ("));
+    let arms = arms.filter_map(|line| line.trim().strip_prefix('"'));
+    let words = calls.chain(arms).filter_map(|rest| rest.split('"').next());
+    words.collect()
+}
+
+#[test]
+fn the_reference_of_the_interface_names_every_finding_and_no_other() {
+    let text = include_str!("../docs/api.md");
+    let table = text.split("| `finding` | meaning |").nth(1);
+    let rows = table
+        .expect("a table of the findings")
+        .trim_start()
+        .lines()
+        .skip(1);
+    let rows = rows.take_while(|row| row.starts_with('|'));
+    let mut named: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    let mut known = findings();
+    assert!(known.len() > 15, "{known:?}");
+    known.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn the_readme_links_every_document() {
+    let (_, more) = include_str!("../README.md")
+        .split_once("\n## More\n")
+        .unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_linked = more.contains(&format!("(docs/{name})"));
+        assert!(is_linked || !name.ends_with(".md"), "{name}");
+    }
+}
+
 #[test]
 fn the_examples_of_the_reference_are_valid() {
     let examples: Vec<_> = REFERENCE.split("```toml\n").skip(1).collect();

@@ -35,7 +35,7 @@ fn eight_streams_and_one_that_fails_go_their_own_ways_and_rest_when_nobody_watch
     }
     let gone = daemon.stream("gone");
     assert_eq!(gone["state"], "down", "{gone}");
-    assert_eq!(gone["error"]["title"], "The camera is not there");
+    assert_eq!(gone["error"]["title"], "The camera is not connected");
     let threads = threads(&daemon);
     let count = |kind: &str| {
         let of_kind = threads

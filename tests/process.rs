@@ -260,7 +260,7 @@ fn what_can_not_start_because_of_a_file_that_the_configuration_names_exits_with_
         (
             format!("[[stream]]\nname = \"a\"\ndevice = {file:?}\n"),
             "3: stream[0].device: ",
-            "not a camera, nor a link to one; name a camera",
+            "not a camera or a link to one; choose a camera",
         ),
     ] {
         let config = scratch.write("fanlight.toml", &table);
@@ -297,7 +297,7 @@ fn a_state_directory_that_can_not_be_is_found_in_the_configuration() {
         told.starts_with(&format!("{config}:3: state.directory: ")),
         "{told}"
     );
-    assert!(told.contains("/dev/null is no directory"), "{told}");
+    assert!(told.contains("/dev/null is not a directory"), "{told}");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn who_has_the_port_is_told_at_the_start() {
         told.contains(&format!("can't listen on {address} (TCP): ")),
         "{told}"
     );
-    let who = format!("(process {}) has it: end that program", std::process::id());
+    let who = format!("(process {}) uses it: end that program", std::process::id());
     assert!(told.contains(&who) && !told.contains("os error"), "{told}");
 }
 
@@ -325,18 +325,60 @@ fn a_mistyped_camera_is_told_at_once_and_an_unplugged_one_in_the_log() {
     runtime.block_on(support::eventually("the camera's absence", async || {
         let log = daemon.log();
         let is_told = log.contains("/dev/video4000000000: no such device")
-            && log.contains("as soon as it is plugged in");
+            && log.contains("when the camera is plugged in");
         is_told.then_some(()).ok_or(log)
     }));
 }
 
 #[test]
 fn who_types_start_is_told_how_to_start() {
-    for arguments in [&["start"][..], &["start", "--test-pattern"]] {
+    for arguments in [
+        &["start"][..],
+        &["start", "--test-pattern"],
+        &["start", "--help"],
+    ] {
         let (status, _, told) = run(arguments);
         assert_eq!(status, Some(2));
-        assert!(told.contains("`fanlight` runs in the foreground"), "{told}");
+        assert!(told.contains("`fanlight` alone runs the server"), "{told}");
     }
+    let (_, _, told) = run(&["strat"]);
+    assert!(!told.contains("'start'"), "{told}");
+}
+
+#[test]
+fn a_daemon_that_nobody_could_watch_ends_with_78_and_the_cure() {
+    let state = ["--state-dir", "/dev/null/state"];
+    let (status, _, told) = run(&[&PATTERN[..], &state].concat());
+    assert_eq!(status, Some(78), "{told}");
+    assert!(told.contains("nobody could watch"), "{told}");
+    assert!(
+        told.contains("name another directory with --state-dir"),
+        "{told}"
+    );
+    let daemon = Daemon::start(&["--test-pattern"]);
+    let taken = daemon.state_dir().display().to_string();
+    let (status, _, told) = run(&[&PATTERN[..], &["--state-dir", &taken]].concat());
+    // The other may end.
+    assert_eq!(status, Some(1), "{told}");
+    assert!(told.contains("in use by another fanlight"), "{told}");
+}
+
+#[test]
+fn a_configuration_that_is_valid_is_told_with_the_cameras_that_are_not_there() {
+    let scratch = Scratch::new();
+    let toml = "[[stream]]\nname = \"a\"\ndevice = \"/dev/video4000000000\"\n";
+    let file = scratch.write("fanlight.toml", toml).display().to_string();
+    let (status, told, notes) = run(&["check-config", &file]);
+    assert_eq!(status, Some(0));
+    assert_eq!(told, format!("{file}: valid; 1 stream: a\n"));
+    assert!(
+        notes.contains("stream a: /dev/video4000000000: no such device"),
+        "{notes}"
+    );
+    let yaml = scratch.write("fanlight.yaml", "streams:\n  - name: a\n");
+    let (status, _, told) = run(&["check-config", yaml.to_str().unwrap()]);
+    assert_eq!((status, told.lines().count()), (Some(78), 1), "{told}");
+    assert!(told.contains("looks like YAML"), "{told}");
 }
 
 /// Runs a command about that daemon.
@@ -395,13 +437,13 @@ fn links_are_those_of_a_daemon_that_runs() {
     let (status, links, told) = beside(&daemon, &["url"]);
     assert_eq!((status, &*links), (Some(1), ""));
     assert!(
-        told.starts_with("no fanlight runs now with the state directory "),
+        told.starts_with("no fanlight is running with the state directory "),
         "{told}"
     );
     let (status, links, notes) = beside(&daemon, &["share"]);
     assert_eq!(status, Some(0));
     assert!(links.contains("?token=s."), "{links}");
-    assert!(notes.contains("no fanlight runs now"), "{notes}");
+    assert!(notes.contains("no fanlight is running"), "{notes}");
     let (status, list, _) = beside(&daemon, &["share", "--list"]);
     assert_eq!((status, list.lines().count()), (Some(0), 2));
     assert!(list.contains(" \"grandma\": view of a, for "), "{list}");

@@ -129,7 +129,7 @@ fn a_camera_that_hangs_is_reset_and_then_the_service_is_started_anew() {
         wait_for(|| !is("live") && resets() == 2);
         wait_for(|| !is("live") && systemd.property("NRestarts") == "1");
         let told = journal();
-        let reason = "stream webcam: no picture for 60s, though its camera is there; fanlight ends, to be started anew";
+        let reason = "stream webcam: no picture for 60s, though its camera is connected; fanlight exits, so that it can be restarted";
         assert!(told.contains(reason), "{told}");
 
         // The new process can't know whether the camera ever delivers again, and waits for it.

@@ -102,7 +102,7 @@ fn a_certificate_that_changes_on_disk_is_taken_up_and_nobody_is_dropped() {
     runtime.block_on(eventually("half a change to be noticed", async || {
         connect(server, &first.der).map_err(|error| error.to_string())?;
         let log = daemon.log();
-        let is_told = log.contains("the certificate stays as it was");
+        let is_told = log.contains("the old certificate stays in use");
         is_told.then_some(()).ok_or(log)
     }));
     scratch.write("key.pem", &second.key);

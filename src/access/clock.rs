@@ -27,11 +27,11 @@ impl Clock {
             let text = std::str::from_utf8(file).map_err(|error| error.to_string())?;
             text.trim()
                 .parse()
-                .map_err(|_| "it holds no time".to_owned())
+                .map_err(|_| "the file does not hold a time".to_owned())
         };
         let found = state.map_or(Ok(None), |state| state.find(FILE, parse));
         let written = found.unwrap_or_else(|error| {
-            tracing::warn!("expiry is judged by the clock alone: {error}");
+            tracing::warn!("expiry depends on the system clock alone: {error}");
             None
         });
         let written = written.unwrap_or_default();

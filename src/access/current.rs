@@ -164,12 +164,14 @@ impl<O: Origin> Current<O> {
         };
         let failure = self.watched.failed(&reason, now);
         if failure.is_new {
-            tracing::error!("who may watch stays as it was, for a minute at the most: {reason}");
+            tracing::error!(
+                "a changed secret can't be read, so the old one stays valid for up to a minute: {reason}"
+            );
         }
         let is_over = failure.lasts >= GOOD_AFTER_CHANGE && !self.is_instead;
         if is_over {
             tracing::error!(
-                "a changed secret could not be read for a minute, so the old one opens nothing any more: {reason}"
+                "a changed secret could not be read for a minute, so the old one is no longer valid: {reason}"
             );
             (self.value, self.is_instead) = (self.origin.instead(), true);
         }

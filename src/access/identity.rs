@@ -16,7 +16,8 @@ pub fn of(state: Option<&StateDir>) -> String {
     let Some(state) = state else {
         return made();
     };
-    let parse = |file: &[u8]| read(file).ok_or_else(|| "it holds no identity".to_owned());
+    let parse =
+        |file: &[u8]| read(file).ok_or_else(|| "the file does not hold an identity".to_owned());
     let Ok(obtained) = state.obtain(FILE, parse, || {
         let word = made();
         let file = format!("{word}\n").into_bytes();

@@ -93,8 +93,7 @@ impl Access {
         metrics.begin(Flaw::ALL.map(Flaw::name));
         if auth.mode == AuthMode::Token && state.is_none() {
             tracing::warn!(
-                "the token is a new one at each start, and `fanlight url` and `fanlight share` know nothing of this \
-                 daemon: what they print opens another, if anything"
+                "the token is a new one at each start, and `fanlight url` and `fanlight share` do not work with this fanlight"
             );
         }
         let now = Instant::now();
@@ -130,6 +129,13 @@ impl Access {
             Proof::Token { token, .. } => Some(token.clone()),
             Proof::None | Proof::Jwt(_) => None,
         }
+    }
+
+    /// Why the token is not in the state directory, where `fanlight url` reads it. `None` if it is there, or none is needed.
+    pub fn unkept(&self) -> Option<StateError> {
+        let state = self.state.as_deref()?;
+        self.token()?;
+        <Token as secrets::Secret>::load(state).err()
     }
 
     /// Whether the request may use `scope` on `target`, by what the files say now, or said when they could last be read.
@@ -252,7 +258,7 @@ impl Access {
         if let Err(reason) = outcome {
             if kept.unwritten.as_ref() != Some(&reason) {
                 tracing::warn!(
-                    "expired links or tokens may be good again after the next start: {reason}"
+                    "expired links or tokens may become valid again after the next start: {reason}"
                 );
             }
             kept.unwritten = Some(reason);

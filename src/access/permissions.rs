@@ -74,7 +74,7 @@ fn owned(state: &StateDir, user: u32) -> Option<Loose> {
     (![0, user].contains(&owner)).then(|| Loose {
         is_writable: true,
         seen: format!(
-            "{path} belongs to another user ({owner}), who can read and replace what is in it"
+            "{path} belongs to another user ({owner}), who can read and replace the files in it"
         ),
         cure: format!("chown -R {user} {path}"),
     })

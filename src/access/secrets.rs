@@ -39,7 +39,7 @@ pub(super) trait Secret: Clone {
 impl Secret for Token {
     const FILE: &'static str = "token";
     const LOST: &'static str =
-        "the token is a new one, so the links and cookies with the old one open nothing";
+        "the token is a new one; links and cookies with the old one no longer work";
 
     fn parse(file: &[u8]) -> Result<Self, String> {
         Self::parse(file).map_err(|error| error.to_string())
@@ -55,7 +55,7 @@ impl Secret for Token {
 impl Secret for ShareKey {
     const FILE: &'static str = "share.key";
     const LOST: &'static str =
-        "the key of shared links is a new one, so no link that was shared opens anything";
+        "the key of shared links is a new one; links that were shared no longer work";
 
     fn parse(file: &[u8]) -> Result<Self, String> {
         Self::parse(file).map_err(|error| error.to_string())
@@ -69,7 +69,8 @@ impl Secret for ShareKey {
 
 impl Secret for Ledger {
     const FILE: &'static str = "shares.json";
-    const LOST: &'static str = "the list of shared links is lost, so none of them opens anything";
+    const LOST: &'static str =
+        "the list of shared links is lost; links that were shared no longer work";
 
     fn parse(file: &[u8]) -> Result<Self, String> {
         Self::parse(file).map_err(|error| error.to_string())

@@ -8,6 +8,7 @@ pub mod holders;
 pub mod latest;
 pub mod log_limit;
 pub mod os_error;
+pub mod redact;
 pub mod rounded;
 pub mod shutdown;
 pub mod state_dir;

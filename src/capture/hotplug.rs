@@ -63,7 +63,7 @@ impl Hotplug {
             loop {
                 match poll.poll(&mut events, None) {
                     Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                        return tracing::warn!(%error, "cameras that are plugged in are noticed late");
+                        return tracing::warn!(%error, "newly connected cameras are noticed late");
                     }
                     _ if events.iter().any(|event| event.token() == END) => return,
                     _ if source.tells_of_video() => added(),

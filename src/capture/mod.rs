@@ -181,14 +181,14 @@ impl ErrorKind {
     /// A few words for everybody who watches.
     pub const fn title(self) -> &'static str {
         match self {
-            Self::NotFound => "The camera is not there",
+            Self::NotFound => "The camera is not connected",
             Self::Busy => "Another program is using the camera",
-            Self::NoPermission => "The camera may not be opened",
+            Self::NoPermission => "Permission to open the camera is denied",
             Self::NoUsbBandwidth => "The USB bus is too busy for the camera",
-            Self::NoResources => "The machine has no room for the camera",
-            Self::Lost => "The camera was lost",
+            Self::NoResources => "The machine has no memory left for the camera",
+            Self::Lost => "The camera was disconnected",
             Self::Stalled => "The camera sends no pictures",
-            Self::BadFrame => "The camera sends broken pictures",
+            Self::BadFrame => "The camera sends damaged pictures",
             Self::NotACamera => "The configured device is not a camera",
             Self::Unsupported => "The camera offers no usable format",
             Self::NotPassable => "The camera's video can't be passed through",
@@ -219,7 +219,7 @@ impl ErrorKind {
     pub const fn cure(self) -> &'static str {
         match self {
             Self::NotFound => {
-                "plug the camera in, or name another device; `fanlight cameras` lists them"
+                "plug the camera in, or choose another device: `fanlight cameras` lists them"
             }
             Self::Busy => "close the program that uses the camera",
             Self::NoPermission => {
@@ -231,12 +231,14 @@ impl ErrorKind {
             Self::NoResources => {
                 "ask for a smaller `size`, or give the machine more memory (on small boards, the kernel's `cma=`)"
             }
-            Self::Lost => "check the cable; the camera is opened again when it is back",
+            Self::Lost => {
+                "check the cable; the stream continues when the camera is connected again"
+            }
             Self::Stalled => {
                 "unplug the camera and plug it in again; another USB port or a lower rate may help"
             }
             Self::BadFrame => "check the cable, or try another `format`",
-            Self::NotACamera => "name a camera; `fanlight cameras` lists them",
+            Self::NotACamera => "choose a camera: `fanlight cameras` lists them",
             Self::Unsupported => {
                 "choose a format, size and rate that `fanlight cameras` lists for the device"
             }
@@ -244,7 +246,7 @@ impl ErrorKind {
                 "configure `encode = \"auto\"`, or set the camera to a keyframe every two seconds, no B-frames and profile Baseline, Main or High"
             }
             Self::OnlyH264 => {
-                "leave `encode`, `format`, `rotate` and `flip` as they are by default: it can only be passed through"
+                "leave `encode`, `format`, `rotate` and `flip` at their defaults, as its video can only be passed through"
             }
         }
     }

@@ -29,7 +29,7 @@ pub fn start(format: LogFormat) {
             Ok(journal) => registry.with(journal).init(),
             Err(error) => {
                 registry.with(text).init();
-                tracing::warn!(%error, "there is no journal: logging to standard error");
+                tracing::warn!(%error, "the systemd journal is not available: logging to standard error");
             }
         },
     }

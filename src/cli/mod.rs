@@ -4,15 +4,14 @@ pub mod cameras;
 pub mod commands;
 pub mod doctor;
 pub mod logging;
+mod usage;
 
 use crate::access::judge::Scope;
 use crate::base::state_dir;
 use crate::config::{Config, ConfigErrors, Device, Source, Stream, listen_address};
 use crate::media::TestPicture;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use std::ffi::OsString;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +32,7 @@ pub const DEFAULT_DEVICE: &str = "/dev/video0";
     fanlight url                          print the links that open the page\n  \
     fanlight share --name grandma --for 7d   make a link that expires in a week\n  \
     fanlight doctor                       find out why nobody can watch\n\n\
-    Exit status: 0 clean end, 1 fault, 2 wrong usage, 78 wrong configuration.\n\
+    Exit status: 0 normal end, 1 failure, 2 wrong usage, 78 wrong configuration.\n\
     The environment variable RUST_LOG sets the log level, as in RUST_LOG=fanlight=debug.")]
 pub struct Cli {
     /// The command; to run, if there is none.
@@ -59,7 +58,7 @@ pub enum Command {
     Controls(ControlsArguments),
     /// Print the links that open the page, with the access token, and a QR code
     Url(UrlArguments),
-    /// Print the access token alone, for programs: curl -H "authorization: Bearer $(fanlight token)" http://localhost:8080/metrics
+    /// Print only the access token, for programs: curl -H "authorization: Bearer $(fanlight token)" http://localhost:8080/metrics
     Token(Place),
     /// Make a link that expires, list the valid links, or revoke one
     Share(ShareArguments),
@@ -74,23 +73,6 @@ pub enum Command {
         /// The configuration file
         file: PathBuf,
     },
-    /// What newcomers try.
-    #[command(hide = true)]
-    Start {
-        /// What they add.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
-}
-
-impl Cli {
-    /// Ends the process with what to type in place of `start`.
-    pub fn explain_start() -> ! {
-        let told = "there is no command `start`: `fanlight` runs in the foreground, and \
-            `sudo systemctl start fanlight` starts the installed service";
-        let error = Self::command().error(ErrorKind::InvalidSubcommand, told);
-        error.exit()
-    }
 }
 
 /// Which daemon a command is about.
@@ -150,8 +132,8 @@ pub struct ShareArguments {
     /// A name for the link, such as the person who gets it; --list shows it
     #[arg(long, value_name = "NAME", value_parser = share_name)]
     pub name: Option<String>,
-    /// What the link allows: view, publish, talk, admin; may be repeated
-    #[arg(long, value_name = "SCOPE", default_value = "view")]
+    /// What the link allows; may be repeated
+    #[arg(long, value_name = "SCOPE", default_value = "view", value_parser = offered_scope())]
     pub scope: Vec<Scope>,
     /// Print the QR code even if the output is not a terminal
     #[arg(long)]
@@ -183,7 +165,14 @@ fn share_name(text: &str) -> Result<String, &'static str> {
         !name.is_empty() && name.chars().count() <= LONGEST && !name.contains(char::is_control);
     is_name
         .then(|| name.to_owned())
-        .ok_or("a name has 1 to 64 characters, on one line")
+        .ok_or("a name is 1 to 64 characters on one line")
+}
+
+/// The scopes that do something. Links and tokens may have others.
+fn offered_scope() -> impl TypedValueParser<Value = Scope> {
+    const OFFERED: [Scope; 2] = [Scope::View, Scope::Admin];
+    let names = PossibleValuesParser::new(OFFERED.map(Scope::name));
+    names.try_map(|name| name.parse::<Scope>())
 }
 
 /// Reads a time from one minute to ten years.
@@ -203,7 +192,7 @@ fn share_time(text: &str) -> Result<Duration, String> {
     });
     let seconds = seconds.ok_or("a time is a number and a unit, such as 30m, 2h, 7d or 4w")?;
     if !RANGE.contains(&seconds) {
-        return Err("a link is good for a minute at the least and ten years at the most".into());
+        return Err("a link can be valid for one minute to ten years".into());
     }
     Ok(Duration::from_secs(seconds))
 }
@@ -219,7 +208,7 @@ pub struct Run {
     pub device: Option<Device>,
     /// Show a moving test pattern in place of the first stream's camera
     ///
-    /// `bars`, the default, takes almost no bitrate. `noise` takes all of it, as a camera does: use it to plan capacity.
+    /// `bars`, the default, needs almost no bitrate. `noise` needs all of it, as a camera does: use it to plan capacity.
     #[arg(long, value_name = "PICTURE", num_args = 0..=1, default_missing_value = "bars")]
     #[arg(value_parser = test_picture())]
     pub test_pattern: Option<TestPicture>,
@@ -240,10 +229,10 @@ pub struct Run {
 /// Where log lines go, and in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people, on standard error
+    /// Human-readable lines, on standard error
     #[default]
     Text,
-    /// One JSON object a line, on standard error
+    /// One JSON object per line, on standard error
     Json,
     /// The systemd journal, with its fields
     Journal,
@@ -335,6 +324,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::config::DEFAULT_LISTEN;
+    use clap::CommandFactory;
 
     fn run(arguments: &[&str]) -> Run {
         Cli::try_parse_from([&["fanlight"], arguments].concat())
@@ -394,6 +384,18 @@ mod tests {
         assert_eq!(
             (share.stream, share.scope),
             (vec!["a".to_owned()], vec![Scope::Admin])
+        );
+        // They do nothing yet.
+        for scope in ["publish", "talk"] {
+            let arguments = ["fanlight", "share", "--scope", scope];
+            assert!(Cli::try_parse_from(arguments).is_err(), "{scope}");
+        }
+        let mut command = Cli::command();
+        let share = command.find_subcommand_mut("share").unwrap();
+        let help = share.render_long_help().to_string();
+        assert!(
+            !help.contains("publish") && !help.contains("talk"),
+            "{help}"
         );
     }
 

@@ -35,7 +35,7 @@ pub(super) fn auth(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Op
         other => {
             for key in ONLY_FOR_JWT {
                 if let Some(entry) = section.entry(key) {
-                    let message = "is for mode = \"jwt\" only; set that, or take this key away";
+                    let message = "is only for mode = \"jwt\"; set that mode, or remove this key";
                     problems.add(entry.span().start, &section.key(key), message);
                 }
             }
@@ -57,7 +57,7 @@ pub(super) fn tls(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Opt
     let is_there = |key| section.entry(key).is_some();
     let certificate = match (is_there("certificate"), is_there("key")) {
         (true, true) if self_signed == Some(true) => {
-            let message = "the table also has a certificate; keep the one that is meant";
+            let message = "the table also has a certificate; keep only one of the two";
             if let Some(entry) = section.entry("self_signed") {
                 problems.add(entry.span().start, &section.key("self_signed"), message);
             }
@@ -75,7 +75,7 @@ pub(super) fn tls(problems: &mut Problems<'_>, section: &Section<'_, '_>) -> Opt
             None
         }
         _ => {
-            let message = "certificate and key go together; name both files";
+            let message = "certificate and key belong together; name both files";
             problems.missing(section.at, &section.path, message);
             None
         }
@@ -91,7 +91,7 @@ fn mode(value: &DeValue<'_>) -> Parsed<&'static str> {
 }
 
 fn file(value: &DeValue<'_>) -> Parsed<PathBuf> {
-    const EXPECTED: &str = "the path of a file from / on, such as \"/etc/fanlight/key.pem\"";
+    const EXPECTED: &str = "the absolute path of a file, such as \"/etc/fanlight/key.pem\"";
     let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
     if text.starts_with('/') && !text.contains(char::is_control) {
         return Ok(PathBuf::from(text));
@@ -101,6 +101,6 @@ fn file(value: &DeValue<'_>) -> Parsed<PathBuf> {
 
 fn text(value: &DeValue<'_>) -> Parsed<String> {
     let text = value.as_str().filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| wrong_type(value, "a text that is not empty"))?;
+    let text = text.ok_or_else(|| wrong_type(value, "a string that is not empty"))?;
     Ok(text.to_owned())
 }

@@ -34,7 +34,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     }
     match text.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_err() => Err(format!(
-            "{quoted} has no port in 0 to 65535; it is {LISTEN}"
+            "{quoted} has no port from 0 to 65535; write {LISTEN}"
         )),
         Some(("localhost", port)) => Err(format!(
             "{quoted} is a name; write \"127.0.0.1:{port}\" or \"[::1]:{port}\""
@@ -101,7 +101,7 @@ pub(super) fn origin(value: &DeValue<'_>) -> Parsed<String> {
         .find_map(|scheme| text.strip_prefix(scheme));
     match host {
         Some(host) if host.contains(['/', '?', '#', '@']) => Err(format!(
-            "{} is more than an origin; write only scheme, host and port, without a slash at the end",
+            "{} is more than an origin; write only the scheme, host and port, without a slash at the end",
             shown(value)
         )),
         Some(host) if !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()) => Ok(text),
@@ -121,7 +121,7 @@ pub(super) fn public_url(value: &DeValue<'_>) -> Parsed<String> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     if text.contains(['?', '#', '@']) {
         return Err(format!(
-            "{} has more than scheme, host, port and path; links add the rest",
+            "{} has more than a scheme, host, port and path; links add the rest",
             shown(value)
         ));
     }

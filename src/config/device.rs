@@ -46,6 +46,7 @@ impl Device {
             Some(format!("usb:{text}")),
             text.split_once(':')
                 .map(|(kind, rest)| format!("{}:{rest}", kind.to_ascii_lowercase())),
+            with_zeros(text),
             (strsim::damerau_levenshtein(&text.to_ascii_lowercase(), "auto") == 1)
                 .then(|| "auto".to_owned()),
         ];
@@ -58,11 +59,41 @@ impl Device {
     /// # Errors
     /// A sentence that says what was expected, and what may have been meant.
     pub fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|expected| match Self::meant(text) {
-            Some(meant) => format!("did you mean \"{meant}\"? Expected is {expected}; `fanlight cameras` lists the cameras"),
-            None => format!("it is not {expected}; `fanlight cameras` lists the cameras"),
+        text.parse().map_err(|expected| {
+            if text.contains("://") {
+                return OF_THE_NETWORK.to_owned();
+            }
+            match Self::meant(text) {
+                Some(meant) => format!("did you mean \"{meant}\"? Expected {expected}; `fanlight cameras` lists the cameras"),
+                None => format!("expected {expected}; `fanlight cameras` lists the cameras"),
+            }
         })
     }
+}
+
+/// For a URL.
+const OF_THE_NETWORK: &str = "network cameras are not supported: fanlight shows the cameras of the machine that it runs on, and \
+    `fanlight cameras` lists them";
+
+/// `usb:46d:82d` with the zeros that USB numbers begin with.
+fn with_zeros(text: &str) -> Option<String> {
+    let (kind, numbers) = text.split_once(':')?;
+    if !kind.eq_ignore_ascii_case("usb") {
+        return None;
+    }
+    let mut parts = numbers.splitn(3, ':');
+    let (vendor, product) = (parts.next()?, parts.next()?);
+    let hex = |text: &str| {
+        let text = text.trim_start_matches("0x");
+        u16::from_str_radix(text, 16).ok()
+    };
+    let serial = parts.next().map(|serial| format!(":{serial}"));
+    Some(format!(
+        "usb:{:04x}:{:04x}{}",
+        hex(vendor)?,
+        hex(product)?,
+        serial.unwrap_or_default()
+    ))
 }
 
 impl FromStr for Device {
@@ -207,6 +238,8 @@ mod tests {
             ("v4l/by-id/usb-Cam", "/dev/v4l/by-id/usb-Cam"),
             ("046d:082d", "usb:046d:082d"),
             ("USB:046D:082D", "usb:046D:082D"),
+            ("usb:46d:82d", "usb:046d:082d"),
+            ("usb:0x46d:0x82d:A1:B2", "usb:046d:082d:A1:B2"),
             ("Name:HD Pro", "name:HD Pro"),
             ("aut", "auto"),
         ] {
@@ -215,6 +248,14 @@ mod tests {
                 told.starts_with(&format!("did you mean \"{meant}\"?")),
                 "{told}"
             );
+        }
+        for url in ["rtsp://eva:secret@cam.lan/1", "http://cam.lan/video"] {
+            let told = Device::read(url).unwrap_err();
+            assert!(
+                told.starts_with("network cameras are not supported"),
+                "{told}"
+            );
+            assert!(!told.contains("secret"), "{told}");
         }
         for text in ["", "g2.toml", "vidéo0", "the garden's"] {
             let told = Device::read(text).unwrap_err();

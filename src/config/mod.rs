@@ -320,7 +320,7 @@ impl Config {
         let in_file = |errors: ConfigErrors| errors.in_file(path);
         let bytes = std::fs::read(path).map_err(|error| {
             in_file(ConfigErrors::of_file(format!(
-                "cannot be read: {}",
+                "can't be read: {}",
                 plain(&error)
             )))
         })?;

@@ -203,7 +203,9 @@ fn external_address(value: &DeValue<'_>) -> Parsed<ExternalAddress> {
     }
     let address: IpAddr = text.parse().map_err(|_| wrong())?;
     if address.is_unspecified() || address.is_multicast() {
-        return Err(format!("{address} is no address that a viewer can reach"));
+        return Err(format!(
+            "{address} is not an address that a viewer can reach"
+        ));
     }
     Ok(ExternalAddress::Ip(address))
 }
@@ -256,7 +258,7 @@ impl fmt::Debug for InterfaceName {
 
 fn interface(value: &DeValue<'_>) -> Parsed<InterfaceName> {
     const EXPECTED: &str =
-        "the name of an interface, such as \"eth0\", or the beginning of names, \"eth*\"";
+        "the name of an interface, such as \"eth0\", or a pattern that names begin with, \"eth*\"";
     let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
     text.parse()
         .map_err(|()| format!("{} is not {EXPECTED}", shown(value)))

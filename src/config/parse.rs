@@ -12,6 +12,13 @@ use toml::de::{DeTable, DeValue};
 /// Reads the whole text.
 pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty()
+        && let Some(other) = another_format(text)
+    {
+        return Err(ConfigErrors::of_file(format!(
+            "this looks like {other}, and fanlight reads TOML: key = \"value\" under [table] and [[stream]]; docs/config.md has examples"
+        )));
+    }
     let mut problems = Problems::new(text);
     for error in &errors {
         let at = error.span().map_or(text.len(), |span| span.start);
@@ -83,6 +90,24 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
     problems.settle(whole)
 }
 
+/// The format of a text that is not TOML, by its first line that says something.
+fn another_format(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let key = first.split_once(':').map(|(key, _)| key);
+    let is_word = |key: &str| {
+        key.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    if first.starts_with('{') {
+        Some("JSON")
+    } else if first == "---" || first.starts_with("- ") || key.is_some_and(is_word) {
+        Some("YAML")
+    } else {
+        None
+    }
+}
+
 /// Every `[[stream]]`; empty when the file has none, `None` when one is wrong.
 fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<Stream>> {
     let (name, known) = STREAM;
@@ -94,7 +119,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
         problems.add(
             at,
             name,
-            "there can be many; write [[stream]] in double brackets",
+            "there can be several streams; write [[stream]] in double brackets",
         );
         return None;
     };
@@ -102,7 +127,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
         problems.add(
             at,
             name,
-            "this list is empty; describe a stream under [[stream]]",
+            "this list is empty; add a stream under [[stream]]",
         );
     }
     let mut seen = EarlierStreams::default();
@@ -184,7 +209,7 @@ fn check_encode(
 ) {
     if let (Some(PixelFormat::H264), Some(key)) = (format, turned) {
         if let Some(entry) = section.entry(key) {
-            let message = "format = \"h264\" is passed through as it is; turned pictures need another format, or \"auto\"";
+            let message = "format = \"h264\" is passed through as it is; rotated or flipped pictures need another format, or \"auto\"";
             problems.add(entry.span().start, &section.key(key), message);
         }
         return;
@@ -240,7 +265,7 @@ fn stream_source(
     let pattern = section.read(problems, "pattern", value::pattern);
     match (device_entry, pattern_entry) {
         (Some(_), Some(at)) if pattern.flatten().is_some() => {
-            let message = "the stream also has a device; keep the one that is meant";
+            let message = "the stream also has a device; keep only one of the two";
             problems.add(at.span().start, &section.key("pattern"), message);
             None
         }
@@ -249,12 +274,12 @@ fn stream_source(
             let first = seen.devices.get(&device);
             if let Some(first) = first.filter(|_| device != Device::Auto) {
                 let mut message = format!(
-                    "{device} already belongs to {first}; a camera serves one stream, and a stream any number of viewers"
+                    "{device} is already used by {first}; a camera can have one stream, and a stream any number of viewers"
                 );
                 if !matches!(device, Device::Path(_)) {
                     // Makers give one serial number to all cameras of a model.
-                    message += "; if two cameras have this name, take their links in /dev/v4l/by-path/, which `fanlight cameras` lists: \
-                        they tell them apart by their ports";
+                    message += "; if two cameras have this name, use their links in /dev/v4l/by-path/, which `fanlight cameras` lists: \
+                        they differ by USB port";
                 }
                 problems.add(entry.span().start, &section.key("device"), message);
             }

@@ -167,7 +167,7 @@ impl<'a, 'i> Section<'a, 'i> {
             let key = format!("{}[{index}]", self.key(key));
             match parse(item.get_ref()) {
                 Ok(item_value) if items.contains(&item_value) => {
-                    let message = format!("{item_value} is there twice");
+                    let message = format!("{item_value} is in the list twice");
                     problems.add(item.span().start, &key, message);
                 }
                 Ok(item_value) => items.push(item_value),
@@ -191,7 +191,7 @@ impl<'a, 'i> Section<'a, 'i> {
             }
             other => {
                 let message = match other {
-                    DeValue::Array(_) => format!("there is only one; write [{name}]"),
+                    DeValue::Array(_) => format!("there is only one such table; write [{name}]"),
                     _ => wrong_type(other, &format!("a table: [{name}] on a line of its own")),
                 };
                 problems.add(at, &self.key(name), message);
@@ -217,7 +217,7 @@ impl<'a, 'i> Section<'a, 'i> {
 /// Keys of earlier versions, and what to do in their place.
 const GONE: [(&str, &str); 1] = [(
     "loopback",
-    "is gone: being on this machine opens nothing any more; take the key away, and open the link that `fanlight url` prints, \
+    "is no longer a key, as programs on this machine need a token too; remove it, and open the link that `fanlight url` prints, \
      or send the token that `fanlight token` prints",
 )];
 
@@ -241,7 +241,7 @@ fn unknown_key(name: &str, known: &[&str]) -> String {
         })
         .collect();
     if elsewhere.is_empty() {
-        format!("unknown key; there are {}", known.join(", "))
+        format!("unknown key; the keys here are {}", known.join(", "))
     } else {
         format!(
             "unknown key here; it belongs under {}",

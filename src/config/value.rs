@@ -1,6 +1,7 @@
 //! Single values of the configuration: from what TOML holds to what the daemon uses, or a sentence that says what is wrong.
 
 use super::{Backend, Device, Encode, PlayoutDelay};
+use crate::base::redact::without_password;
 use crate::media::{Flip, FrameRate, PixelFormat, Rotation, Size, TestPicture};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -56,7 +57,7 @@ pub(super) fn name(value: &DeValue<'_>) -> Parsed<String> {
         .any(|word| text.eq_ignore_ascii_case(word))
     {
         return Err(format!(
-            "{} is taken: /{text} is the daemon's own; choose another name",
+            "{} is reserved: fanlight uses /{text} itself; choose another name",
             shown(value)
         ));
     }
@@ -100,7 +101,7 @@ pub(super) fn size(value: &DeValue<'_>) -> Parsed<Size> {
     }
     if size != size.even() {
         return Err(format!(
-            "{size} has an odd side, which H.264 video can't have; take {}",
+            "{size} has an odd side, which H.264 does not allow; use {}",
             size.even()
         ));
     }
@@ -162,7 +163,7 @@ pub(super) fn bitrate(value: &DeValue<'_>) -> Parsed<u32> {
     };
     if !BITRATE.contains(&rate) {
         return Err(format!(
-            "{} is not in 50k to 100M bits per second",
+            "{} is outside 50k to 100M bits per second",
             shown(value)
         ));
     }
@@ -214,7 +215,7 @@ pub(super) fn linger(value: &DeValue<'_>) -> Parsed<Duration> {
 
 /// One time for both bounds, or a list of the two; kept to 10 ms, the steps in which it is sent.
 pub(super) fn playout_delay(value: &DeValue<'_>) -> Parsed<PlayoutDelay> {
-    const EXPECTED: &str = "a time or a list of two, the least and the most, \
+    const EXPECTED: &str = "a time or a list of two, the minimum and the maximum, \
         such as \"0ms\" or [\"0ms\", \"200ms\"]";
     let bound = |value: &DeValue<'_>| {
         let time = duration(value, 0.0..=40.95, "0 s to 40.95 s")?;
@@ -227,12 +228,14 @@ pub(super) fn playout_delay(value: &DeValue<'_>) -> Parsed<PlayoutDelay> {
         return Ok(PlayoutDelay { min, max });
     };
     let [min, max] = list.get(..).unwrap_or_default() else {
-        return Err(format!("this is no list of two; expected {EXPECTED}"));
+        return Err(format!(
+            "this list does not have two values; expected {EXPECTED}"
+        ));
     };
     let (min, max) = (bound(min.get_ref())?, bound(max.get_ref())?);
     if min > max {
         return Err(format!(
-            "the least, {min:?}, is more than the most, {max:?}"
+            "the minimum, {min:?}, is greater than the maximum, {max:?}"
         ));
     }
     Ok(PlayoutDelay { min, max })
@@ -281,7 +284,7 @@ pub(super) fn backend(value: &DeValue<'_>) -> Parsed<Backend> {
 
 pub(super) fn directory(value: &DeValue<'_>) -> Parsed<PathBuf> {
     const EXPECTED: &str =
-        "the path of a directory from / on, such as directory = \"/var/lib/fanlight\"";
+        "the absolute path of a directory, such as directory = \"/var/lib/fanlight\"";
     let text = value.as_str().ok_or_else(|| wrong_type(value, EXPECTED))?;
     if text.starts_with('/') && !text.contains(char::is_control) {
         return Ok(PathBuf::from(text));
@@ -314,7 +317,7 @@ pub(super) fn shown(value: &DeValue<'_>) -> String {
         text
     };
     match value {
-        DeValue::String(text) => format!("{:?}", cut(text)),
+        DeValue::String(text) => format!("{:?}", cut(&without_password(text))),
         DeValue::Integer(integer) => cut(integer),
         DeValue::Float(float) => cut(float),
         DeValue::Boolean(flag) => flag.to_string(),

@@ -101,10 +101,10 @@ fn ice_server(value: &DeValue<'_>) -> Parsed<IceServer> {
     })?;
     match (is_turn, &login) {
         (true, None) => Err(format!(
-            "{url} is a TURN server, which wants a user name and a password; write {SERVER}"
+            "{url} is a TURN server, which needs a user name and a password; write {SERVER}"
         )),
         (false, Some(_)) => Err(format!(
-            "{url} is a STUN server, which knows no users; take username and credential away"
+            "{url} is a STUN server, which has no users; remove username and credential"
         )),
         _ => Ok(IceServer { url, login }),
     }
@@ -131,7 +131,7 @@ fn from_table(table: &DeTable<'_>) -> Parsed<(String, Option<(String, String)>)>
     match (username, credential) {
         (Some(username), Some(credential)) => Ok((url, Some((username, credential)))),
         (None, None) => Ok((url, None)),
-        _ => Err("username and credential go together".to_owned()),
+        _ => Err("username and credential belong together".to_owned()),
     }
 }
 

@@ -89,7 +89,7 @@ impl Kept {
         // Written as a whole or not at all, so it can be read without waiting for anybody.
         let found = StateDir::look(directory).and_then(|state| state.find(FILE, File::parse));
         let file = found.unwrap_or_else(|error| {
-            tracing::warn!("no control is set as it was: {error}");
+            tracing::warn!("no control was restored: {error}");
             None
         });
         file.unwrap_or_default().values(camera)

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 /// Why nothing was set.
 #[derive(Debug)]
 pub enum SetError {
-    /// The camera is not there, or does not answer.
+    /// The camera is not connected, or does not answer.
     Camera(CaptureError),
     /// By the names that were given, what is wrong with each.
     Wrong(BTreeMap<String, String>),
@@ -115,7 +115,7 @@ impl Device {
             (control.name.clone(), (!is_default).then_some(*value))
         });
         if let Err(error) = self.kept.change(camera, &changes.collect()) {
-            tracing::warn!("what was set is not kept: {error}");
+            tracing::warn!("the settings could not be saved: {error}");
         }
     }
 
@@ -126,7 +126,7 @@ impl Device {
         if let Ok(node) = self.open()
             && let Err(error) = self.restore_to(&node)
         {
-            tracing::warn!("what was set before is not set again: {error}");
+            tracing::warn!("the saved settings were not restored: {error}");
         }
     }
 
@@ -154,12 +154,12 @@ impl Device {
             .map(|(control, value)| format!("{} = {value}", control.name))
             .collect();
         if !set.is_empty() {
-            tracing::info!("set again: {}", set.join(", "));
+            tracing::info!("restored: {}", set.join(", "));
         }
         for (control, error) in &refused {
             if !is_inactive(&control.name) {
                 tracing::warn!(
-                    "{} is not set again: {}",
+                    "{} was not restored: {}",
                     control.name,
                     refusal(control, error)
                 );
@@ -202,7 +202,7 @@ fn still_good<'a>(
 ) -> Vec<(&'a Control, i64)> {
     for name in kept.keys() {
         if controls.iter().all(|control| control.name != *name) {
-            tracing::info!("{name} is not set again: the camera has no such control");
+            tracing::info!("{name} was not restored: the camera has no such control");
         }
     }
     let mut wanted = Vec::new();
@@ -213,7 +213,7 @@ fn still_good<'a>(
         {
             Some(Ok(value)) => wanted.push((control, value)),
             Some(Err(problem)) => {
-                tracing::warn!("{} is not set again: {problem}", control.name);
+                tracing::warn!("{} was not restored: {problem}", control.name);
             }
             None => {}
         }
@@ -224,15 +224,14 @@ fn still_good<'a>(
 /// Why a camera refused a value.
 fn refusal(control: &Control, error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::EBUSY) => "it can't be changed while the camera runs".to_owned(),
+        Some(libc::EBUSY) => "this control can't be changed while the camera runs".to_owned(),
         Some(libc::EACCES) => {
-            "the camera refuses: something automatic has it, which is to be switched off first"
-                .to_owned()
+            "the camera refuses: an automatic mode controls it; switch that off first".to_owned()
         }
         Some(libc::ERANGE | libc::EINVAL) => "the camera refuses this value".to_owned(),
         _ if control.is_inactive => {
             format!(
-                "something automatic has it, which is to be switched off first ({})",
+                "an automatic mode controls it; switch that off first ({})",
                 plain(error)
             )
         }

@@ -41,7 +41,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         [
             ("brightness", "it can be 0 to 255"),
             ("brigthness", "the camera has no such control"),
-            ("fixed", "it can be read only"),
+            ("fixed", "this control is read-only"),
         ]
     );
     let good = understood(&controls, &wishes(&[("reset", 1), ("brightness", 3)])).unwrap();

@@ -54,11 +54,11 @@ impl Wish {
     /// A sentence that says what the control can be.
     pub fn of(&self, control: &Control) -> Result<i64, String> {
         if control.is_read_only {
-            return Err("it can be read only".to_owned());
+            return Err("this control is read-only".to_owned());
         }
         let number = match (control.kind, self) {
             (Kind::Button, Self::Flag(true) | Self::Number(1)) => return Ok(1),
-            (Kind::Button, _) => return Err("it is a button: true pushes it".to_owned()),
+            (Kind::Button, _) => return Err("this control is a button: true pushes it".to_owned()),
             (_, Self::Default) => return Ok(control.default),
             (Kind::Boolean, Self::Flag(flag)) => Some((*flag).into()),
             (Kind::Menu, Self::Label(label)) => {
@@ -126,7 +126,7 @@ mod tests {
         let wide = Control::drawn("wide", Kind::Integer, (i64::MIN, i64::MAX), 1, 0);
         let steps = Err("it can be -10 to 20 in steps of 5");
         let modes = Err("it can be 1 (Manual Mode), 3 (Auto)");
-        let button = Err("it is a button: true pushes it");
+        let button = Err("this control is a button: true pushes it");
         for (control, value, expected) in [
             (&zoom, json!(-10), Ok(-10)),
             (&zoom, json!(20), Ok(20)),
@@ -159,7 +159,7 @@ mod tests {
         fixed.is_read_only = true;
         assert_eq!(
             Wish::Number(0).of(&fixed).unwrap_err(),
-            "it can be read only"
+            "this control is read-only"
         );
     }
 

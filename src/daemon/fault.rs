@@ -4,6 +4,7 @@ use super::DRAIN_TIMEOUT;
 use crate::access::AccessError;
 use crate::base::holders::{self, Transport, told};
 use crate::base::os_error::plain;
+use crate::base::state_dir::StateError;
 use crate::config::BAD_CONFIGURATION;
 use crate::tls::TlsError;
 use std::io;
@@ -28,16 +29,19 @@ pub enum Fault {
     #[error("can't start: {}", plain(.0))]
     Start(#[from] io::Error),
     /// The secrets that decide who may watch can't be used.
-    #[error("can't tell who may watch: {0}")]
+    #[error("can't set up access control: {0}")]
     Access(#[from] AccessError),
+    /// The token can't be kept where somebody could read it.
+    #[error("nobody could watch, as the access token can't be kept: {0}")]
+    State(StateError),
     /// There is no certificate that can be used.
     #[error("can't serve HTTPS: {0}")]
     Tls(#[from] TlsError),
     /// A part of the daemon ended by itself.
-    #[error("{0} ended unexpectedly; the log tells more")]
+    #[error("{0} ended unexpectedly; see the log above")]
     Ended(String),
     /// The daemon does not do what it is for, as the sentence says; another process may.
-    #[error("{0}; fanlight ends, to be started anew")]
+    #[error("{0}; fanlight exits, so that it can be restarted")]
     GaveUp(String),
     /// The drain took too long.
     #[error("not everything could be closed within {DRAIN_TIMEOUT:?}")]
@@ -71,6 +75,7 @@ impl Fault {
         match self {
             Self::Bind { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Access(error) => matches!(error, AccessError::Keys(_)),
+            Self::State(error) => error.is_lasting(),
             Self::Tls(error) => matches!(error, TlsError::File { .. }),
             Self::Start(_) | Self::Ended(_) | Self::GaveUp(_) | Self::Drain => false,
         }
@@ -81,13 +86,13 @@ fn cure(error: &io::Error, transport: Transport, address: SocketAddr) -> String 
     let cure = match error.kind() {
         io::ErrorKind::AddrInUse => {
             return match told(&holders::of_port(transport, address)) {
-                Some(who) => format!("{who} has it: end that program, or choose another port with --listen"),
-                None => "a program of another user has it, `sudo ss -lntup` names it: end it, or choose another port with --listen"
+                Some(who) => format!("{who} uses it: end that program, or choose another port with --listen"),
+                None => "a program of another user uses it (`sudo ss -lntup` names it): end it, or choose another port with --listen"
                     .to_owned(),
             };
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; listen on [::] for all that it has"
+            "this machine has no such address; listen on [::] for all its addresses"
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need a privilege; choose a higher one with --listen"
@@ -109,7 +114,7 @@ mod tests {
         let told = fault.to_string();
         let start = format!("can't listen on {address} (TCP): ");
         let who = format!(
-            "(process {}) has it: end that program, or ",
+            "(process {}) uses it: end that program, or ",
             std::process::id()
         );
         assert!(told.starts_with(&start) && told.contains(&who), "{told}");

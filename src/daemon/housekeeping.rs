@@ -110,7 +110,9 @@ impl Housekeeper {
             (Some(fault), None) if self.said != Some(fault) => {
                 self.said = Some(fault);
                 let what = describe(fault, streams);
-                tracing::error!("{what}; start fanlight anew, or run it as a service that is");
+                tracing::error!(
+                    "{what}; restart fanlight, or run it as a service that restarts by itself"
+                );
             }
             (Some(_), None) => {}
             (None, Some(_)) => notify(&[NotifyState::Watchdog]),
@@ -135,7 +137,7 @@ fn describe(fault: Fault, streams: &Streams) -> String {
     match fault {
         Fault::Stream(at) => {
             let name = streams.iter().nth(at).map_or("", |stream| stream.name());
-            format!("stream {name}: {fault}, though its camera is there")
+            format!("stream {name}: {fault}, though its camera is connected")
         }
         Fault::Media | Fault::Http => fault.to_string(),
     }
@@ -161,7 +163,7 @@ fn reset(stream: Arc<Stream>) {
 pub fn watch_devices(streams: &Streams) -> Option<Hotplug> {
     let told = streams.clone();
     Hotplug::listen(move || told.iter().for_each(|stream| stream.plugged()))
-        .inspect_err(|error| tracing::warn!(%error, "cameras that are plugged in are noticed late"))
+        .inspect_err(|error| tracing::warn!(%error, "newly connected cameras are noticed late"))
         .ok()
 }
 

@@ -22,7 +22,7 @@ use crate::base::addresses::{Interfaces, host_names};
 use crate::base::heartbeat::Heartbeat;
 use crate::base::holders::Transport;
 use crate::base::shutdown::Shutdown;
-use crate::base::state_dir::StateDir;
+use crate::base::state_dir::{StateDir, StateError};
 use crate::capture::camera::{Camera, Claims, Slot, Wishes};
 use crate::capture::pattern::Pattern;
 use crate::capture::{Opener, Request};
@@ -81,6 +81,8 @@ type OpenSource = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 struct Durable {
     /// Taken as long as the daemon runs.
     state: Option<Arc<StateDir>>,
+    /// Why it can't be taken, of one that is known.
+    refused: Option<StateError>,
     access: Arc<Access>,
     tls: Option<Tls>,
     interfaces: Interfaces,
@@ -90,7 +92,7 @@ struct Durable {
 impl Durable {
     fn open(config: &Config, http: SocketAddr) -> Result<Self, Fault> {
         let metrics = Arc::new(Metrics::new());
-        let state = open_state(config.state.directory.as_deref()).map(Arc::new);
+        let (state, refused) = open_state(config.state.directory.as_deref());
         let foreign = state.as_deref().and_then(permissions::foreign);
         let loose = permissions::check(state.as_deref(), config);
         for loose in foreign.into_iter().chain(loose) {
@@ -119,6 +121,7 @@ impl Durable {
         }
         Ok(Self {
             state,
+            refused,
             access: Arc::new(access),
             tls,
             interfaces,
@@ -217,9 +220,27 @@ impl Daemon {
         Serving::new(&self.config, self.http)
     }
 
-    /// Whether the state directory is this daemon's, so that `fanlight url` and `fanlight share` know of it.
-    pub const fn has_state(&self) -> bool {
-        self.kept.state.is_some()
+    /// Whether `fanlight url` and `fanlight share` beside this daemon find its token.
+    pub fn keeps_token(&self) -> bool {
+        self.kept.state.is_some() && self.kept.access.unkept().is_none()
+    }
+
+    /// The daemon, unless nobody could ever watch: the token is in no directory where a command reads it, and that won't change by
+    /// itself. Not to be asked of a daemon that tells people its token.
+    ///
+    /// # Errors
+    /// [`Fault::State`].
+    pub fn that_can_be_watched(mut self) -> Result<Self, Fault> {
+        if self.token().is_none() {
+            return Ok(self);
+        }
+        let refused = self.kept.refused.take();
+        match refused.or_else(|| self.kept.access.unkept()) {
+            Some(error) if error.is_lasting() || matches!(error, StateError::InUse(_)) => {
+                Err(Fault::State(error))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// The addresses of this machine.
@@ -241,8 +262,8 @@ impl Daemon {
         let has_media = has_media(&self.config);
         if !Encoder::HAS_ASSEMBLY {
             tracing::warn!(
-                "OpenH264 was built without its assembly and needs about three times the CPU: \
-                 install nasm and build again"
+                "OpenH264 was built without assembly code and needs about three times the CPU: \
+                 install nasm and build fanlight again"
             );
         }
         let Durable {
@@ -251,6 +272,7 @@ impl Daemon {
             tls,
             interfaces,
             metrics,
+            ..
         } = self.kept;
         let directory = state.as_ref().map(|state| state.directory().to_owned());
         let controls = Controls::new(self.slots, &KeptControls::new(directory));
@@ -361,17 +383,21 @@ pub fn own_hosts(http: &config::Http) -> Vec<String> {
     all
 }
 
-/// The state directory. A daemon that can't keep anything serves all the same, and says what that means.
-fn open_state(directory: Option<&Path>) -> Option<StateDir> {
-    let reason = match directory.map(StateDir::open) {
-        Some(Ok(state)) => return Some(state),
-        Some(Err(error)) => error.to_string(),
-        None => "no directory for it is known; name one with --state-dir".to_owned(),
+/// The state directory, or why there is none. A daemon that can't keep anything says what that means.
+fn open_state(directory: Option<&Path>) -> (Option<Arc<StateDir>>, Option<StateError>) {
+    let error = match directory.map(StateDir::open) {
+        Some(Ok(state)) => return (Some(Arc::new(state)), None),
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let reason = match &error {
+        Some(error) => error.to_string(),
+        None => "no state directory is known; name one with --state-dir".to_owned(),
     };
     tracing::warn!(
-        "nothing is kept over a restart, and the DTLS certificate is a new one each time: {reason}"
+        "nothing survives a restart, and the DTLS certificate is a new one each time: {reason}"
     );
-    None
+    (None, error)
 }
 
 /// Opens what the configuration means.

@@ -45,16 +45,16 @@ pub fn absent_cameras(config: &Config) -> Vec<String> {
                 (error.kind == ErrorKind::NotFound).then_some(error.detail)?
             }
         };
+        let name = &stream.name;
         Some(format!(
-            "stream {}: {why}; it is shown as soon as it is plugged in",
-            stream.name
+            "stream {name}: {why}. The stream starts when the camera is plugged in"
         ))
     });
     absent.collect()
 }
 
-/// What there is in place of a camera that is not there.
-fn instead(path: &Path) -> String {
+/// The cameras that there are in place of one that is not there, for the end of a sentence.
+pub fn instead(path: &Path) -> String {
     let mut listed = names::list(&Places::default());
     // A camera often has a second node with metadata.
     listed.dedup_by(|second, first| second.device == first.device);
@@ -62,16 +62,24 @@ fn instead(path: &Path) -> String {
         .iter()
         .map(|camera| camera.node.display().to_string())
         .collect();
-    let wanted = path.display().to_string();
-    let nearest = nodes
-        .iter()
-        .min_by_key(|node| strsim::damerau_levenshtein(&wanted, node));
-    match nearest {
-        None => "; this machine has no camera at all now".to_owned(),
-        Some(node) if strsim::damerau_levenshtein(&wanted, node) <= 2 => {
-            format!("; did you mean {node}?")
-        }
-        Some(_) => format!("; there is {}", nodes.join(", ")),
+    among(&path.display().to_string(), &nodes)
+}
+
+fn among(wanted: &str, nodes: &[String]) -> String {
+    if nodes.is_empty() {
+        return "; no camera is connected now".to_owned();
+    }
+    let is_near = |node: &&String| strsim::damerau_levenshtein(wanted, node) <= 2;
+    let near: Vec<_> = nodes.iter().filter(is_near).cloned().collect();
+    match &*near {
+        [] => format!(
+            "; the cameras are {}: see `fanlight cameras`",
+            nodes.join(", ")
+        ),
+        near => format!(
+            "; did you mean {}? See `fanlight cameras`",
+            near.join(" or ")
+        ),
     }
 }
 
@@ -82,7 +90,7 @@ fn no_camera(path: &Path) -> Option<String> {
     match error.kind {
         ErrorKind::NotACamera => Some(format!("{error}; {}", error.kind.cure())),
         ErrorKind::NotFound if !path.starts_with("/dev") && !path.is_symlink() => Some(format!(
-            "{}: there is no such file, and cameras are below /dev; {}",
+            "{}: there is no such file; cameras are in /dev: {}",
             path.display(),
             ErrorKind::NotACamera.cure()
         )),
@@ -115,7 +123,8 @@ fn redirect(config: &Config, tls: &Tls) -> Option<(Key, String)> {
     };
     let mut others = [Some(http), media].into_iter().flatten();
     let (name, _) = others.find(|(_, other)| overlap(redirect, *other))?;
-    let message = format!("{redirect} is where {name} is; choose another port for one of the two");
+    let message =
+        format!("{redirect} is also the address of {name}; choose another port for one of them");
     Some((Key::of("tls", "redirect"), message))
 }
 
@@ -157,7 +166,7 @@ pub fn state_directory(config: &Config) -> Option<(Key, String)> {
         return None;
     }
     let message = format!(
-        "{}: {} is no directory; move it away, or name another directory",
+        "{}: {} is not a directory; move it away, or name another directory",
         path.display(),
         there.display()
     );
@@ -276,12 +285,12 @@ mod tests {
         assert!(wrong[0].starts_with("stream[1].device: "), "{wrong:?}");
         assert!(
             wrong[0].ends_with(
-                "not a camera, nor a link to one; name a camera; `fanlight cameras` lists them"
+                "not a camera or a link to one; choose a camera: `fanlight cameras` lists them"
             ),
             "{wrong:?}"
         );
         let gone = told(&folder.join("gone"));
-        assert!(gone[0].contains("cameras are below /dev"), "{gone:?}");
+        assert!(gone[0].contains("cameras are in /dev"), "{gone:?}");
         assert!(told(Path::new("/dev/null"))[0].contains("cameras are /dev/video0"));
         let absent = Path::new("/dev/video4000000000");
         assert_eq!(told(absent), [""; 0]);
@@ -307,11 +316,33 @@ mod tests {
         ]) {
             assert!(told.starts_with(start), "{told}");
             assert!(
-                told.ends_with("; it is shown as soon as it is plugged in"),
+                told.ends_with(". The stream starts when the camera is plugged in"),
                 "{told}"
             );
         }
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_camera_that_is_not_there_is_answered_with_those_that_are() {
+        let nodes = ["/dev/video0", "/dev/video12"].map(str::to_owned);
+        for (wanted, told) in [
+            (
+                "/dev/vidoe0",
+                "; did you mean /dev/video0? See `fanlight cameras`",
+            ),
+            (
+                "/dev/video1",
+                "; did you mean /dev/video0 or /dev/video12? See `fanlight cameras`",
+            ),
+            (
+                "/dev/webcam",
+                "; the cameras are /dev/video0, /dev/video12: see `fanlight cameras`",
+            ),
+        ] {
+            assert_eq!(among(wanted, &nodes), told);
+        }
+        assert_eq!(among("/dev/video0", &[]), "; no camera is connected now");
     }
 
     #[test]
@@ -324,7 +355,7 @@ mod tests {
         let (key, why) = directory("/dev/null/state").unwrap();
         assert_eq!(key.to_string(), "state.directory");
         assert!(
-            why.starts_with("/dev/null/state: /dev/null is no directory; "),
+            why.starts_with("/dev/null/state: /dev/null is not a directory; "),
             "{why}"
         );
         assert_eq!(directory("/tmp/not-there-yet/state"), None);

@@ -86,7 +86,7 @@ fn ignore(name: &str) {
     if name == "HUP" {
         tracing::info!(
             left_out,
-            "HUP changes nothing: secrets and certificates are read again when they change, the configuration with a restart"
+            "HUP has no effect: changed secrets and certificates are loaded by themselves, a changed configuration after a restart"
         );
     } else {
         tracing::info!(left_out, "{name} is ignored");

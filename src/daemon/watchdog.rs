@@ -43,8 +43,16 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stream(_) => write!(f, "no picture for {:?}", Watchdog::GIVE_UP),
-            Self::Media => write!(f, "no turn of the media thread for {:?}", Watchdog::TURN),
-            Self::Http => write!(f, "no turn of the HTTP server for {:?}", Watchdog::TURN),
+            Self::Media => write!(
+                f,
+                "the media thread has not responded for {:?}",
+                Watchdog::TURN
+            ),
+            Self::Http => write!(
+                f,
+                "the HTTP server has not responded for {:?}",
+                Watchdog::TURN
+            ),
         }
     }
 }

@@ -52,7 +52,7 @@ impl State {
 pub struct Failure {
     /// A word for it, such as `not_found`.
     pub kind: &'static str,
-    /// A few words for everybody: `The camera is not there`.
+    /// A few words for everybody: `The camera is not connected`.
     pub title: &'static str,
     /// What happened: `/dev/video0: no such device`.
     pub detail: String,

@@ -58,7 +58,7 @@ impl Authority {
     ) -> Result<Self, TlsError> {
         let Some(state) = state else {
             tracing::warn!(
-                "the certificate authority is a new one at each start, to be trusted anew: there is no state directory \
+                "the certificate authority is a new one at each start, and devices have to trust it again: there is no state directory \
                  to keep it in"
             );
             return Self::make(names, addresses);
@@ -70,7 +70,7 @@ impl Authority {
         })?;
         if let Some(trouble) = obtained.trouble {
             tracing::error!(
-                "the certificate authority is a new one, which everybody has to trust anew: {trouble}"
+                "the certificate authority is a new one, which every device has to trust again: {trouble}"
             );
         }
         Ok(obtained.value)

@@ -44,7 +44,7 @@ pub enum TlsError {
         reason: String,
     },
     /// The crypto library fails.
-    #[error("no certificate can be made: {0}")]
+    #[error("can't make a certificate: {0}")]
     Crypto(String),
 }
 
@@ -138,13 +138,13 @@ impl CurrentCertificate {
     fn refresh(&mut self) {
         match self.source.load() {
             Ok(key) => {
-                tracing::info!("there is a new certificate");
+                tracing::info!("a new certificate is in use");
                 (self.key, self.told) = (key, None);
             }
             Err(error) => {
                 let reason = error.to_string();
                 if self.told.as_ref() != Some(&reason) {
-                    tracing::error!("the certificate stays as it was: {reason}");
+                    tracing::error!("the old certificate stays in use: {reason}");
                     self.told = Some(reason);
                 }
             }

@@ -100,7 +100,7 @@ impl FromStr for Network {
             let most = if address.is_ipv4() { 32 } else { 128 };
             (prefix <= most).then(|| Self::of(address, prefix))
         };
-        parsed().ok_or_else(|| format!("{text:?} is no network"))
+        parsed().ok_or_else(|| format!("{text:?} is not a network"))
     }
 }
 

@@ -69,7 +69,7 @@ fn tokens_of_another_issuer_are_checked_in_all_they_say() {
             &changed("aud", json!("doors")),
             "/garden",
             401,
-            "not for this server",
+            "not meant for this server",
         ),
         (
             &jwt(&secret, "none", &claims),
@@ -81,7 +81,7 @@ fn tokens_of_another_issuer_are_checked_in_all_they_say() {
             &jwt(&secret, "HS512", &claims),
             "/garden",
             401,
-            "another algorithm",
+            "an algorithm that does not fit",
         ),
         (
             &jwt(&next, "HS256", &claims),
@@ -96,7 +96,7 @@ fn tokens_of_another_issuer_are_checked_in_all_they_say() {
     }
     assert_eq!(watch(&daemon, "garden", &good).status, 201);
     let told = command(&daemon.state_dir(), &["share"]).unwrap_err();
-    assert!(told.contains("needs no token of its own"), "{told}");
+    assert!(told.contains("has no token of its own"), "{told}");
 
     // New keys without a restart; a file that is no use changes nothing.
     let renewed = jwt(&next, "HS256", &claims);
@@ -105,7 +105,7 @@ fn tokens_of_another_issuer_are_checked_in_all_they_say() {
     runtime.block_on(eventually("the damage to be noticed", async || {
         assert_eq!(with(&daemon, "/garden", &good).status, 200);
         let log = daemon.log();
-        let is_told = log.contains("who may watch stays as it was");
+        let is_told = log.contains("the old one stays valid");
         is_told.then_some(()).ok_or(log)
     }));
     scratch.write("jwks.json", &set(&next));

@@ -63,7 +63,7 @@ fn viewers_are_not_told_which_camera_it_is() {
     for path in [path, "/api/streams", "/porch/jpeg", "/"] {
         let reply = with(&daemon, path, &link);
         assert!(!reply.body.contains(SECRET), "{path}: {}", reply.body);
-        seen += usize::from(reply.body.contains("The camera is not there"));
+        seen += usize::from(reply.body.contains("The camera is not connected"));
     }
     assert!(seen >= 1, "the failure itself is no secret");
     let stream = with(&daemon, path, &link).json();

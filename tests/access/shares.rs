@@ -183,7 +183,7 @@ fn a_link_for_a_scraper_reads_metrics_and_an_unknown_stream_is_named() {
     let told = command(&state, &["share", "--stream", "attic"]).unwrap_err();
     assert_eq!(
         told,
-        "there is no stream \"attic\"; there is: porch, garden"
+        "there is no stream \"attic\"; the streams are: porch, garden"
     );
 }
 

@@ -102,7 +102,7 @@ fn the_token_command_prints_the_token_alone() {
     assert_eq!(with(&daemon, "/metrics", &told).status, 200);
     let open = Daemon::configured(&format!("[auth]\nmode = \"none\"\n{TWO_STREAMS}"));
     let told = command(&open.state_dir(), &["token"]).unwrap_err();
-    assert!(told.contains("needs no token of its own"), "{told}");
+    assert!(told.contains("has no token of its own"), "{told}");
 }
 
 #[test]

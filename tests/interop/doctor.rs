@@ -64,7 +64,7 @@ async fn an_address_that_nobody_can_reach_is_named_with_the_cure() {
     let known = told(&daemon, &session, "127.0.0.1:8080").await;
     assert_eq!(known["finding"], "unreachable_address");
     let sentence = format!(
-        "no check ever arrived: offered was UDP 192.0.2.1:{port}, and not 127.0.0.1, by which you reach this server"
+        "no connectivity check arrived: the server offered UDP 192.0.2.1:{port}, but not 127.0.0.1, under which you reach it"
     );
     assert_eq!(known["sentence"], sentence);
     assert_eq!(known["stream"]["name"], "camera");

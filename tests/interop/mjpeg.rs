@@ -217,7 +217,10 @@ async fn who_watches_over_http_is_a_viewer_within_the_limits() {
     for path in ["/mjpeg", "/camera/jpeg"] {
         let reply = refused(&daemon, path, 503).await;
         let said = detail(&reply, 503);
-        assert!(said.contains("the stream has as many viewers"), "{said}");
+        assert!(
+            said.contains("the stream has reached its limit of viewers"),
+            "{said}"
+        );
         assert_eq!(header(&reply, "retry-after"), "10");
     }
     let offer = crate::offer::plain();
@@ -240,7 +243,7 @@ async fn images_that_there_are_not_are_refused_with_the_reason() {
     });
     let reply = refused(&daemon, "/jpeg", 503).await;
     let said = detail(&reply, 503);
-    assert!(said.starts_with("The camera is not there: "), "{said}");
+    assert!(said.starts_with("The camera is not connected: "), "{said}");
     assert!(!said.contains("/dev/video99"), "for admins: {said}");
     assert_ne!(header(&reply, "retry-after"), "");
     refused(&daemon, "/nowhere/mjpeg", 404).await;

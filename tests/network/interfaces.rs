@@ -115,7 +115,7 @@ fn with_every_interface_excluded_the_address_that_was_used_is_offered_and_the_lo
             assert_eq!(offered(&viewer.answer), ["10.0.0.3:8080"]);
             viewer.counters(10);
             let log = daemon.log();
-            let line = "viewers are offered no address but the one that their request came to: 10.0.0.2 of eth0 is left out by interfaces";
+            let line = "viewers are offered only the address that their request arrived at: 10.0.0.2 of eth0 is excluded by interfaces";
             assert!(log.contains(line), "{log}");
             // And again when there is one.
             host.run(|| {

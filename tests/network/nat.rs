@@ -82,7 +82,7 @@ fn a_camera_behind_a_nat_is_watched_by_the_address_that_a_stun_server_sees() {
             });
             assert!(
                 doctor(&camera, &daemon, &toml)
-                    .contains("the STUN servers tell [203.0.113.1:40000, 203.0.113.1:8080]")
+                    .contains("the STUN servers report [203.0.113.1:40000, 203.0.113.1:8080]")
             );
             drop(server);
         },

@@ -76,8 +76,10 @@ async fn the_grid_says_how_many_cameras_are_live_and_a_failed_ones_tile_says_why
     browser.open(&daemon.url("/")).await;
     browser.until_text(".summary", "2 live, 1 down").await;
     let tile = "a[href=attic]";
-    let said = browser.until_text(tile, "The camera is not there").await;
-    assert_eq!(said.matches("is not there").count(), 1, "{said}");
+    let said = browser
+        .until_text(tile, "The camera is not connected")
+        .await;
+    assert_eq!(said.matches("is not connected").count(), 1, "{said}");
     // The slate in the picture says the same: it is not shown as well.
     let seen = "
         const tile = document.querySelector('a[href=attic]');

@@ -116,7 +116,7 @@ async fn a_refusal_is_told_in_the_servers_words() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         sentence(&output),
-        "viewer: the server refuses: 404 Not Found: there is no stream \"garden\"; there is: camera"
+        "viewer: the server refuses: 404 Not Found: there is no stream \"garden\"; the streams are: camera"
     );
     daemon.stop().await.unwrap();
 }

@@ -260,7 +260,7 @@ async fn whoever_needs_frames_of_a_camera_without_any_is_refused_and_disturbs_no
     });
     assert!(after < 30, "{after}");
     let image = crate::daemon::get(daemon.address, "/camera/mjpeg").await;
-    assert!(image.contains("there are no JPEG images"), "{image}");
+    assert!(image.contains("has no JPEG images"), "{image}");
     let refused = Viewer::offer_as(&habits, daemon.address, "/whep").await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     drop(second);
@@ -276,11 +276,11 @@ async fn an_image_that_is_waited_for_is_refused_when_the_camera_turns_out_to_hav
     let camera = Camera::without_frames();
     let daemon = start(&camera, Encode::Auto);
     let image = crate::daemon::get(daemon.address, "/camera/jpeg").await;
-    assert!(image.contains("there are no JPEG images"), "{image}");
+    assert!(image.contains("has no JPEG images"), "{image}");
     let mut viewer = Viewer::connect(daemon.address, "/whep").await;
     watching(|| viewer.counters(30));
     let images = crate::daemon::get(daemon.address, "/camera/mjpeg").await;
-    assert!(images.contains("there are no JPEG images"), "{images}");
+    assert!(images.contains("has no JPEG images"), "{images}");
     assert_eq!(camera.opened()[..2], [Wanted::Frames, Wanted::Either]);
     assert_eq!(daemon.stream("camera").await["state"], "live");
     daemon.stop().await.unwrap();
@@ -301,6 +301,6 @@ async fn a_stream_that_is_never_encoded_refuses_who_does_not_play_it() {
     let text = String::from_utf8(refused.into_body().to_vec()).unwrap();
     assert!(text.contains("encode = "), "{text}");
     let image = crate::daemon::get(daemon.address, "/camera/mjpeg").await;
-    assert!(image.contains("there are no JPEG images"), "{image}");
+    assert!(image.contains("has no JPEG images"), "{image}");
     daemon.stop().await.unwrap();
 }

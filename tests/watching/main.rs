@@ -250,7 +250,7 @@ async fn a_webcam_may_be_unplugged(browser: &Browser, machine: &mut Machine) {
     })
     .await;
     println!("{told}");
-    assert!(told.contains("The camera is not there"), "{told}");
+    assert!(told.contains("The camera is not connected"), "{told}");
     assert!(told.contains("/dev/video1: no such device"), "{told}");
     browser.screenshot("unplugged").await;
     assert!(stream("vivid")["error"].is_null());

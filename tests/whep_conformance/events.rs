@@ -280,7 +280,7 @@ async fn whoever_asks_is_told_how_the_streams_are_and_what_changes() {
     assert!(
         reader
             .text
-            .contains("\"title\":\"The camera is not there\"")
+            .contains("\"title\":\"The camera is not connected\"")
     );
     // What is as it was is not told again, though the camera is tried again and again.
     reader.text.clear();

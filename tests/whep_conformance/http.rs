@@ -168,7 +168,7 @@ async fn while_the_camera_is_down_viewers_wait_or_are_refused_as_configured() {
             let wait: u64 = header(&reply, "retry-after").parse().unwrap();
             assert!((1..=10).contains(&wait), "{wait}");
             let said = text(&reply);
-            assert!(said.contains("The camera is not there: plug"), "{said}");
+            assert!(said.contains("The camera is not connected: plug"), "{said}");
             assert!(!said.contains("/dev/video99"), "for admins: {said}");
             assert_eq!(header(&reply, "content-type"), "application/problem+json");
         }

@@ -155,7 +155,7 @@ async fn a_fragment_of_no_use_is_refused_and_changes_nothing() {
         ("a=mid:0\r\n", 400, "neither candidates nor"),
         ("a=ice-ufrag:EsAw\r\n", 400, "only one of"),
         ("a=ice-ufrag:Es\r\na=ice-pwd:x\r\n", 400, "ice-ufrag is not"),
-        (half.as_str(), 422, "changes one"),
+        (half.as_str(), 422, "changes only one"),
     ] {
         for tag in [Some("*"), Some(tag.as_str())] {
             let reply = patch(&daemon, &session, tag, fragment).await;

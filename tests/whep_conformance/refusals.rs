@@ -162,7 +162,7 @@ async fn what_does_not_exist_is_named() {
             true => ask(&daemon, Method::GET, path).await,
             false => post(&daemon, path, &plain()).await,
         };
-        let expected = "there is no stream \"porch\"; there is: camera, garden";
+        let expected = "there is no stream \"porch\"; the streams are: camera, garden";
         assert_eq!(detail(&reply, 404), expected);
     }
     for path in ["/a/b/c/d", "/camera/whep/0/1", "/assets/none.js"] {

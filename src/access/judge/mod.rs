@@ -143,12 +143,12 @@ impl Flaw {
     /// The sentence for who sent it.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Unknown => "this token or link is not one of this server's",
+            Self::Unknown => "this token or link is not valid on this server",
             Self::Expired => "this token or link has expired",
             Self::NotYet => "this token is not valid yet",
-            Self::Revoked => "this link was revoked",
-            Self::Algorithm => "this token is signed by another algorithm than its key is for",
-            Self::Claims => "this token is not for this server, or lacks a claim",
+            Self::Revoked => "this link has been revoked",
+            Self::Algorithm => "this token is signed with an algorithm that does not fit its key",
+            Self::Claims => "this token is not meant for this server, or lacks a claim",
         }
     }
 }

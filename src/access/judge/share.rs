@@ -184,17 +184,17 @@ pub enum LedgerError {
     Full,
     /// There is one of that name.
     #[error(
-        "a link is named {0:?} already; revoke it first (`fanlight share --revoke {1}`), or choose another name"
+        "a link named {0:?} exists already; revoke it first (`fanlight share --revoke {1}`), or choose another name"
     )]
     Named(String, String),
     /// There is none of that id or name.
-    #[error("there is no link {0}; `fanlight share --list` shows what there is")]
+    #[error("there is no link {0}; `fanlight share --list` shows the valid links")]
     Unknown(String),
     /// The key's file is not one of ours.
-    #[error("it holds no key of 32 bytes")]
+    #[error("the file does not hold a key of 32 bytes")]
     Key,
     /// The file is not one of ours.
-    #[error("it is no list of links: {0}")]
+    #[error("the file is not a list of links: {0}")]
     Malformed(String),
 }
 

@@ -12,7 +12,7 @@ const LENGTH: std::ops::RangeInclusive<usize> = 22..=256;
 
 /// Why a text is no token.
 #[derive(Debug, thiserror::Error)]
-#[error("it holds no token, which is one line of 22 to 256 of the characters a-z A-Z 0-9 - _")]
+#[error("the file does not hold a token: one line of 22 to 256 characters out of a-z A-Z 0-9 - _")]
 pub struct TokenError;
 
 /// The secret. It does not show itself in logs.

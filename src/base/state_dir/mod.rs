@@ -49,12 +49,12 @@ pub const OF_THE_SERVICE: &str = "/var/lib/fanlight";
 pub enum StateError {
     /// Another process has the directory.
     #[error(
-        "{} is in use by another fanlight; end that one, or give this one a directory of its own with --state-dir",
+        "{} is in use by another fanlight; end that one, or choose a directory for this one with --state-dir",
         .0.display()
     )]
     InUse(PathBuf),
     /// Another process writes there, and goes on doing so.
-    #[error("{} is locked by another fanlight command; wait for its end, or end it", .0.display())]
+    #[error("{} is locked by another fanlight command; wait until it ends, or end it", .0.display())]
     Busy(PathBuf),
     /// Something in the directory is not what fanlight puts there.
     #[error("{} {reason}", path.display())]
@@ -65,7 +65,7 @@ pub enum StateError {
         reason: String,
     },
     /// A file's content makes no sense.
-    #[error("{}: {reason}; delete it, and a new one is made", path.display())]
+    #[error("{}: {reason}; delete it, and fanlight makes a new one", path.display())]
     Damaged {
         /// Which.
         path: PathBuf,
@@ -84,20 +84,35 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether another attempt fails alike until somebody changes the configuration or the directory's place.
+    pub fn is_lasting(&self) -> bool {
+        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::InUse(_) | Self::Busy(_) | Self::Damaged { .. } => false,
+            Self::Unfit { .. } => true,
+            Self::System { error, .. } => matches!(
+                error.kind(),
+                PermissionDenied | NotADirectory | AlreadyExists | ReadOnlyFilesystem
+            ),
+        }
+    }
+}
+
 fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "give it to the user that fanlight runs as, or name another directory with --state-dir"
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there",
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            "move away what is in the place of the directory, or name another with --state-dir"
+            "move the file in the place of the directory away, or name another directory with --state-dir"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "mount it to be written, or name another directory with --state-dir"
+            "mount it writable, or name another directory with --state-dir"
         }
         _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
-            "it is tried again; raise the number of open files (`ulimit -n`, LimitNOFILE=) if this lasts"
+            "fanlight tries again; raise the limit on open files (`ulimit -n`, LimitNOFILE=) if this lasts"
         }
         _ => "name another directory with --state-dir",
     }
@@ -345,7 +360,7 @@ impl StateDir {
         let owner = self.stamp()?.uid;
         let may_own = [0, owner, nix::unistd::geteuid().as_raw()];
         let reason = if stamp.kind() != SFlag::S_IFREG {
-            "is no regular file; move it away".to_owned()
+            "is not a regular file; move it away".to_owned()
         } else if stamp.links > 1 {
             "has a second name (a hard link); move it away, and put a copy there".to_owned()
         } else if !may_own.contains(&stamp.uid) {
@@ -381,7 +396,7 @@ impl StateDir {
                 self.unfit(name, reason.to_owned())
             }
             Some(Errno::EISDIR | Errno::ENXIO) => {
-                self.unfit(name, "is no regular file; move it away".to_owned())
+                self.unfit(name, "is not a regular file; move it away".to_owned())
             }
             _ => self.failed(attempt, name, error),
         }

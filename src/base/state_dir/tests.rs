@@ -153,7 +153,7 @@ fn what_is_no_directory_is_refused_with_the_cure() {
     for path in [scratch.0.clone(), scratch.0.join("below")] {
         let error = StateDir::open(&path).unwrap_err().to_string();
         assert!(error.starts_with("can't make "), "{error}");
-        assert!(error.contains("; move away what is"), "{error}");
+        assert!(error.contains("; move the file in the place"), "{error}");
     }
     fs::remove_file(&scratch.0).unwrap();
 }

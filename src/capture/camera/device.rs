@@ -19,7 +19,7 @@ use std::time::Duration;
 use v4l::capability::Flags;
 
 /// The cure for what is no camera.
-pub(super) const ANOTHER: &str = "name a camera that `fanlight cameras` lists";
+pub(super) const ANOTHER: &str = "choose a camera that `fanlight cameras` lists";
 
 /// An open device node. Closed when dropped; while it is open it disturbs no capture unless it is set up.
 pub struct Node {
@@ -102,10 +102,11 @@ impl Node {
             fs::canonicalize(path).map_err(|error| from_io(path, Step::Opening, &error))?;
         let kind = fs::metadata(&target).map_err(|error| from_io(path, Step::Opening, &error))?;
         if !kind.file_type().is_char_device() {
-            return Err(no_camera("not a camera, nor a link to one"));
+            return Err(no_camera("not a camera or a link to one"));
         }
-        let index = index_of(&target)
-            .ok_or_else(|| no_camera("cameras are /dev/video0, /dev/video1… or links to them"))?;
+        let index = index_of(&target).ok_or_else(|| {
+            no_camera("cameras are /dev/video0, /dev/video1 and so on, or links to them")
+        })?;
         Ok((target, index))
     }
 
@@ -274,10 +275,10 @@ mod tests {
             )
         );
         for (path, detail) in [
-            ("/dev", "/dev: not a camera, nor a link to one"),
+            ("/dev", "/dev: not a camera or a link to one"),
             (
                 "/dev/null",
-                "/dev/null: cameras are /dev/video0, /dev/video1… or links to them",
+                "/dev/null: cameras are /dev/video0, /dev/video1 and so on, or links to them",
             ),
         ] {
             assert_eq!(error(path), (ErrorKind::NotACamera, detail.to_owned()));

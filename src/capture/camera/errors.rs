@@ -112,7 +112,7 @@ pub(super) fn catch_panic<T>(path: &Path, run: impl FnOnce() -> T) -> Result<T, 
         let path = path.display();
         CaptureError::new(
             ErrorKind::Unsupported,
-            format!("{path}: the driver's answer is not understood: {what}"),
+            format!("{path}: the driver's answer makes no sense: {what}"),
         )
         .curing("report it, with the camera's model")
     })

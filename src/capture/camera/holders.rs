@@ -9,7 +9,7 @@ const OWN: &str = "close the other program, or remove the stream that has the sa
 
 /// The cure where the group is right and something else is in the way.
 pub(super) const SANDBOX: &str =
-    "let the sandbox or container that fanlight runs in have the device";
+    "give the device to the sandbox or container that fanlight runs in";
 
 /// What stands in the way: the end of a sentence about a node, and a cure if there is a better one than that of the kind of error.
 pub(super) type Hindrance = (String, Option<&'static str>);
@@ -55,8 +55,7 @@ fn holder_in(proc: &Path, node: &Path, own: u32) -> Hindrance {
             Some(OWN),
         )
     } else if is_hidden {
-        let unseen =
-            "another program is using it; this user may not see which, `sudo fuser -v` tells";
+        let unseen = "another program is using it; `sudo fuser -v` names it";
         (unseen.to_owned(), None)
     } else {
         ("another program is using it".to_owned(), None)
@@ -96,14 +95,14 @@ fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> Hindrance {
     if mode & 0o060 != 0o060 {
         (
             format!(
-                "; its mode is {:04o}, which lets no group in",
+                "; its mode is {:04o}, which gives no group access",
                 mode & 0o7777
             ),
-            Some("let the group `video` read and write the node, by a rule of udev"),
+            Some("let the group `video` read and write the device with a udev rule"),
         )
     } else if gid == UNSEEN {
         (
-            "; which group it is for can't be seen within this sandbox or container, `ls -l` outside tells"
+            "; its group can't be seen inside this sandbox or container, but `ls -l` outside shows it"
                 .to_owned(),
             Some(SANDBOX),
         )
@@ -116,7 +115,7 @@ fn who_may_by(gid: u32, mode: u32, groups: &str, status: &str) -> Hindrance {
         )
     } else {
         (
-            format!("; it is for the group `{name}`, in which this process is not"),
+            format!("; it belongs to the group `{name}`, which this process is not in"),
             Some("add the user that runs fanlight to that group and log in again"),
         )
     }
@@ -141,13 +140,17 @@ mod tests {
             }
         };
         process("self", Some(node));
-        assert!(holder_in(&root, node, 1).0.contains("may not see which"));
+        assert!(
+            holder_in(&root, node, 1)
+                .0
+                .contains("`sudo fuser -v` names it")
+        );
         process("1", Some(Path::new("/dev/null")));
         process("12", Some(Path::new("/dev/video8")));
         let holder = |own| holder_in(&root, node, own).0;
         assert_eq!(holder(2), "another program is using it");
         process("13", None);
-        assert!(holder(2).contains("may not see which"));
+        assert!(holder(2).contains("`sudo fuser -v` names it"));
         process("14", Some(node));
         assert_eq!(holder(14), "another stream or program is using it");
         assert_eq!(holder_in(&root, node, 14).1, Some(OWN));
@@ -165,7 +168,7 @@ mod tests {
             told
         };
         assert!(
-            who(105, 0o020_660).contains("for the group `render`, in which this process is not")
+            who(105, 0o020_660).contains("to the group `render`, which this process is not in")
         );
         assert!(who(44, 0o020_660).contains("in its group `video`, so a sandbox"));
         assert!(who(998, 0o020_660).contains("in its group `998`"));
@@ -173,7 +176,7 @@ mod tests {
         let status = "Gid:\t998\t998\t998\t998\nGroups:\t65534 998 \n";
         let (told, cure) = who_may_by(65_534, 0o020_660, "nogroup:x:65534:\n", status);
         assert_eq!(cure, Some(SANDBOX));
-        assert!(told.contains("`ls -l` outside tells") && !told.contains("nogroup"));
+        assert!(told.contains("`ls -l` outside shows it") && !told.contains("nogroup"));
         assert!(who(0, 0o020_600).contains("its mode is 0600"));
     }
 }

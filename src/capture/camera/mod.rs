@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const OLDEST: Duration = Duration::from_secs(1);
 
 /// The cure for what the portable backend can't do.
-const OWN_BACKEND: &str = "leave `backend` as it is by default, or set `backend = \"v4l\"`";
+const OWN_BACKEND: &str = "leave `backend` at its default, or set `backend = \"v4l\"`";
 
 /// Opens one camera.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Camera {
         let is_portable = self.is_portable();
         if is_portable && node.interface() == Interface::MultiPlanar {
             let what =
-                "the driver has the multi-planar interface only, which `nokhwa` does not know";
+                "the driver has only the multi-planar interface, which `nokhwa` does not support";
             return Err(fail(ErrorKind::Unsupported, what).curing(OWN_BACKEND));
         }
         let mut offers = node.offers(Some(self.request.size))?;
@@ -123,7 +123,7 @@ impl Camera {
                     fail(ErrorKind::Unsupported, what).curing(OWN_BACKEND)
                 }
                 false => {
-                    let what = "the camera has nothing but H.264, which can only be passed through";
+                    let what = "the camera has only H.264, which can only be passed through";
                     fail(ErrorKind::OnlyH264, what)
                 }
             });

@@ -18,16 +18,18 @@ pub enum ControlsError {
     #[error(transparent)]
     Daemon(#[from] LinkError),
     /// It has no such stream.
-    #[error("there is no stream {0:?}; there is: {1}")]
+    #[error("there is no stream {0:?}; the streams are: {1}")]
     Stream(String, String),
     /// The stream shows the test pattern.
     #[error("the stream {0:?} shows the test pattern, which has no controls; {1}")]
     NoCamera(String, String),
-    /// The camera is not there, or does not answer.
+    /// The camera is not connected, or does not answer.
     #[error("{0}; {cure}", cure = .0.cure())]
     Camera(#[from] CaptureError),
     /// An argument is neither a camera nor a setting.
-    #[error("{0:?} is no setting; write NAME=VALUE, such as brightness=128 or brightness=default")]
+    #[error(
+        "{0:?} is not a setting; write NAME=VALUE, such as brightness=128 or brightness=default"
+    )]
     Setting(String),
     /// Controls can't have these values.
     #[error("{0}; nothing was changed")]
@@ -249,7 +251,7 @@ mod tests {
         }
         let error = controls(&arguments(&["/dev/video4000000000", "gain"])).unwrap_err();
         assert!(
-            error.to_string().starts_with("\"gain\" is no setting"),
+            error.to_string().starts_with("\"gain\" is not a setting"),
             "{error}"
         );
         let error = controls(&arguments(&["/dev/video4000000000"])).unwrap_err();
@@ -280,7 +282,10 @@ mod tests {
             told(&pattern, "a"),
             "the stream \"a\" shows the test pattern, which has no controls; this fanlight has no stream with a camera"
         );
-        assert_eq!(told(&pattern, "b"), "there is no stream \"b\"; there is: a");
+        assert_eq!(
+            told(&pattern, "b"),
+            "there is no stream \"b\"; the streams are: a"
+        );
         let both = serving(&format!(
             "{text}[[stream]]\nname = \"b\"\ndevice = \"usb:046d:0825\"\n"
         ));

@@ -19,7 +19,7 @@ use std::time::Duration;
 const RENEWED: &str = "the token is new: links with the old one no longer work, and their viewers are disconnected within seconds; \
     links from `fanlight share` stay valid";
 /// For a daemon that nobody else can reach.
-const ONLY_HERE: &str = "this fanlight listens on this machine only: the link opens nowhere else, unless [http] public_url names where";
+const ONLY_HERE: &str = "this fanlight listens on this machine only, so the link works nowhere else; [http] public_url can name a proxy's address";
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +38,15 @@ pub enum LinkError {
     Denied(PathBuf),
     /// The daemon has ended.
     #[error(
-        "no fanlight runs now with the state directory {}, so its links open nothing; start it, or name the directory of the one \
-         that runs with --state-dir{hint}",
+        "no fanlight is running with the state directory {}, so its links do not work; start it, or name the state directory of \
+         a running one with --state-dir{hint}",
         .0.display(),
         hint = .1
     )]
     Stopped(PathBuf, &'static str),
     /// The daemon runs, but is not reached.
     #[error(
-        "the fanlight that runs does not answer at {0}, so its links open nothing; it is still starting, or its log says why"
+        "the running fanlight does not answer at {0}, so its links do not work; it may still be starting, or its log says why"
     )]
     Silent(SocketAddr),
     /// No daemon has run there.
@@ -56,11 +56,11 @@ pub enum LinkError {
     NeverRan(String),
     /// There is nothing to sign with.
     #[error(
-        "this fanlight needs no token of its own ([auth] mode): there is none to print or renew, and no link to sign"
+        "this fanlight has no token of its own because of [auth] mode: there is none to print or renew, and no link can be made"
     )]
     NoToken,
     /// There is no such stream.
-    #[error("there is no stream {0:?}; there is: {1}")]
+    #[error("there is no stream {0:?}; the streams are: {1}")]
     Stream(String, String),
     /// The list of links says no.
     #[error(transparent)]

@@ -62,7 +62,7 @@ pub fn doctor(arguments: &DoctorArguments) -> io::Result<Report> {
 ///
 /// # Errors
 /// Everything that is wrong with it, and with what it names.
-pub fn check_config(file: &Path) -> Result<String, ConfigErrors> {
+pub fn check_config(file: &Path) -> Result<Told, ConfigErrors> {
     let config = Config::load(file)?;
     let mut wrong = preflight::check(&config);
     wrong.extend(preflight::state_directory(&config));
@@ -70,12 +70,16 @@ pub fn check_config(file: &Path) -> Result<String, ConfigErrors> {
         return Err(errors);
     }
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();
-    Ok(format!(
-        "{}: good, with {} stream(s): {}",
-        file.display(),
-        names.len(),
-        names.join(", ")
-    ))
+    let plural = if names.len() == 1 { "" } else { "s" };
+    Ok(Told {
+        text: format!(
+            "{}: valid; {} stream{plural}: {}",
+            file.display(),
+            names.len(),
+            names.join(", ")
+        ),
+        notes: preflight::absent_cameras(&config),
+    })
 }
 
 /// The configuration of a daemon that can start with it.

@@ -50,8 +50,8 @@ impl Found {
         let (configured, actual) = (listen.port(), self.serving.http.port());
         (configured != 0 && configured != actual).then(|| {
             format!(
-                "{} has port {configured}, but the fanlight that keeps its state in {} uses port {actual}; \
-                 if another is meant, name its state directory with --state-dir",
+                "{} has port {configured}, but the fanlight with the state directory {} uses port {actual}; \
+                 if you mean another one, name its state directory with --state-dir",
                 file.display(),
                 self.directory.display()
             )

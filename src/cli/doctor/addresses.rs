@@ -42,11 +42,14 @@ fn judge(rtc: &Rtc, interfaces: &[Interface]) -> Vec<Finding> {
     }
     let list = |list: &[String]| list.join(", ");
     let mut seen = match &*offered {
-        [] => "none is offered but the one that a viewer's request comes to".to_owned(),
+        [] => "viewers are offered only the address that their request arrives at".to_owned(),
         some => format!("offered: {}", list(some)),
     };
     if !asked.is_empty() {
-        seen += &format!("; and what {} tells while fanlight runs", list(&asked));
+        seen += &format!(
+            "; and the address that {} reports while fanlight runs",
+            list(&asked)
+        );
     }
     if !left_out.is_empty() {
         seen += &format!("; left out: {}", left_out.join("; "));
@@ -82,18 +85,18 @@ fn judge_discovered(rtc: &Rtc, offered: &[SocketAddr], ours: &[IpAddr]) -> Optio
         .iter()
         .filter(|address| !is_known(address.ip()))
         .collect();
-    let seen = format!("the STUN servers tell {told:?}");
+    let seen = format!("the STUN servers report {told:?}");
     Some(if told.is_empty() {
         Finding::warn(
             CHECK,
-            "the STUN servers tell no address that this machine does not have itself",
-            "nothing, if there is no NAT; else the daemon's log says why, or a firewall drops UDP to them",
+            "the STUN servers report no address that this machine does not have itself",
+            "without a NAT router this is as it should be; otherwise see the log of fanlight, or let UDP to these servers through the firewall",
         )
     } else if told.iter().all(|address| is_private(address.ip())) {
         Finding::warn(
             CHECK,
-            format!("{seen}, which is behind another NAT"),
-            "the provider's NAT lets nobody in: ask for a public address, or name a TURN server to viewers ([whep] ice_servers)",
+            format!("{seen}, which is itself behind a NAT"),
+            "the provider's NAT lets no viewers in: ask for a public address, or configure a TURN server ([whep] ice_servers)",
         )
     } else {
         Finding::ok(CHECK, seen)
@@ -112,7 +115,7 @@ const fn is_private(ip: IpAddr) -> bool {
 fn why_not(rtc: &Rtc, name: &str, ip: IpAddr) -> Option<String> {
     let bound = rtc.listen.ip();
     if is_link_local(ip) {
-        return Some("it is good only together with an interface".to_owned());
+        return Some("a link-local address is useless to other networks".to_owned());
     }
     let is_bound = match bound {
         IpAddr::V4(any) if any.is_unspecified() => ip.is_ipv4(),
@@ -151,9 +154,9 @@ mod tests {
         assert_eq!(found.outcome, Outcome::Ok);
         assert_eq!(
             found.seen,
-            "offered: 203.0.113.7 (external), 192.168.1.5 (eth0); and what stun:stun.example.org tells while fanlight runs; \
-             left out: fe80::5 (eth0): it is good only together with an \
-             interface; 172.17.0.1 (docker0): exclude_interfaces = \"docker*\""
+            "offered: 203.0.113.7 (external), 192.168.1.5 (eth0); and the address that stun:stun.example.org reports while fanlight runs; \
+             left out: fe80::5 (eth0): a link-local address is useless to \
+             other networks; 172.17.0.1 (docker0): exclude_interfaces = \"docker*\""
         );
     }
 
@@ -184,7 +187,7 @@ mod tests {
         let none = found("interfaces = [\"wlan*\"]");
         assert_eq!(none.outcome, Outcome::Warn);
         assert!(
-            none.seen.starts_with("none is offered")
+            none.seen.starts_with("viewers are offered only")
                 && none.seen.contains("192.168.1.5 (eth0): interfaces")
         );
         assert_eq!(found("listen = \"127.0.0.1:80\"").outcome, Outcome::Ok);

@@ -4,7 +4,8 @@ use super::Finding;
 use crate::base::holders;
 use crate::capture::camera::{Camera, Claims};
 use crate::capture::{CaptureError, ErrorKind, Request};
-use crate::config::Config;
+use crate::config::{Config, Device};
+use crate::daemon::preflight::instead;
 use crate::stream::wanted;
 use nix::unistd::{Gid, Group, Uid, User, getgroups};
 use std::fs;
@@ -36,8 +37,8 @@ pub async fn check(config: &Config, has_daemon: bool) -> Cameras {
         _ => Cameras {
             findings: vec![Finding::fail(
                 CHECK,
-                format!("a driver does not answer within {PATIENCE:?}"),
-                "unplug the camera and plug it in again; `dmesg` tells more",
+                format!("a camera's driver did not answer within {PATIENCE:?}"),
+                "unplug the camera and plug it in again; `dmesg` may name the cause",
             )],
             failed: config
                 .streams
@@ -79,7 +80,12 @@ fn look(config: &Config, has_daemon: bool) -> Cameras {
             Err(error) => {
                 let cure = cure(&error, &node.unwrap_or_default());
                 cameras.failed.push(stream.name.clone());
-                (cameras.findings).push(Finding::fail(CHECK, error.to_string(), cure));
+                let instead = match (error.kind, device) {
+                    (ErrorKind::NotFound, Device::Path(path)) => instead(path),
+                    _ => String::new(),
+                };
+                let seen = format!("{error}{instead}");
+                (cameras.findings).push(Finding::fail(CHECK, seen, cure));
             }
         }
     }
@@ -95,7 +101,7 @@ fn users(path: &Path, has_daemon: bool) -> Option<Finding> {
     Some(Finding::warn(
         CHECK,
         seen,
-        "close that if the camera turns out to be busy",
+        "close that program if the camera turns out to be busy",
     ))
 }
 
@@ -138,10 +144,10 @@ fn advice(group: &str, user: &str, is_member: bool, has: bool, path: &Path) -> S
     }
     if is_member {
         return format!(
-            "log in again, or start fanlight again: {user} is in the group `{group}`, but was not when this session began"
+            "log out and in again, or restart fanlight: {user} is in the group `{group}`, but was not when this session began"
         );
     }
-    format!("`sudo usermod -aG {group} {user}`, then log in again")
+    format!("run `sudo usermod -aG {group} {user}`, then log out and in again")
 }
 
 #[cfg(test)]
@@ -152,8 +158,8 @@ mod tests {
     fn what_is_missing_for_the_device_is_told() {
         let advice =
             |group, is_member, has| advice(group, "eva", is_member, has, Path::new("/dev/video0"));
-        assert!(advice("video", false, false).starts_with("`sudo usermod -aG video eva`"));
-        assert!(advice("video", true, false).starts_with("log in again"));
+        assert!(advice("video", false, false).starts_with("run `sudo usermod -aG video eva`"));
+        assert!(advice("video", true, false).starts_with("log out and in again"));
         assert!(advice("root", false, false).contains("chgrp video /dev/video0"));
     }
 }

@@ -19,7 +19,7 @@ const DAY: u64 = 24 * 3600;
 /// Looks at the one that is configured, and at the one that the running daemon shows.
 pub async fn check(patient: &Patient) -> Vec<Finding> {
     let Some(tls) = &patient.config.tls else {
-        let seen = "none: HTTP is plain, and tokens cross the network as they are; [tls] self_signed = true changes that";
+        let seen = "none: HTTP is unencrypted, and tokens cross the network in clear text; [tls] self_signed = true turns HTTPS on";
         return vec![Finding::ok(CHECK, seen)];
     };
     let now = SystemTime::now();
@@ -30,11 +30,11 @@ pub async fn check(patient: &Patient) -> Vec<Finding> {
         .filter(|running| running.serving.is_secure)
     {
         findings.push(match shown(running).await {
-            Ok(validity) => judge("the running daemon's", validity, now),
+            Ok(validity) => judge("the running fanlight's", validity, now),
             Err(error) => Finding::fail(
                 CHECK,
-                format!("the running daemon does no handshake: {error}"),
-                "its log says why; start it again",
+                format!("the running fanlight fails the TLS handshake: {error}"),
+                "see its log, and restart it",
             ),
         });
     }
@@ -48,7 +48,7 @@ fn configured(tls: &Tls, patient: &Patient, now: SystemTime) -> Finding {
             Err(error) => Finding::fail(
                 CHECK,
                 error.to_string(),
-                "correct certificate or key under [tls]; the user that fanlight runs as must be able to read both",
+                "correct the certificate or key under [tls]; the user that fanlight runs as must be able to read both",
             ),
         },
         Certificate::SelfSigned => {
@@ -60,12 +60,12 @@ fn configured(tls: &Tls, patient: &Patient, now: SystemTime) -> Finding {
                 Some(Ok(Some(authority))) => Finding::ok(
                     CHECK,
                     format!(
-                        "made by our own authority, SHA-256 {}",
+                        "issued by fanlight's own authority, SHA-256 {}",
                         sha256(authority.der())
                     ),
                 ),
-                Some(Err(error)) => Finding::fail(CHECK, error.to_string(), "as it says"),
-                _ => Finding::ok(CHECK, "made by our own authority when fanlight starts"),
+                Some(Err(error)) => Finding::fail(CHECK, error.to_string(), "see the finding"),
+                _ => Finding::ok(CHECK, "issued by fanlight's own authority when it starts"),
             }
         }
     }
@@ -85,7 +85,7 @@ fn judge(whose: &str, validity: Option<Validity>, now: SystemTime) -> Finding {
     let Some(Validity { from, until }) = validity else {
         return Finding::warn(
             CHECK,
-            format!("{whose} has no validity period that can be read"),
+            format!("{whose} has no readable validity period"),
             "replace it",
         );
     };
@@ -95,13 +95,13 @@ fn judge(whose: &str, validity: Option<Validity>, now: SystemTime) -> Finding {
         return Finding::fail(
             CHECK,
             format!("{whose} expired {} days ago", days(ago)),
-            "renew it; a running fanlight takes it up by itself",
+            "renew it; a running fanlight loads it by itself",
         );
     };
     if let Ok(wait) = from.duration_since(now) {
         return Finding::fail(
             CHECK,
-            format!("{whose} becomes valid only in {} days", days(wait) + 1),
+            format!("{whose} is not valid for another {} days", days(wait) + 1),
             "set this machine's clock, or wait",
         );
     }
@@ -110,7 +110,7 @@ fn judge(whose: &str, validity: Option<Validity>, now: SystemTime) -> Finding {
         Finding::warn(
             CHECK,
             seen,
-            "renew it; a running fanlight takes it up by itself",
+            "renew it; a running fanlight loads it by itself",
         )
     } else {
         Finding::ok(CHECK, seen)

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 const CHECK: &str = "clock";
-const CURE: &str = "`sudo timedatectl set-ntp true`, or set it by hand; until then HTTPS and JSON Web Tokens may be refused";
+const CURE: &str = "run `sudo timedatectl set-ntp true`, or set the clock by hand; until then HTTPS and JSON Web Tokens may be refused";
 /// Of systemd's service, which may have to be started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,11 +23,15 @@ fn judge(now: SystemTime, written: Option<SystemTime>, is_synchronized: Option<b
     // Two clocks may differ by a little.
     let is_before = written.is_some_and(|written| now + Duration::from_secs(3600) < written);
     if is_before {
-        return Finding::fail(CHECK, "the time is before this program was installed", CURE);
+        return Finding::fail(
+            CHECK,
+            "the clock is set to a time before this program was installed",
+            CURE,
+        );
     }
     match is_synchronized {
-        Some(true) => Finding::ok(CHECK, "the system synchronizes it over the network"),
-        Some(false) => Finding::warn(CHECK, "the system does not synchronize it", CURE),
+        Some(true) => Finding::ok(CHECK, "the clock is synchronized over the network"),
+        Some(false) => Finding::warn(CHECK, "the clock is not synchronized", CURE),
         None => Finding::ok(
             CHECK,
             "the time is plausible; this machine has no timedatectl to ask whether it is synchronized",

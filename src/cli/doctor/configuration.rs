@@ -20,7 +20,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     let mut config = match run.configuration_of(file) {
         Ok(config) => config,
         Err(errors) => {
-            let cure = "correct it; docs/config.md describes every key";
+            let cure = "correct the file; docs/config.md describes every key";
             let each = errors.to_string();
             findings.extend(each.lines().map(|line| Finding::fail(CHECK, line, cure)));
             return None;
@@ -41,7 +41,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     });
     if let Some(errors) = ConfigErrors::of_keys(file, wrong.collect()) {
         let each = errors.to_string();
-        let cure = "correct it: fanlight does not start with it";
+        let cure = "correct this; fanlight does not start otherwise";
         findings.extend(each.lines().map(|line| Finding::fail(CHECK, line, cure)));
     }
     let streams = config.streams.iter().map(|stream| {
@@ -53,13 +53,13 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     });
     let streams = streams.collect::<Vec<_>>().join(", ");
     let whose = match (file, &service) {
-        (Some(file), Some(_)) => format!("{} of the service", file.display()),
+        (Some(file), Some(_)) => format!("the service's {}", file.display()),
         (Some(file), None) => file.display().to_string(),
         (None, _) if Path::new(FILE_OF_THE_SERVICE).exists() => {
-            "built in, as no --config is given (`sudo fanlight doctor` looks at the service)"
+            "the built-in configuration, as no --config is given (`sudo fanlight doctor` checks the service)"
                 .to_owned()
         }
-        (None, _) => "built in, as no --config is given".to_owned(),
+        (None, _) => "the built-in configuration, as no --config is given".to_owned(),
     };
     findings.push(Finding::ok(CHECK, format!("{whose}: {streams}")));
     if run.is_fallback() && file.is_none() {

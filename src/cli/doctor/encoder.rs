@@ -1,6 +1,6 @@
 //! The encoder: whether it keeps up with each stream's pictures.
 
-use super::Finding;
+use super::{Finding, Outcome};
 use crate::capture::pattern::noise;
 use crate::codec::encode::{EncodeError, Encoder, Settings};
 use crate::config::{Config, Encode, Stream};
@@ -11,13 +11,16 @@ const CHECK: &str = "encoder";
 /// Pictures that are encoded for each stream.
 const PICTURES: u32 = 12;
 
+/// How often that is tried: a machine that is busy with something else for a moment is not a slow one.
+const TRIES: usize = 3;
+
 /// Encodes a few pictures of each stream's size and bitrate: noise, which costs the most.
 pub fn check(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !Encoder::HAS_ASSEMBLY {
         findings.push(Finding::warn(
             CHECK,
-            "OpenH264 was built without its assembly and takes about three times as long",
+            "OpenH264 was built without assembly code and takes about three times as long",
             "install nasm and build fanlight again",
         ));
     }
@@ -26,7 +29,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
         .streams
         .iter()
         .filter(|stream| stream.encode != Encode::Never);
-    let each = encoded.map(|stream| match measure(stream) {
+    let each = encoded.map(|stream| match best(stream, measure) {
         Ok(time) => judge(stream, time),
         Err(error) => Finding::fail(
             CHECK,
@@ -36,6 +39,21 @@ pub fn check(config: &Config) -> Vec<Finding> {
     });
     findings.extend(each);
     findings
+}
+
+/// The shortest time of several tries; none follows one that is good.
+fn best<E>(
+    stream: &Stream,
+    mut measure: impl FnMut(&Stream) -> Result<Duration, E>,
+) -> Result<Duration, E> {
+    let mut best = measure(stream)?;
+    for _ in 1..TRIES {
+        if judge(stream, best).outcome == Outcome::Ok {
+            break;
+        }
+        best = best.min(measure(stream)?);
+    }
+    Ok(best)
 }
 
 /// What the picture in the middle took.
@@ -70,13 +88,14 @@ fn judge(stream: &Stream, time: Duration) -> Finding {
         milliseconds(time),
         milliseconds(interval)
     );
-    let cure = "choose a smaller size or a lower rate; otherwise pictures are dropped";
+    let cure = "choose a smaller size or a lower rate, or end other programs that use the CPU; otherwise pictures are dropped";
+    // Viewers get fewer pictures, and still watch.
     if time >= interval {
-        Finding::fail(CHECK, seen, cure)
+        Finding::warn(CHECK, format!("{seen}: encoding is too slow"), cure)
     } else if time * 10 >= interval * 7 {
         Finding::warn(
             CHECK,
-            format!("{seen}: the camera's own format has to be converted besides"),
+            format!("{seen}, and the conversion of the camera's format takes more"),
             cure,
         )
     } else {
@@ -86,7 +105,6 @@ fn judge(stream: &Stream, time: Duration) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
     use super::*;
     use crate::config::Source;
     use crate::media::{Size, TestPicture};
@@ -97,8 +115,23 @@ mod tests {
         let outcome = |ms| judge(&stream, Duration::from_millis(ms)).outcome;
         assert_eq!(
             [outcome(5), outcome(25), outcome(34)],
-            [Outcome::Ok, Outcome::Warn, Outcome::Fail]
+            [Outcome::Ok, Outcome::Warn, Outcome::Warn]
         );
+    }
+
+    #[test]
+    fn a_machine_that_is_busy_for_a_moment_is_not_slow() {
+        let stream = Stream::new("a", Source::Pattern(TestPicture::Bars));
+        let best = |times: &[u64]| {
+            let mut times = times.iter().copied();
+            let took = best(&stream, |_| {
+                times.next().map(Duration::from_millis).ok_or(())
+            });
+            (took, times.len())
+        };
+        let ms = |ms| Ok(Duration::from_millis(ms));
+        assert_eq!(best(&[90, 5, 1]), (ms(5), 1));
+        assert_eq!(best(&[90, 80, 85]), (ms(80), 0));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn check(config: &Config) -> Finding {
 
 fn judge(config: &Config, hosts: &[String]) -> Finding {
     if config.auth.mode != AuthMode::None {
-        let seen = "everybody needs a token or a link, this machine's programs and a reverse proxy's clients too";
+        let seen = "everybody needs a token or a link, including programs on this machine and the clients of a reverse proxy";
         return Finding::ok(CHECK, seen);
     }
     let http = config.http.listen;
@@ -30,12 +30,12 @@ fn judge(config: &Config, hosts: &[String]) -> Finding {
     let mut names = vec!["an IP address", "localhost"];
     names.extend(hosts.iter().map(String::as_str));
     let seen = format!(
-        "mode \"none\": {who}{address} may watch and set cameras; pages of other sites can show pictures, but can't read or change \
-         anything unless cors_origins names them, not by DNS rebinding either, since a request's host must be {}",
+        "mode \"none\": {who}{address} can watch and set cameras without a token; pages of other sites can show pictures, but can't read or change \
+         anything unless cors_origins names them, and a request's host must be one of {}",
         names.join(", ")
     );
-    let cure = "set [auth] mode = \"token\" unless that is meant; a reverse proxy has to ask its clients who they are, and if it passes \
-        on the browser's Host, name that in [http] hosts";
+    let cure = "set [auth] mode = \"token\" unless you want that; a reverse proxy then has to authenticate its clients, and if it passes \
+        on the browser's Host header, add that name to [http] hosts";
     Finding::warn(CHECK, seen, cure)
 }
 

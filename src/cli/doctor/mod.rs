@@ -139,14 +139,21 @@ impl Report {
     pub fn text(&self, is_coloured: bool) -> String {
         let [warn, fail] = [Outcome::Warn, Outcome::Fail].map(|outcome| self.count(outcome));
         let sum = match (fail, warn) {
-            (0, 0) => "nothing is wrong".to_owned(),
-            (0, warn) => format!("it works; {warn} to look at"),
-            (fail, _) => format!("{fail} failed"),
+            (0, 0) => "everything works".to_owned(),
+            (0, _) => format!("it works, with {}", many(warn, "warning")),
+            (_, 0) => many(fail, "failure"),
+            (_, _) => format!("{}, {}", many(fail, "failure"), many(warn, "warning")),
         };
         let findings = self.findings.iter();
         let lines = findings.map(|finding| finding.line(is_coloured));
         lines.chain([sum]).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// `1 warning`, `2 warnings`.
+fn many(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// What is examined.
@@ -225,12 +232,12 @@ mod tests {
             Finding::fail("a", "b", "c"),
         );
         let last = |report: &Report| report.text(false).lines().last().unwrap().to_owned();
-        assert_eq!(last(&report(std::slice::from_ref(&ok))), "nothing is wrong");
+        assert_eq!(last(&report(std::slice::from_ref(&ok))), "everything works");
         let some = report(&[ok.clone(), warn.clone(), warn.clone()]);
-        assert_eq!(last(&some), "it works; 2 to look at");
+        assert_eq!(last(&some), "it works, with 2 warnings");
         assert!(!some.has_failed());
         let bad = report(&[ok, warn, fail]);
-        assert_eq!(last(&bad), "1 failed");
+        assert_eq!(last(&bad), "1 failure, 1 warning");
         assert!(bad.has_failed());
     }
 

@@ -20,10 +20,11 @@ pub fn check(patient: &Patient) -> Vec<Finding> {
         && http.port() != 0
     {
         let seen = format!(
-            "the fanlight that runs is at {}, not at {http}",
+            "the running fanlight is at {}, not at {http}",
             running.serving.http
         );
-        let cure = "start it again if the configuration has changed; name its configuration with --config if it has another";
+        let cure =
+            "restart it if the configuration has changed, or name its configuration with --config";
         return vec![Finding::warn(CHECK, seen, cure)];
     }
     if let Some(running) = &patient.daemon
@@ -58,8 +59,8 @@ fn judge(transport: Transport, address: SocketAddr, has_daemon: bool) -> Finding
             false => Finding::ok(CHECK, format!("{name} is free")),
             true => Finding::warn(
                 CHECK,
-                format!("{name} is free, though a fanlight runs that should have it"),
-                "start it again if the configuration has changed",
+                format!("{name} is free, though the running fanlight should use it"),
+                "restart fanlight if the configuration has changed",
             ),
         };
     };
@@ -67,13 +68,13 @@ fn judge(transport: Transport, address: SocketAddr, has_daemon: bool) -> Finding
         io::ErrorKind::AddrInUse => taken(&name, &holders::of_port(transport, address), has_daemon),
         io::ErrorKind::AddrNotAvailable => Finding::fail(
             CHECK,
-            format!("{name} is no address of this machine"),
-            "listen on [::] for all that it has; `ip address` shows them",
+            format!("{name} is not an address of this machine"),
+            "listen on [::] for all its addresses; `ip address` shows them",
         ),
         io::ErrorKind::PermissionDenied => Finding::fail(
             CHECK,
             format!("{name} needs a privilege that this user lacks"),
-            "choose a port from 1024 on; the service's unit says in its comments how to allow it a lower one",
+            "choose port 1024 or higher; the comments in the service's unit say how to allow a lower one",
         ),
         _ => Finding::fail(
             CHECK,
@@ -86,19 +87,19 @@ fn judge(transport: Transport, address: SocketAddr, has_daemon: bool) -> Finding
 fn taken(name: &str, holders: &[holders::Holder], has_daemon: bool) -> Finding {
     let is_ours = has_daemon && holders.iter().all(|holder| holder.name == "fanlight");
     match told(holders) {
-        Some(who) if is_ours => Finding::ok(CHECK, format!("{name} is held by the daemon, {who}")),
+        Some(who) if is_ours => Finding::ok(CHECK, format!("{name} is used by the running {who}")),
         None if is_ours => Finding::ok(
             CHECK,
-            format!("{name} is held, by the daemon to all appearances"),
+            format!("{name} is in use, apparently by the running fanlight"),
         ),
         Some(who) => Finding::fail(
             CHECK,
-            format!("{name} is held by {who}"),
+            format!("{name} is used by {who}"),
             "end that program, or choose another port with --listen",
         ),
         None => Finding::fail(
             CHECK,
-            format!("{name} is held by a program of another user"),
+            format!("{name} is used by a program of another user"),
             "`sudo ss -lntup` names it; end it, or choose another port with --listen",
         ),
     }

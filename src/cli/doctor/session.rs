@@ -52,7 +52,7 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
         return match ExaminedDaemon::of(running) {
             Ok(target) => {
                 target
-                    .watch_all(&running.serving.streams, &[], "the running daemon")
+                    .watch_all(&running.serving.streams, &[], "the running fanlight")
                     .await
             }
             Err(finding) => finding.into(),
@@ -68,7 +68,7 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     let daemon = match bound {
         Ok(daemon) => daemon,
         Err(error) => {
-            let cure = "the sentence says what to do; the other findings may tell more";
+            let cure = "see the finding; the other findings may tell more";
             return Finding::fail(CHECK, error.to_string(), cure).into();
         }
     };
@@ -81,7 +81,7 @@ pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     let signal = end.clone();
     let task = tokio::spawn(daemon.run(async move { signal.cancelled().await }));
     let sessions = target
-        .watch_all(&names, without, "a fanlight made for this check")
+        .watch_all(&names, without, "a fanlight started for this check")
         .await;
     end.cancel();
     // A camera that blocks has shown above.
@@ -149,27 +149,15 @@ impl ExaminedDaemon {
     async fn watch_all(&self, streams: &[String], without: &[String], whose: &str) -> Sessions {
         let mut sessions = Sessions::default();
         for stream in streams {
-            let instead = match without.contains(stream) {
-                true => " (the test pattern in place of its camera)",
-                false => "",
-            };
             let watched = self.watch(stream).await;
             if let Ok(watched) = &watched {
                 sessions.offered.clone_from(&watched.offered);
             }
-            sessions.findings.push(match watched {
-                Ok(watched) => Finding::ok(
-                    CHECK,
-                    format!(
-                        "a picture of `{stream}`{instead}, {}x{}, was decoded {:.0} ms after the offer, by UDP from {} of {whose}",
-                        watched.width,
-                        watched.height,
-                        watched.after.as_secs_f64() * 1e3,
-                        watched.from
-                    ),
-                ),
-                Err(finding) => finding,
-            });
+            let is_without = without.contains(stream);
+            let found = watched.map(|watched| seen(stream, &watched, is_without, whose));
+            sessions
+                .findings
+                .push(found.unwrap_or_else(|finding| finding));
         }
         sessions
     }
@@ -187,7 +175,7 @@ impl ExaminedDaemon {
                 "{} does not answer an offer for `{stream}`: {error}",
                 self.address
             );
-            Finding::fail(CHECK, seen, "its log says why; start it again")
+            Finding::fail(CHECK, seen, "see its log, and restart it")
         })?;
         if reply.status != 201 {
             return Err(refused(stream, &reply));
@@ -224,7 +212,7 @@ impl ExaminedDaemon {
             let state = self.state(stream).await.unwrap_or_default();
             // A stream that has failed may be tried again for ever.
             if let Some((detail, cure)) = failure(&state) {
-                let seen = format!("there is no picture of `{stream}`: {detail}");
+                let seen = format!("`{stream}` has no picture: {detail}");
                 return Err(Finding::fail(CHECK, seen, cure));
             }
             // While the camera starts, the picture may be a slate.
@@ -273,6 +261,31 @@ impl ExaminedDaemon {
     }
 }
 
+/// That a picture came. One that is not the camera's says nothing of the camera.
+fn seen(stream: &str, watched: &WatchedSession, is_without: bool, whose: &str) -> Finding {
+    let WatchedSession {
+        width,
+        height,
+        from,
+        ..
+    } = watched;
+    let after = watched.after.as_secs_f64() * 1e3;
+    let way = format!(
+        "{width}x{height}, was decoded {after:.0} ms after the offer, by UDP from {from} of {whose}"
+    );
+    if is_without {
+        Finding::warn(
+            CHECK,
+            format!(
+                "`{stream}` was tried with the test pattern, as its camera does not work: a picture, {way}"
+            ),
+            "make the camera work: its own line above says how",
+        )
+    } else {
+        Finding::ok(CHECK, format!("a picture of `{stream}`, {way}"))
+    }
+}
+
 /// What is wrong with a stream, and the cure.
 fn failure(state: &Value) -> Option<(String, String)> {
     let of_error = |key: &str| Some(state.get("error")?.get(key)?.as_str()?.to_owned());
@@ -310,13 +323,13 @@ fn offered(answer: &str) -> Vec<SocketAddr> {
 
 fn nothing(stream: &str, is_connected: bool) -> Finding {
     if is_connected {
-        let seen = format!("connected, but no picture of `{stream}` came within {PICTURE:?}");
-        return Finding::fail(CHECK, seen, "RUST_LOG=fanlight=debug tells more in the log");
+        let seen = format!("connected, but no picture of `{stream}` arrived within {PICTURE:?}");
+        return Finding::fail(CHECK, seen, "set RUST_LOG=fanlight=debug and see the log");
     }
     Finding::fail(
         CHECK,
-        format!("no connection for `{stream}` came about within {PICTURE:?}"),
-        "a firewall on this machine must let UDP through on loopback",
+        format!("no connection for `{stream}` was made within {PICTURE:?}"),
+        "let UDP on the loopback interface through this machine's firewall",
     )
 }
 
@@ -324,20 +337,20 @@ fn failed(stream: &str, error: &dyn std::error::Error) -> Finding {
     Finding::fail(
         CHECK,
         format!("`{stream}` can't be watched: {error}"),
-        "look at the log with RUST_LOG=fanlight=debug",
+        "set RUST_LOG=fanlight=debug and see the log",
     )
 }
 
 fn refused(stream: &str, reply: &Answer) -> Finding {
-    let seen = format!("an offer for `{stream}` is refused: {}", reply.problem());
+    let seen = format!("an offer for `{stream}` was refused: {}", reply.problem());
     match reply.status {
         401 | 403 => Finding::warn(
             CHECK,
             seen,
-            "tokens for this daemon come from elsewhere ([auth] mode), so it can't be tried from here; stop the daemon, and \
-             this check starts one of its own",
+            "an issuer makes the tokens of this fanlight ([auth] mode), so doctor has none; stop fanlight, and doctor \
+             starts one of its own",
         ),
-        _ => Finding::fail(CHECK, seen, "the daemon's log tells more"),
+        _ => Finding::fail(CHECK, seen, "see the log of fanlight"),
     }
 }
 
@@ -348,6 +361,7 @@ fn last_of(location: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Outcome;
     use super::*;
     use crate::config::Stream;
 
@@ -358,6 +372,35 @@ mod tests {
             a=candidate:3 1 UDP 2130706175 fd00::5 8080 typ host\r\na=end-of-candidates\r\n";
         let found: Vec<_> = offered(answer).iter().map(SocketAddr::to_string).collect();
         assert_eq!(found, ["192.0.2.5:8080", "[fd00::5]:8080"]);
+    }
+
+    #[test]
+    fn a_picture_that_is_not_the_cameras_is_a_warning() {
+        let watched = WatchedSession {
+            width: 1280,
+            height: 720,
+            after: Duration::from_millis(212),
+            from: "127.0.0.1:41205".parse().unwrap(),
+            offered: Vec::new(),
+        };
+        let found = |is_without| {
+            seen(
+                "camera",
+                &watched,
+                is_without,
+                "a fanlight started for this check",
+            )
+        };
+        assert_eq!(
+            (found(false).outcome, &*found(false).seen),
+            (
+                Outcome::Ok,
+                "a picture of `camera`, 1280x720, was decoded 212 ms after the offer, by UDP from 127.0.0.1:41205 of a fanlight \
+                 started for this check"
+            )
+        );
+        assert_eq!(found(true).outcome, Outcome::Warn);
+        assert!(found(true).cure.is_some());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
     let Some(path) = &config.state.directory else {
         findings.push(Finding::warn(
             CHECK,
-            "no directory for it is known: nothing is kept over a restart",
+            "no state directory is known, so nothing survives a restart",
             "name one with --state-dir",
         ));
         return None;
@@ -36,7 +36,7 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
             Ok(Some(running)) => {
                 let http = running.serving.http;
                 let seen = format!(
-                    "{} is kept by the fanlight that runs at {http}",
+                    "{} belongs to the fanlight that is running at {http}",
                     path.display()
                 );
                 findings.push(Finding::ok(CHECK, seen));
@@ -44,13 +44,13 @@ pub fn check(config: &Config, findings: &mut Vec<Finding>) -> Option<Running> {
             }
             Ok(None) => {
                 let seen = format!(
-                    "{} is in use by a fanlight that does not say where it serves",
+                    "{} is in use by a fanlight that has not noted its address",
                     path.display()
                 );
                 findings.push(Finding::warn(
                     CHECK,
                     seen,
-                    "wait until it has started, or start it again",
+                    "wait until it has started, or restart it",
                 ));
                 None
             }
@@ -91,7 +91,7 @@ fn tried(path: &Path) -> Finding {
         Ok(()) => Finding::ok(
             CHECK,
             format!(
-                "{} can be written; no fanlight runs with it",
+                "{} is writable; no fanlight is running with it",
                 path.display()
             ),
         ),
@@ -106,26 +106,29 @@ fn to_be_made(path: &Path) -> Finding {
     let mode = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
     let path = path.display();
     if !there.is_dir() {
-        let seen = format!("{path} can't be made: {} is no directory", there.display());
+        let seen = format!(
+            "{path} can't be created: {} is not a directory",
+            there.display()
+        );
         return Finding::fail(
             CHECK,
             seen,
-            "move that away, or name another directory with --state-dir",
+            "move the file away, or name another directory with --state-dir",
         );
     }
     match nix::unistd::access(there, mode) {
         Ok(()) => Finding::ok(
             CHECK,
-            format!("{path} is not there yet, and is made at the first start"),
+            format!("{path} does not exist yet; fanlight makes it at the first start"),
         ),
         Err(error) => Finding::fail(
             CHECK,
             format!(
-                "{path} can't be made in {}: {}",
+                "{path} can't be created in {}: {}",
                 there.display(),
                 error.desc()
             ),
-            "make it and give it to the user that fanlight runs as, or name another with --state-dir",
+            "create it and give it to the user that fanlight runs as, or name another directory with --state-dir",
         ),
     }
 }

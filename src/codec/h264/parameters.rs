@@ -17,28 +17,28 @@ const MAX_SET: usize = 1024;
 pub enum Unusable {
     /// B-pictures, or the announcement of such.
     #[error(
-        "its pictures are sent in another order than they are shown in (B-frames), which WebRTC has no place for"
+        "its pictures are sent in another order than they are shown in (B-frames), which WebRTC does not support"
     )]
     Reordered,
     /// Fields, or frames that may consist of such.
     #[error("it is interlaced")]
     Interlaced,
     /// A profile that browsers don't play.
-    #[error("its profile {0} is none that browsers play")]
+    #[error("browsers do not play its profile {0}")]
     Profile(ProfileLevelId),
     /// Slice groups or redundant slices, which only the unconstrained Baseline profile has.
     #[error(
-        "it uses parts of the Baseline profile that browsers don't know (slice groups or redundant slices)"
+        "it uses parts of the Baseline profile that browsers don't support (slice groups or redundant slices)"
     )]
     Baseline,
     /// A parameter set that makes no sense.
     #[error("its parameter sets can't be read: {0}")]
     Malformed(String),
     /// Pictures are missing, again and again.
-    #[error("parts of it are missing again and again")]
+    #[error("parts of it are missing repeatedly")]
     Damaged,
     /// There are no IDR pictures, or too rarely.
-    #[error("it has no keyframe (IDR picture) in {0} s, so nobody could begin to watch")]
+    #[error("it has no keyframe (IDR picture) within {0} s, so no viewer could start")]
     NoKeyframe(u64),
 }
 

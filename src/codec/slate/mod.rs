@@ -23,7 +23,7 @@ const TINT: [u8; 2] = [129, 127];
 pub struct Message<'a> {
     /// The stream's.
     pub name: &'a str,
-    /// What is wrong, in a few plain words: `The camera is not there`.
+    /// What is wrong, in a few plain words: `The camera is not connected`.
     pub title: &'a str,
     /// What exactly: `/dev/video0: no such device`. May be empty.
     pub detail: &'a str,
@@ -158,9 +158,9 @@ mod tests {
 
     const MESSAGE: Message<'static> = Message {
         name: "garden",
-        title: "The camera is not there",
+        title: "The camera is not connected",
         detail: "/dev/video0: no such device",
-        cure: "plug the camera in, or name another device; `fanlight cameras` lists them",
+        cure: "plug the camera in, or choose another device: `fanlight cameras` lists them",
         elapsed: Duration::from_secs(72),
     };
 
@@ -256,7 +256,7 @@ mod tests {
                 },
             )
         };
-        assert!(title("The camera is not there") != title("The camera is gone"));
+        assert!(title("The camera is not connected") != title("The camera is gone"));
     }
 
     #[test]

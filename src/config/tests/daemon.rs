@@ -74,11 +74,11 @@ fn the_playout_delay_is_one_time_or_two_in_order() {
         ("[0, 41]", "41 is not in 0 s to 40.95 s"),
         (
             "[0.2, 0.1]",
-            "the least, 200ms, is more than the most, 100ms",
+            "the minimum, 200ms, is greater than the maximum, 100ms",
         ),
         (
             "[0]",
-            "this is no list of two; expected a time or a list of two, the least and the most, \
+            "this list does not have two values; expected a time or a list of two, the minimum and the maximum, \
              such as \"0ms\" or [\"0ms\", \"200ms\"]",
         ),
         (
@@ -105,7 +105,7 @@ fn addresses_to_listen_on_can_be_short() {
         ("::1", "write \"[::1]:8080\""),
         ("localhost:80", "write \"127.0.0.1:80\" or \"[::1]:80\""),
         ("*:80", "write \":80\""),
-        (":65536", "no port in 0 to 65535"),
+        (":65536", "no port from 0 to 65535"),
         ("", "ADDRESS:PORT"),
         ("example.org:80", "is not ADDRESS:PORT"),
     ] {
@@ -121,8 +121,8 @@ fn external_addresses_are_checked_one_by_one() {
     );
     assert_eq!(
         complaint,
-        "line 4: rtc.external_addresses[1]: 203.0.113.7 is there twice\n\
-         line 5: rtc.external_addresses[2]: 0.0.0.0 is no address that a viewer can reach\n\
+        "line 4: rtc.external_addresses[1]: 203.0.113.7 is in the list twice\n\
+         line 5: rtc.external_addresses[2]: 0.0.0.0 is not an address that a viewer can reach\n\
          line 6: rtc.external_addresses[3]: \"host\" is not an IP address without a port, such as \"203.0.113.7\", \
          or a STUN server, \"stun:HOST\""
     );
@@ -137,7 +137,7 @@ fn the_state_directory_is_a_path_from_the_root_on() {
             "{complaint}"
         );
         assert!(
-            complaint.contains("the path of a directory from / on, such as directory = "),
+            complaint.contains("the absolute path of a directory, such as directory = "),
             "{complaint}"
         );
     }
@@ -160,11 +160,11 @@ fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
         ),
         (
             "[auth]\njwt_keys = \"/a\"",
-            "line 2: auth.jwt_keys: is for mode = \"jwt\" only; set that, or take this key away",
+            "line 2: auth.jwt_keys: is only for mode = \"jwt\"; set that mode, or remove this key",
         ),
         (
             "[auth]\nmode = \"jwt\"\njwt_keys = \"a\"",
-            "line 3: auth.jwt_keys: \"a\" is not the path of a file from / on, such as \"/etc/fanlight/key.pem\"",
+            "line 3: auth.jwt_keys: \"a\" is not the absolute path of a file, such as \"/etc/fanlight/key.pem\"",
         ),
         (
             "[tls]",
@@ -180,15 +180,15 @@ fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
         ),
         (
             "[tls]\ncertificate = \"/a\"",
-            "line 1: tls: certificate and key go together; name both files",
+            "line 1: tls: certificate and key belong together; name both files",
         ),
         (
             "[tls]\nkey = \"/a\"\nself_signed = true",
-            "line 1: tls: certificate and key go together; name both files",
+            "line 1: tls: certificate and key belong together; name both files",
         ),
         (
             "[tls]\nkey = \"/a\"\ncertificate = \"/a\"\nself_signed = true",
-            "line 4: tls.self_signed: the table also has a certificate; keep the one that is meant",
+            "line 4: tls.self_signed: the table also has a certificate; keep only one of the two",
         ),
         (
             "[http]\nframe_ancestors = [\"a; script-src *\"]",
@@ -200,7 +200,7 @@ fn half_a_proof_or_half_a_certificate_is_refused_with_the_cure() {
         ),
         (
             "[auth]\nloopback = false",
-            "line 2: auth.loopback: is gone: being on this machine opens nothing any more; take the key away, and open the link \
+            "line 2: auth.loopback: is no longer a key, as programs on this machine need a token too; remove it, and open the link \
              that `fanlight url` prints, or send the token that `fanlight token` prints",
         ),
     ] {
@@ -292,19 +292,19 @@ fn ice_servers_are_whole_or_refused() {
     for (server, part) in [
         ("1", "is a number; expected \"stun:HOST\""),
         ("\"http:a\"", "is not the URL of a STUN or TURN server"),
-        ("\"turn:a\"", "wants a user name and a password"),
-        ("{ url = \"turn:a\", username = \"u\" }", "go together"),
+        ("\"turn:a\"", "needs a user name and a password"),
+        ("{ url = \"turn:a\", username = \"u\" }", "belong together"),
         ("{ url = \"turn:a\", user = \"u\" }", "unknown key \"user\""),
         ("{ username = \"u\", credential = \"p\" }", "has no url"),
         (
             "{ url = \"stun:a\", username = \"u\", credential = \"p\" }",
-            "knows no users",
+            "has no users",
         ),
         (
             "{ url = \"turn:a\", username = \"ü\", credential = \"p\" }",
             "username must be printable ASCII",
         ),
-        ("\"stun:a\", \"stun:a\"", "stun:a is there twice"),
+        ("\"stun:a\", \"stun:a\"", "stun:a is in the list twice"),
     ] {
         let complaint = told(server);
         assert!(complaint.contains(part), "{server}: {complaint}");

@@ -212,12 +212,12 @@ colour = "sepia"
 line 3: http.listn: unknown key; did you mean `listen`?
 line 7: stream[0].fps: 300 is not in 1 to 120
 line 9: stream[1].name: "door" is already the name of stream[0]
-line 11: stream[1].pattern: the stream also has a device; keep the one that is meant
+line 11: stream[1].pattern: the stream also has a device; keep only one of the two
 line 12: stream[1].bitrate: "fast" is not bits per second, such as bitrate = "2.5M", "800k" or 2500000
 line 13: stream[2]: has no name; add one, such as name = "camera": it becomes part of the URL
 line 13: stream[2]: has no source; add device = "/dev/video0", or pattern = true for the test pattern
-line 14: stream[2].size: 641x480 has an odd side, which H.264 video can't have; take 640x480
-line 15: stream[2].colour: unknown key; there are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
+line 14: stream[2].size: 641x480 has an odd side, which H.264 does not allow; use 640x480
+line 15: stream[2].colour: unknown key; the keys here are name, device, pattern, backend, size, fps, format, rotate, flip, encode, bitrate, keyframe_interval, playout_delay, linger, always_on, slate, usb_reset, watchdog
 "#;
     assert_eq!(complaint(text), expected.trim());
 }
@@ -264,8 +264,8 @@ fn tables_and_lists_of_tables_are_not_confused() {
     assert_eq!(
         complaint,
         "line 1: http: 1 is a number; expected a table: [http] on a line of its own\n\
-         line 2: stream: there can be many; write [[stream]] in double brackets\n\
-         line 3: rtc: there is only one; write [rtc]"
+         line 2: stream: there can be several streams; write [[stream]] in double brackets\n\
+         line 3: rtc: there is only one such table; write [rtc]"
     );
     assert!(super::Config::parse("stream = []").is_err());
     assert!(super::Config::parse("stream = [1]").is_err());
@@ -279,7 +279,7 @@ fn a_file_is_named_in_each_of_its_problems() {
     let shown = path.display();
     assert_eq!(
         Config::load(&path).unwrap_err().to_string(),
-        format!("{shown}: cannot be read: No such file or directory")
+        format!("{shown}: can't be read: No such file or directory")
     );
     std::fs::write(&path, b"# fine\n# \xff\n").unwrap();
     assert_eq!(
@@ -298,4 +298,24 @@ fn a_file_is_named_in_each_of_its_problems() {
     std::fs::write(&path, "\u{feff}[http]\r\nlisten = 70\r\n").unwrap();
     assert_eq!(Config::load(&path).unwrap().http.listen.port(), 70);
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_file_in_another_format_is_told_as_such_and_as_nothing_else() {
+    for (text, format) in [
+        ("# cameras\nstreams:\n  - name: a\n    fps: 30\n", "YAML"),
+        ("---\nhttp: {}\n", "YAML"),
+        ("- name: a\n", "YAML"),
+        ("{ \"http\": {} }\n", "JSON"),
+    ] {
+        let told = complaint(text);
+        assert!(
+            told.starts_with(&format!("this looks like {format}, ")),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    // Broken TOML stays TOML.
+    let told = complaint("[http]\nlisten = \"a:1\n");
+    assert!(!told.contains("looks like"), "{told}");
 }

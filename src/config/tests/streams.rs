@@ -6,7 +6,10 @@ use super::*;
 fn names_that_are_urls_of_the_daemon_are_refused() {
     for word in RESERVED_NAMES {
         let complaint = complaint(&format!("[[stream]]\nname = \"{word}\"\npattern = true"));
-        assert!(complaint.contains("is the daemon's own"), "{complaint}");
+        assert!(
+            complaint.contains("is reserved: fanlight uses"),
+            "{complaint}"
+        );
     }
     for bad in ["", "a/b", "tür", "robots.txt", &"a".repeat(65)] {
         let complaint = complaint(&format!("[[stream]]\nname = \"{bad}\"\npattern = true"));
@@ -23,7 +26,7 @@ fn one_camera_cannot_serve_two_streams() {
     };
     let complaint = complaint(&text("device = \"/dev/video0\""));
     assert!(
-        complaint.starts_with("line 6: stream[1].device: /dev/video0 already belongs to stream[0]")
+        complaint.starts_with("line 6: stream[1].device: /dev/video0 is already used by stream[0]")
     );
     Config::parse(&text("device = \"/dev/video2\"")).unwrap();
 }
@@ -81,9 +84,12 @@ fn bitrates_are_numbers_or_carry_a_unit() {
         assert_eq!(stream(&format!("bitrate = {written}")).bitrate, bits);
     }
     for (written, message) in [
-        ("2500", "2500 is not in 50k to 100M bits per second"),
-        ("\"101M\"", "\"101M\" is not in 50k to 100M bits per second"),
-        ("-1", "-1 is not in 50k to 100M bits per second"),
+        ("2500", "2500 is outside 50k to 100M bits per second"),
+        (
+            "\"101M\"",
+            "\"101M\" is outside 50k to 100M bits per second",
+        ),
+        ("-1", "-1 is outside 50k to 100M bits per second"),
     ] {
         assert_eq!(told(&format!("bitrate = {written}")), message);
     }
@@ -110,7 +116,7 @@ fn what_is_never_encoded_has_to_come_encoded() {
     assert!(told("encode = \"never\"\nrotate = 90").contains("rotate and flip need them encoded"));
     assert_eq!(
         told("format = \"h264\"\nflip = \"vertical\""),
-        "line 5: stream[0].flip: format = \"h264\" is passed through as it is; turned pictures need another format, or \"auto\""
+        "line 5: stream[0].flip: format = \"h264\" is passed through as it is; rotated or flipped pictures need another format, or \"auto\""
     );
     assert!(told("rotate = 180\nformat = \"h264\"").starts_with("line 4: stream[0].rotate: "));
     let pattern = "[[stream]]\nname = \"a\"\npattern = true\nencode = \"never\"";
@@ -183,7 +189,7 @@ fn rates_sizes_and_formats_have_their_ranges() {
     let usb = "[[stream]]\nname = \"a\"\ndevice = \"usb:046D:0825\"\n";
     let same = usb.replace("\"a\"", "\"b\"").to_lowercase();
     let told = complaint(&(usb.to_owned() + &same));
-    assert!(told.contains("already belongs to stream[0]"), "{told}");
+    assert!(told.contains("is already used by stream[0]"), "{told}");
     assert!(told.contains("/dev/v4l/by-path/"), "{told}");
     let twins = "[[stream]]\nname = \"a\"\ndevice = \"usb:046d:0825:200901010001\"\n";
     let told = complaint(&(twins.to_owned() + &twins.replace("\"a\"", "\"b\"")));
@@ -211,5 +217,20 @@ fn rates_may_be_fractions_as_numbers_and_as_text() {
             complaint(&text).starts_with("line 4: stream[0].fps"),
             "{wrong}"
         );
+    }
+}
+
+#[test]
+fn no_message_shows_the_password_of_a_network_camera() {
+    for line in [
+        "device = \"rtsp://eva:sec/r@et@192.168.1.9/1\"",
+        "size = \"http://eva:sec/r@et@192.168.1.9/1\"",
+    ] {
+        let complaint = complaint(&format!("[[stream]]\nname = \"a\"\n{line}\n"));
+        assert!(
+            !complaint.contains("eva") && !complaint.contains("et@"),
+            "{complaint}"
+        );
+        assert!(complaint.contains("://…@192.168.1.9/1"), "{complaint}");
     }
 }

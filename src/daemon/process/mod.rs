@@ -7,6 +7,7 @@ use super::signals::Signals;
 use crate::base::shutdown::Shutdown;
 use crate::config::Config;
 use crate::daemon::{Daemon, Fault};
+use std::io::{self, IsTerminal};
 
 /// Serves until a signal ends it. A second signal ends the process at once.
 ///
@@ -27,7 +28,11 @@ async fn run(config: Config) -> Result<(), Fault> {
     // Before anything else, so that no signal ends the process without a goodbye.
     let signals = Signals::listen()?;
     let cameras = config.clone();
-    let daemon = Daemon::bind(config)?;
+    let mut daemon = Daemon::bind(config)?;
+    // A terminal is told the token.
+    if !io::stdout().is_terminal() {
+        daemon = daemon.that_can_be_watched()?;
+    }
     let end = Shutdown::new();
     // Of its own, so that it listens during the drain too, and after a fault.
     tokio::spawn(obey(signals, end.clone()));

@@ -14,35 +14,37 @@ pub fn print(daemon: &Daemon) {
     let text = if io::stdout().is_terminal() {
         let token = daemon.token();
         let token = token.as_ref().map_or("", Token::reveal);
-        on_terminal(&serving.links("", token, &addresses))
+        on_terminal(&serving.links("", token, &addresses), daemon.keeps_token())
     } else {
-        in_log(&serving, &addresses, daemon.has_state())
+        in_log(&serving, &addresses, daemon.keeps_token())
     };
     // Nobody may be reading.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// A link that works on this machine and one that works elsewhere, the latter as a QR code too.
-fn on_terminal(links: &[Link]) -> String {
+/// A link that works on this machine and one that works elsewhere, the latter as a QR code too. All of them, if no command prints the
+/// others.
+fn on_terminal(links: &[Link], keeps_token: bool) -> String {
     let mut text = String::new();
     let elsewhere: Vec<_> = links.iter().filter(|link| !link.is_local).collect();
     if let Some(link) = links.iter().find(|link| link.is_local) {
         text += &format!("fanlight: on this machine open {}\n", link.url);
     }
-    if let Some(first) = elsewhere.first() {
-        text += &format!("fanlight: on other devices open {}\n", first.url);
-        if elsewhere.len() > 1 {
-            text += "fanlight: `fanlight url` prints links for the machine's other addresses\n";
-        }
-        if let Some(code) = qr(&first.url) {
-            text += &format!("\n{code}\n");
-        }
+    let shown = if keeps_token { 1 } else { elsewhere.len() };
+    for link in elsewhere.iter().take(shown) {
+        text += &format!("fanlight: on other devices open {}\n", link.url);
+    }
+    if elsewhere.len() > shown {
+        text += "fanlight: `fanlight url` prints links for the machine's other addresses\n";
+    }
+    if let Some(code) = elsewhere.first().and_then(|first| qr(&first.url)) {
+        text += &format!("\n{code}\n");
     }
     text
 }
 
 /// Every URL without the token, and where to get it, if it is kept.
-fn in_log(serving: &Serving, addresses: &[IpAddr], has_state: bool) -> String {
+fn in_log(serving: &Serving, addresses: &[IpAddr], keeps_token: bool) -> String {
     let bare = Serving {
         needs_token: false,
         ..serving.clone()
@@ -51,14 +53,13 @@ fn in_log(serving: &Serving, addresses: &[IpAddr], has_state: bool) -> String {
     let mut text: String = links
         .map(|link| format!("fanlight: open {}\n", link.url))
         .collect();
-    text += match (serving.needs_token, has_state) {
+    text += match (serving.needs_token, keeps_token) {
         (false, _) => "",
         (true, true) => {
-            "fanlight: the page asks for a token: `fanlight url` prints the links with it, `fanlight token` the token alone\n"
+            "fanlight: the page needs a token: `fanlight url` prints the links with it, `fanlight token` the token alone\n"
         }
         (true, false) => {
-            "fanlight: nobody can watch: the token is kept nowhere; the log says why, and `fanlight url` prints links of another \
-             fanlight, if any\n"
+            "fanlight: nobody can watch, as the token can't be kept: the log says why. `fanlight url` knows nothing of this fanlight\n"
         }
     };
     text
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn on_a_terminal_one_link_works_here_and_one_elsewhere_which_is_a_qr_code_too() {
         let serving = serving(AuthMode::Token);
-        let text = on_terminal(&serving.links("", "T", &addresses()));
+        let text = on_terminal(&serving.links("", "T", &addresses()), true);
         let lines: Vec<_> = text.lines().collect();
         let elsewhere = "http://192.168.1.5:8080/?token=T";
         assert_eq!(
@@ -94,12 +95,15 @@ mod tests {
         );
         assert!(lines[2].contains("`fanlight url`"), "{text}");
         assert!(text.contains(&qr(elsewhere).unwrap()), "{text}");
+        let unkept = on_terminal(&serving.links("", "T", &addresses()), false);
+        assert!(unkept.contains("http://10.0.0.5:8080/?token=T"), "{unkept}");
+        assert!(!unkept.contains("`fanlight url`"), "{unkept}");
         let alone = Serving {
             http: "127.0.0.1:80".parse().unwrap(),
             ..serving
         };
         assert_eq!(
-            on_terminal(&alone.links("", "T", &addresses())),
+            on_terminal(&alone.links("", "T", &addresses()), true),
             "fanlight: on this machine open http://127.0.0.1:80/?token=T\n"
         );
     }

@@ -141,7 +141,7 @@ pub fn without_token<B>(request: &Request<B>) -> Reply {
     let query = uri.query().unwrap_or_default().split('&');
     let rest: Vec<_> = query.filter(|part| !part.starts_with("token=")).collect();
     let mark = if rest.is_empty() { "" } else { "?" };
-    let mut reply = respond::text("it is elsewhere\n");
+    let mut reply = respond::text("moved; follow the Location header\n");
     *reply.status_mut() = StatusCode::SEE_OTHER;
     let location = format!("{place}{page}{mark}{}", rest.join("&"));
     respond::set(&mut reply, header::LOCATION, &location);
@@ -158,12 +158,12 @@ fn refuse(
         _ if wait.is_some() => (
             StatusCode::TOO_MANY_REQUESTS,
             None,
-            "too many tokens were wrong; wait, then try the right one".to_owned(),
+            "too many wrong tokens came from your address; wait, then try again with a valid one".to_owned(),
         ),
         Refusal::Missing => (
             StatusCode::UNAUTHORIZED,
             Some(String::new()),
-            "this needs a token, or a link with one; `fanlight url` prints it on the camera's machine"
+            "a token or a link is required; run `fanlight url` on the camera's machine to get one"
                 .to_owned(),
         ),
         Refusal::Invalid(flaw) => {
@@ -174,32 +174,32 @@ fn refuse(
         Refusal::Ambiguous => (
             StatusCode::BAD_REQUEST,
             Some(", error=\"invalid_request\"".to_owned()),
-            "there is more than one token; send one, in the header or in the URL".to_owned(),
+            "the request has more than one token; send only one, in the header or in the URL".to_owned(),
         ),
         Refusal::Malformed(header) => (
             StatusCode::BAD_REQUEST,
             None,
-            format!("the header {header} is there more than once, or is not ASCII; send it once"),
+            format!("the header {header} is repeated or is not ASCII; send it once"),
         ),
         Refusal::Scope(scope) => {
             let scope = scope.name();
             let error = format!(", error=\"insufficient_scope\", scope=\"{scope}\"");
-            let detail = format!("this token or link does not allow {scope} here");
+            let detail = format!("this token or link does not have the permission `{scope}` here");
             (StatusCode::FORBIDDEN, Some(error), detail)
         }
         Refusal::Foreign => (
             StatusCode::FORBIDDEN,
             None,
-            "a page of another site asks, and for it no cookie counts; it needs a token of its own, or name its \
-             origin in [http] cors_origins"
+            "the request comes from a page of another site, where cookies are not accepted; that page needs a token of its \
+             own, or add its origin to [http] cors_origins"
                 .to_owned(),
         ),
         // RFC 9110, 15.5.20: the browser was led here under a name that is not ours.
         Refusal::Host => (
             StatusCode::MISDIRECTED_REQUEST,
             None,
-            "this server does not know itself under the host name that the request is for; open it by its address, \
-             or name the host in [http] hosts"
+            "the host name in the request is not one of this server's; open the server by its IP address, or add the name \
+             to [http] hosts"
                 .to_owned(),
         ),
     };

@@ -40,7 +40,7 @@ fn elsewhere<B>(request: &Request<B>, port: Option<u16>) -> Reply {
         .next()
         .and_then(|host| Host::parse(host.to_str().ok()?));
     let Some(host) = host.filter(|_| hosts.next().is_none()) else {
-        return Problem::Host.reply("the request has no Host that is one");
+        return Problem::Host.reply("the request has no valid Host header");
     };
     let written = host.port.filter(|_| port.is_none());
     let place = match port.filter(|port| *port != 443).or(written) {
@@ -48,7 +48,7 @@ fn elsewhere<B>(request: &Request<B>, port: Option<u16>) -> Reply {
         None => host.name.to_owned(),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let detail = format!("this server speaks HTTPS only: https://{place}");
+        let detail = format!("this server accepts HTTPS only: https://{place}");
         return Problem::HttpsOnly.reply(&detail);
     }
     if gate::has_token(request) || request.headers().contains_key(header::AUTHORIZATION) {

@@ -129,7 +129,7 @@ impl Error {
         Self::NotFound(match names.is_empty() {
             true => format!("there is no stream {name:?}"),
             false => format!(
-                "there is no stream {name:?}; there is: {}",
+                "there is no stream {name:?}; the streams are: {}",
                 names.join(", ")
             ),
         })
@@ -185,9 +185,9 @@ impl Error {
                 format!("{each}; nothing was changed")
             }
             Self::PreconditionRequired => {
-                "say with If-Match which ICE session is meant: its ETag, or * for a restart".into()
+                "name the ICE session with If-Match: its ETag, or * for a restart".into()
             }
-            Self::MethodNotAllowed(methods) => format!("this URL takes {}", names_of(methods)),
+            Self::MethodNotAllowed(methods) => format!("this URL accepts {}", names_of(methods)),
             Self::UnsupportedMediaType(expected) => {
                 format!("the body must be sent with content-type: {expected}")
             }
@@ -195,7 +195,7 @@ impl Error {
             Self::Timeout => "the body did not arrive in time".into(),
             Self::TooManyRequests(_) => "too many requests from your address; slow down".into(),
             Self::Full(full) => full.to_string(),
-            Self::Overloaded => "the server has too much to do; try again soon".into(),
+            Self::Overloaded => "the server is overloaded; try again soon".into(),
             Self::Stopping => "the server is stopping".into(),
         }
     }
@@ -288,7 +288,7 @@ pub fn json(value: &impl Serialize) -> Reply {
 
 /// The thing is elsewhere, for good.
 pub fn moved(location: &str) -> Reply {
-    let mut reply = text("it is elsewhere\n");
+    let mut reply = text("moved; follow the Location header\n");
     *reply.status_mut() = StatusCode::PERMANENT_REDIRECT;
     set(&mut reply, header::LOCATION, location);
     reply

@@ -82,7 +82,8 @@ pub fn doctor<B>(
 ) -> Result<Reply, Error> {
     let now = Instant::now();
     let found = context.plane.facts(session, now);
-    let missing = || Error::NotFound("there is no such session, nor was one lately".into());
+    let missing =
+        || Error::NotFound("there is no such session now, and there was none recently".into());
     let (stream, facts) = found.ok_or_else(missing)?;
     let stream = context.streams.get(&stream);
     let diagnosis = diagnose(&facts, host(request), now);

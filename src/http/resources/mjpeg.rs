@@ -83,7 +83,7 @@ fn admit<S>(
 }
 
 fn no_frames() -> Error {
-    let detail = "there are no JPEG images of this stream, which is the camera's own H.264: with encode = \"never\", or of \
+    let detail = "this stream has no JPEG images, as it is the camera's own H.264: with encode = \"never\", or of \
                   a camera that has nothing else; watch by WebRTC";
     Error::NotFound(detail.into())
 }
@@ -135,7 +135,7 @@ pub async fn image(
             return Err(Error::NoPicture(detail, wait));
         }
         if Instant::now() >= deadline {
-            let detail = "no picture came from the camera".to_owned();
+            let detail = "the camera delivered no picture".to_owned();
             return Err(Error::NoPicture(detail, Duration::from_secs(1)));
         }
     }

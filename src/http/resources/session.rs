@@ -63,7 +63,7 @@ pub async fn patch(
 /// `DELETE` (4.3). Entity tags do not matter to it (4.4.1).
 pub fn delete(context: &Context, stream: &str, id: &str) -> Result<Reply, Error> {
     context.plane.end(stream, id)?;
-    Ok(respond::text("the session is over\n"))
+    Ok(respond::text("the session has ended\n"))
 }
 
 fn no_session() -> Error {

@@ -198,7 +198,7 @@ pub fn read(
 /// `DELETE`: nothing more is told.
 pub fn delete(context: &Context, stream: &str, session: &str, id: &str) -> Result<Reply, Error> {
     if context.plane.has(stream, session) && context.events.remove(session, id) {
-        Ok(respond::text("the event stream is over\n"))
+        Ok(respond::text("the event stream has ended\n"))
     } else {
         Err(no_events())
     }

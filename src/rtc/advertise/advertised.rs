@@ -102,7 +102,7 @@ impl Reach {
             if is_alone && !was_alone && !self.bound.ip().is_loopback() {
                 let left_out = self.left_out();
                 tracing::warn!(
-                    "viewers are offered no address but the one that their request came to: {}",
+                    "viewers are offered only the address that their request arrived at: {}",
                     if left_out.is_empty() {
                         "no network interface is up".to_owned()
                     } else {
@@ -113,7 +113,7 @@ impl Reach {
                     }
                 );
             } else if was_alone && !is_alone {
-                tracing::info!(?offered, "there are addresses to offer again");
+                tracing::info!(?offered, "viewers are offered more addresses again");
             }
             was_alone = is_alone;
             if network.changed().await.is_err() {
@@ -128,7 +128,7 @@ impl Reach {
         let others = all.iter().filter(|interface| !interface.ip.is_loopback());
         let reasons = others.filter_map(|Interface { name, ip }| {
             let key = self.config.offers(name).err()?;
-            Some(format!("{ip} of {name} is left out by {key}"))
+            Some(format!("{ip} of {name} is excluded by {key}"))
         });
         reasons.collect()
     }

@@ -116,12 +116,12 @@ impl fmt::Display for InquiryFailure {
         match self {
             Self::Name(error) => write!(f, "its name can't be looked up: {error}; check it, and this machine's DNS"),
             Self::Family => f.write_str(
-                "it has no address that the media socket can send to; [rtc] listen and this machine's addresses decide on \
+                "it has no address that the media socket can send to, which depends on [rtc] listen and this machine's addresses \
                  IPv4 and IPv6",
             ),
             Self::Silence(to) => write!(
                 f,
-                "{to} does not answer; a firewall must let UDP to it and back through, or name the public address itself in \
+                "{to} does not answer; let UDP to it and back through the firewall, or write the public address itself into \
                  external_addresses"
             ),
             Self::Refused(to, None) => write!(f, "{to} answers without an address; name another server"),
@@ -158,7 +158,7 @@ impl<S: Fn(Probe)> Inquiry<S> {
                 Err(failure) => {
                     if !is_failing {
                         tracing::warn!(
-                            "{} does not tell our public address: {failure}",
+                            "{} does not report the public address: {failure}",
                             self.server
                         );
                     }
@@ -226,7 +226,7 @@ impl<S: Fn(Probe)> Inquiry<S> {
             .insert((self.index, target.is_ipv6()), address);
         if before != Some(address) {
             tracing::info!(
-                "viewers beyond the NAT are offered {address}, where {} sees us",
+                "viewers beyond the NAT are offered {address}, the public address that {} reports",
                 self.server
             );
         }

@@ -59,7 +59,7 @@ impl Identity {
             },
         )?;
         if let Some(trouble) = obtained.trouble {
-            tracing::warn!("a new DTLS certificate is made: {trouble}");
+            tracing::warn!("a new DTLS certificate is used: {trouble}");
         }
         Ok(obtained.value)
     }
@@ -71,14 +71,14 @@ impl Identity {
         let blocks: Vec<_> = Pem::iter_from_buffer(pem).map_while(Result::ok).collect();
         let find = |label| blocks.iter().find(|block| block.label == label);
         let (Some(key), Some(der)) = (find("PRIVATE KEY"), find("CERTIFICATE")) else {
-            return Err("it has not both a private key and a certificate in PEM".into());
+            return Err("it lacks a private key or a certificate in PEM".into());
         };
         let (_, x509) = x509_parser::parse_x509_certificate(&der.contents)
             .map_err(|error| format!("its certificate is damaged: {error}"))?;
         let chain = vec![der.contents.clone().into()];
         let end = UNIX_EPOCH + BEYOND;
         let certificate = RTCCertificate::from_pkcs8(crypto, SCHEME, chain, &key.contents, end)
-            .map_err(|error| format!("its private key is none on the curve P-256: {error}"))?;
+            .map_err(|error| format!("its private key is not on the curve P-256: {error}"))?;
         // It signs itself: so this finds damage, and a key that isn't the certificate's.
         let public = certificate
             .dtls_certificate
@@ -92,7 +92,7 @@ impl Identity {
         let not_after = x509.validity().not_after;
         if since_epoch(now + REMAINDER) > not_after.timestamp() {
             return Err(format!(
-                "its certificate runs out on {not_after}: within a year, or it has"
+                "its certificate expires on {not_after}, within a year, or has expired"
             ));
         }
         let fingerprints = certificate.get_fingerprints(crypto);
@@ -230,14 +230,14 @@ mod tests {
         let flipped = flip(line.chars().next().unwrap()).to_owned() + &line[1..];
         let flipped = good.replace(line, &flipped);
         for (bad, reason) in [
-            ("", "has not both"),
-            ("\0\0\0\0", "has not both"),
-            (key, "has not both"),
-            (certificate, "has not both"),
-            (&good[..good.len() - 40], "has not both"),
+            ("", "lacks a private key or"),
+            ("\0\0\0\0", "lacks a private key or"),
+            (key, "lacks a private key or"),
+            (certificate, "lacks a private key or"),
+            (&good[..good.len() - 40], "lacks a private key or"),
             (&[key, others].concat(), "don't belong together"),
             (&flipped, "damaged"),
-            (&good.replacen("MI", "MJ", 1), "private key is none"),
+            (&good.replacen("MI", "MJ", 1), "private key is not"),
         ] {
             let read = Identity::read(bad.as_bytes(), UNIX_EPOCH + NOW);
             let told = read.err().unwrap_or_else(|| panic!("taken: {bad}"));

@@ -63,11 +63,11 @@ pub fn diagnose(facts: &Facts, host: Option<IpAddr>, now: Instant) -> Diagnosis 
 fn ended_by_server(reason: EndReason) -> Option<Diagnosis> {
     let (sentence, cure) = match reason {
         EndReason::Panic => (
-            "the server failed at this session and ended it",
+            "the server failed in this session and ended it",
             "reload the page, and report it with the server's log",
         ),
         EndReason::NoMedia => (
-            "the handshake was done, but the server found no keys for media in it",
+            "the handshake was completed, but it produced no keys for media",
             "try another browser, and report it with the server's log",
         ),
         EndReason::Shutdown => (
@@ -89,37 +89,40 @@ fn connected(facts: &Facts) -> Diagnosis {
     });
     if let Some((_, reason)) = facts.end {
         let sentence = format!(
-            "it was connected{over}, {packets} packets were sent, and it ended: {}",
+            "it was connected{over}, {packets} packets were sent, and then it ended: {}",
             reason_in_words(reason)
         );
         return diagnosis("ended", sentence, "");
     }
     if packets == 0 {
         let sentence = format!("connected{over}, but there is no picture to send");
-        return diagnosis("no_picture", sentence, "see what is wrong with the camera");
+        return diagnosis("no_picture", sentence, "check the camera");
     }
     let Some(loss) = loss else {
         let sentence = format!(
-            "connected{over}; {packets} packets were sent, and the viewer has not reported that any arrives"
+            "connected{over}; {packets} packets were sent, and the viewer has not reported that any of them arrived"
         );
-        let cure = "wait some seconds; if there is still no picture, the way to the viewer loses large packets";
+        let cure =
+            "wait a few seconds; if there is still no picture, the network drops large packets";
         return diagnosis("unreported", sentence, cure);
     };
     let lost = loss * 100.0;
-    let sent = format!("{packets} packets were sent, of which lately {lost:.1} % were lost");
+    let sent = format!("{packets} packets were sent, with {lost:.1} % lost recently");
     if loss >= LOSSY {
-        let sentence = format!("connected{over}, but the way to the viewer loses too much: {sent}");
-        let cure = "come closer to the access point or use a cable; if that does not help, set a lower bitrate";
+        let sentence = format!(
+            "connected{over}, but the network to the viewer loses too many packets: {sent}"
+        );
+        let cure = "move closer to the access point or use a cable; if that does not help, set a lower bitrate";
         return diagnosis("lossy", sentence, cure);
     }
-    let sentence = format!("connected{over}: all is well; {sent}");
+    let sentence = format!("connected{over}, and everything works; {sent}");
     if is(facts, Transport::Tcp) && !heard_over(facts, Transport::Udp) {
         let udp = offered_over(facts, Transport::Udp);
         if !udp.is_empty() {
             let ports = ports(&udp);
-            let sentence = format!("{ports} is blocked, TCP works; {sentence}");
+            let sentence = format!("{ports} is blocked, but TCP works; {sentence}");
             let cure =
-                format!("open {ports} in the firewall: pictures come with less delay that way");
+                format!("open {ports} in the firewall: pictures then arrive with less delay");
             return diagnosis("udp_blocked", sentence, cure);
         }
     }
@@ -137,14 +140,13 @@ fn unencrypted(facts: &Facts, chosen: Endpoint) -> Diagnosis {
         let sentence = format!(
             "the viewer chose {transport} from {address}, and then sent nothing of the DTLS handshake"
         );
-        let cure =
-            "something between lets checks (STUN) through and nothing else; try another network";
+        let cure = "the network lets only connectivity checks (STUN) through; try another network";
         return diagnosis("no_handshake", sentence, cure);
     }
     let sentence = format!(
-        "the viewer chose {transport} from {address}, but DTLS did not finish: {came} of its datagrams came, {went} went"
+        "the viewer chose {transport} from {address}, but the DTLS handshake did not finish: {came} datagrams were received, {went} sent"
     );
-    let cure = "the way may lose large packets, as VPNs with a wrong MTU do; try another network, or report it";
+    let cure = "the network may drop large packets, as VPNs with a wrong MTU do; try another network, or report it";
     diagnosis("handshake", sentence, cure)
 }
 
@@ -154,11 +156,11 @@ fn refused(alert: HandshakeAlert, chosen: Endpoint) -> Diagnosis {
     let (reason, cure) = match (alert.is_viewers, alert.description) {
         (false, 41..=46) => (
             "the viewer's certificate does not match the fingerprint in its offer",
-            "reload the page; if that does not help, something changes offers on their way, or the client has a fault: try another one",
+            "reload the page; if that does not help, a proxy changes offers on their way, or the client has a fault: try another client",
         ),
         (true, 41..=46 | 48) => (
             "the viewer refuses the server's certificate, which the fingerprint in the answer names",
-            "reload the page; if that does not help, something changes answers on their way: try without proxies",
+            "reload the page; if that does not help, a proxy changes answers on their way: try without proxies",
         ),
         (_, 40 | 71) => (
             "viewer and server have no cipher, or no SRTP profile, in common",
@@ -185,7 +187,7 @@ fn unanswered(nominated: Endpoint) -> Diagnosis {
     let sentence = format!(
         "the viewer chose {nominated}, and the server's own checks to that address were not answered"
     );
-    let cure = "a firewall or NAT lets the viewer's datagrams in and the server's not out; try another network";
+    let cure = "a firewall or NAT lets the viewer's datagrams in, but not the server's out; try another network";
     diagnosis("unanswered", sentence, cure)
 }
 
@@ -194,15 +196,15 @@ fn unchosen(facts: &Facts) -> Diagnosis {
     let from: Vec<_> = facts.checks.iter().map(|checks| checks.from).collect();
     let from = names(&from);
     if facts.checks.iter().all(|checks| checks.answered == 0) {
-        let sentence = format!("checks came from {from}, but none proved to be this session's");
+        let sentence =
+            format!("checks arrived from {from}, but none of them belongs to this session");
         let cure = "reload the page; if that does not help, report it";
         return diagnosis("bad_checks", sentence, cure);
     }
     let sentence = format!(
-        "checks came from {from} and were answered, but the viewer chose none: the answers don't get back to it"
+        "checks arrived from {from} and were answered, but the answers do not reach the viewer"
     );
-    let cure =
-        "a firewall lets datagrams in and not out, or a NAT changes where the answers come from";
+    let cure = "a firewall lets datagrams in but not out, or a NAT changes the address that the answers come from";
     diagnosis("no_way_back", sentence, cure)
 }
 
@@ -210,7 +212,7 @@ fn unchosen(facts: &Facts) -> Diagnosis {
 fn unreached(facts: &Facts, host: Option<IpAddr>) -> Diagnosis {
     let offered = &facts.offered;
     if offered.is_empty() {
-        let sentence = "the server knew no address of its own to offer".to_owned();
+        let sentence = "the server had no address of its own to offer".to_owned();
         return diagnosis("no_address", sentence, external(host));
     }
     let at = names(offered);
@@ -218,11 +220,11 @@ fn unreached(facts: &Facts, host: Option<IpAddr>) -> Diagnosis {
         && offered.iter().all(|endpoint| endpoint.address.ip() != host)
     {
         let sentence = format!(
-            "no check ever arrived: offered was {at}, and not {host}, by which you reach this server"
+            "no connectivity check arrived: the server offered {at}, but not {host}, under which you reach it"
         );
         return diagnosis("unreachable_address", sentence, external(Some(host)));
     }
-    let sentence = format!("no check ever arrived from you: offered was {at}");
+    let sentence = format!("no connectivity check arrived from you: the server offered {at}");
     let at_host: Vec<_> = offered
         .iter()
         .filter(|endpoint| host.is_none_or(|host| endpoint.address.ip() == host))
@@ -248,11 +250,11 @@ fn external(host: Option<IpAddr>) -> String {
 /// A reason, which is a word of the metrics, for people.
 pub fn reason_in_words(reason: EndReason) -> &'static str {
     match reason {
-        EndReason::Lost => "the viewer was not heard any more",
+        EndReason::Lost => "the viewer stopped responding",
         EndReason::Closed | EndReason::Deleted => "the viewer left",
         EndReason::Shutdown => "the server is stopping",
         EndReason::GaveWay => {
-            "another viewer needed its place, and it had not checked its connection for seconds"
+            "another viewer needed its place, and it had sent no connectivity check for some seconds"
         }
         other => other.as_str(),
     }
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(wrong.finding, "unreachable_address");
         assert_eq!(
             wrong.sentence,
-            "no check ever arrived: offered was UDP 172.17.0.2:8080, and not 192.168.1.10, by which you reach this server"
+            "no connectivity check arrived: the server offered UDP 172.17.0.2:8080, but not 192.168.1.10, under which you reach it"
         );
         assert!(
             wrong
@@ -399,7 +401,7 @@ mod tests {
         assert!(
             handshake
                 .sentence
-                .contains("4 of its datagrams came, 0 went")
+                .contains("4 datagrams were received, 0 sent")
         );
     }
 
@@ -454,13 +456,13 @@ mod tests {
         assert!(
             blocked
                 .sentence
-                .starts_with("UDP port 8080 is blocked, TCP works; connected over TCP")
+                .starts_with("UDP port 8080 is blocked, but TCP works; connected over TCP")
         );
         check(&mut facts, "UDP 10.0.0.7:5001", 3);
         let well = later(&facts, None);
         assert_eq!((well.finding, &*well.cure), ("connected", ""));
         assert!(
-            well.sentence.contains("all is well; 7 packets"),
+            well.sentence.contains("everything works; 7 packets"),
             "{}",
             well.sentence
         );
@@ -470,8 +472,8 @@ mod tests {
         let lossy = later(&facts, None);
         assert_eq!(lossy.finding, "lossy");
         assert!(
-            lossy.sentence.contains("loses too much: 7 packets")
-                && lossy.sentence.ends_with("60.2 % were lost"),
+            lossy.sentence.contains("loses too many packets: 7 packets")
+                && lossy.sentence.ends_with("60.2 % lost recently"),
             "{}",
             lossy.sentence
         );
@@ -479,7 +481,7 @@ mod tests {
         facts.end = Some((facts.begun, EndReason::Lost));
         let ended = later(&facts, None);
         assert!(
-            ended.sentence.ends_with("not heard any more"),
+            ended.sentence.ends_with("stopped responding"),
             "{}",
             ended.sentence
         );

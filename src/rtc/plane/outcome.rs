@@ -19,7 +19,7 @@ pub enum AnswerError {
     #[error(transparent)]
     Full(#[from] Limit),
     /// The media thread can't take another viewer now.
-    #[error("the server has too much to do; try again soon")]
+    #[error("the server is overloaded; try again soon")]
     Overloaded,
     /// The daemon is ending.
     #[error("the server is stopping")]
@@ -53,13 +53,15 @@ pub enum SessionError {
     #[error("there is no such session")]
     NoSession,
     /// The caller meant another ICE session.
-    #[error("the ICE session is another one by now")]
+    #[error("the ICE session has changed since then")]
     OtherIceSession,
     /// RFC 8839, 4.4.1.1.1.
-    #[error("an ICE restart changes both a=ice-ufrag and a=ice-pwd, and the fragment changes one")]
+    #[error(
+        "an ICE restart must change both a=ice-ufrag and a=ice-pwd, but the fragment changes only one"
+    )]
     HalfRestart,
     /// The media thread can't take it now.
-    #[error("the server has too much to do; try again soon")]
+    #[error("the server is overloaded; try again soon")]
     Overloaded,
     /// The daemon is ending.
     #[error("the server is stopping")]

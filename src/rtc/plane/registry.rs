@@ -46,13 +46,13 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// Of all sessions.
-    #[error("there are as many viewers as the server takes")]
+    #[error("the server has reached its limit of viewers")]
     Viewers,
     /// Of those of the stream.
-    #[error("the stream has as many viewers as the server takes")]
+    #[error("the stream has reached its limit of viewers")]
     Stream,
     /// Of those from the client's address.
-    #[error("there are as many viewers from your address as the server takes")]
+    #[error("your address has reached its limit of viewers")]
     Address,
     /// Of those that are not connected yet.
     #[error("too many viewers are joining; try again soon")]

@@ -119,7 +119,7 @@ impl Stuck {
             self.metrics.stuck.inc();
             tracing::warn!(
                 stuck = stuck.len(),
-                "the source does not close; its thread is left behind"
+                "the camera does not close; its thread is abandoned"
             );
         }
         match latest {

@@ -337,7 +337,7 @@ fn capture(
                 outlet.losses.request();
                 tracing::debug!(%error, "frame skipped");
                 if unusable.is_too_long(Instant::now(), granted.rate.interval()) {
-                    let detail = format!("no usable frame any more: {error}");
+                    let detail = format!("no more usable frames: {error}");
                     return Err(CaptureError::new(ErrorKind::BadFrame, detail));
                 }
             }

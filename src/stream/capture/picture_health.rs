@@ -67,7 +67,7 @@ impl Watch {
         match found {
             _ if before == Some(found) => {}
             Some(flaw) => tracing::warn!(flaw = flaw.name(), "{}", flaw.sentence()),
-            None if before.flatten().is_some() => tracing::info!("the pictures are well again"),
+            None if before.flatten().is_some() => tracing::info!("the pictures are normal again"),
             None => {}
         }
     }

@@ -146,7 +146,7 @@ mod tests {
         let told = taken(33, &[]).unwrap_err();
         assert_eq!(
             told,
-            "cam: the camera's H.264 can't be passed through: it has no keyframe (IDR picture) in 12 s, so nobody could begin to watch"
+            "cam: the camera's H.264 can't be passed through: it has no keyframe (IDR picture) within 12 s, so no viewer could start"
         );
     }
 }

@@ -47,11 +47,9 @@ enum WorkerFault {
     Source(#[from] CaptureError),
     #[error("{0} for {1:?}")]
     Stalled(&'static str, Duration),
-    #[error("{} threads wait for the camera in vain", Stuck::MOST)]
+    #[error("{} threads are blocked in the camera's driver", Stuck::MOST)]
     Stuck,
-    #[error(
-        "a thread of fanlight's own still has the camera open: its driver does not let go of it"
-    )]
+    #[error("a thread of fanlight still has the camera open, as the driver does not close it")]
     Held,
     #[error("the camera's H.264 can't be passed through: {0}")]
     NotPlayed(#[from] Objection),
@@ -59,7 +57,7 @@ enum WorkerFault {
     Encoder(#[from] EncodeError),
     #[error("a thread of the stream panicked, which is a bug in fanlight or in a library")]
     Panicked,
-    #[error("no thread for the capture: {0}")]
+    #[error("can't start a thread for the capture: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -80,7 +78,7 @@ impl WorkerFault {
             Self::Panicked => ("panic", "The stream failed", "report it, with the log"),
             Self::Thread(_) => (
                 "system",
-                "The machine has no room for the stream",
+                "The machine can run no more threads",
                 "raise the limit on tasks (TasksMax, ulimit -u)",
             ),
         }
@@ -126,7 +124,7 @@ fn run(stream: &Stream, opener: &Arc<dyn Opener>) {
             Ok(()) => {}
             Err(fault) if passes_all_the_same(stream, &fault) => {
                 tracing::warn!(
-                    "{fault}; there are no JPEG images of it, and who does not play it is refused"
+                    "{fault}; it has no JPEG images, and viewers that can't play it are refused"
                 );
             }
             Err(fault) if encodes_instead(stream, &fault) => {

@@ -23,25 +23,27 @@ const SHORTEST_SECRET: usize = 32;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeysError {
     /// It is neither.
-    #[error("it is neither a JWK set in JSON nor a public key in PEM (\"BEGIN PUBLIC KEY\"): {0}")]
+    #[error(
+        "the file is neither a JWK set in JSON nor a public key in PEM (\"BEGIN PUBLIC KEY\"): {0}"
+    )]
     Malformed(String),
     /// It holds what nobody but the issuer should have.
     #[error(
-        "it holds a private key, which belongs to the issuer of the tokens alone; put its public key there"
+        "the file holds a private key, which only the issuer of the tokens may have; use its public key instead"
     )]
     Private,
     /// A secret that is too short.
     #[error(
-        "its shared secret is shorter than {SHORTEST_SECRET} bytes and could be guessed; make a longer one"
+        "the shared secret is shorter than {SHORTEST_SECRET} bytes and could be guessed; use a longer one"
     )]
     Short,
     /// There are none.
     #[error(
-        "it has no key that signs: RSA of 2048 bits and more, P-256, P-384, Ed25519 or a shared secret are known"
+        "the file has no usable key; supported are RSA of 2048 bits or more, P-256, P-384, Ed25519 and shared secrets"
     )]
     None,
     /// There are too many.
-    #[error("it has more than {MOST} keys")]
+    #[error("the file has more than {MOST} keys")]
     TooMany,
 }
 

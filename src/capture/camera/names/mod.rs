@@ -172,8 +172,8 @@ fn there_is(cameras: &[Listed]) -> String {
         format!("{}{name}", camera.node.display())
     });
     match cameras {
-        [] => "there is none".to_owned(),
-        _ => format!("there is {}", each.collect::<Vec<_>>().join(", ")),
+        [] => "no camera is connected".to_owned(),
+        _ => format!("the cameras are {}", each.collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -112,7 +112,7 @@ fn a_camera_that_is_not_there_is_told_with_those_that_are() {
     assert_eq!(
         error.detail,
         format!(
-            "usb:1d6b:0003: no such camera; there is {dev}/video1 (usb:046d:0825:A1), \
+            "usb:1d6b:0003: no such camera; the cameras are {dev}/video1 (usb:046d:0825:A1), \
              {dev}/video3 (name:Cam IR), {dev}/video10"
         )
     );
@@ -123,7 +123,7 @@ fn a_camera_that_is_not_there_is_told_with_those_that_are() {
     let none = resolve(&Device::Auto, &nowhere, |_| Probed::Camera, |_| false);
     assert_eq!(
         none.unwrap_err().detail,
-        "auto: no such camera; there is none"
+        "auto: no such camera; no camera is connected"
     );
 }
 

@@ -32,7 +32,7 @@ pub fn ended(span: &tracing::Span, client: IpAddr, facts: &Facts, reason: EndRea
     let age = now.saturating_duration_since(facts.begun);
     let after = Rounded(age);
     if reason == EndReason::Panic {
-        tracing::error!(parent: span, %after, "the WebRTC core panicked: this session is over");
+        tracing::error!(parent: span, %after, "the WebRTC core panicked, and this session has ended");
     } else if facts.media.is_some() {
         tracing::info!(parent: span, %after, "left: {}", diagnosis::reason_in_words(reason));
     } else if reason == EndReason::GaveWay {
