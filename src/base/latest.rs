@@ -33,7 +33,7 @@ pub struct Writer<T, E>(Arc<Cell<T, E>>);
 /// The reading end.
 pub struct Reader<T, E>(Arc<Cell<T, E>>);
 
-/// What [`Reader::take`] found.
+/// The result of [`Reader::take`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken<T, E> {
     /// The newest value.

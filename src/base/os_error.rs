@@ -1,4 +1,4 @@
-//! What the operating system says, for people: without the number that programs look for.
+//! The operating system's error messages, for people: without the number that programs look for.
 
 use std::fmt::Display;
 

@@ -1,6 +1,6 @@
 //! Hearing from the kernel that interfaces or addresses have changed (rtnetlink(7)).
 //!
-//! What it says is not read, since the whole list is then read again: that is right whatever was missed. So a socket is all
+//! The message is not read, since the whole list is then read again: that is right whatever was missed. So a socket is all
 //! that is needed, and no library for messages. A look each few seconds would be simpler still, but it would wake an idle
 //! machine, and come late for a viewer whose machine has just got its address.
 
@@ -42,7 +42,7 @@ impl Changes {
 
     /// Completes soon after a change. What is wrong with the socket counts as one too: a full buffer (`ENOBUFS`) has lost some.
     pub async fn next(&self) {
-        // What does not fit is cut off, and nobody reads it.
+        // The rest of a longer message is cut off; nobody reads it.
         let mut message = [0; 16];
         let _ = self.0.recv(&mut message).await;
         tokio::time::sleep(SETTLE).await;

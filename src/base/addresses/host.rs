@@ -1,4 +1,4 @@
-//! What the machine is called.
+//! The machine's host name.
 
 use nix::sys::utsname::uname;
 

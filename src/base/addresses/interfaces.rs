@@ -47,7 +47,7 @@ impl Interfaces {
         interfaces
     }
 
-    /// What they are.
+    /// The interfaces as last read.
     pub fn now(&self) -> Arc<[Interface]> {
         self.0.borrow().clone()
     }
@@ -82,7 +82,7 @@ impl Interfaces {
         if let Err(error) = &changes {
             tracing::info!(%error, "the kernel tells of no network changes: looking each {LOOK_AGAIN:?}");
         }
-        // What has changed before it was listened for.
+        // This catches changes from before the listening began.
         self.refresh();
         loop {
             match &changes {

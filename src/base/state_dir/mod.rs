@@ -79,7 +79,7 @@ pub enum StateError {
         attempt: &'static str,
         /// Of the directory or the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }

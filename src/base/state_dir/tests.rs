@@ -184,7 +184,7 @@ fn the_default_is_what_systemd_says_then_the_users_own() {
 const OWNER: u32 = 4242;
 const STRANGER: u32 = 4243;
 
-/// What a directory's owner may put in the place of a file, to have root change or read `victim`.
+/// Kinds of entry that a directory's owner may put in the place of a file, to make root change or read `victim`.
 const TRAPS: [&str; 9] = [
     "link",
     "dangling",
