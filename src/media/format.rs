@@ -95,7 +95,7 @@ pub enum Depth {
     PackedTen,
 }
 
-/// What is known of a format.
+/// The properties of one format.
 struct FormatRow {
     format: PixelFormat,
     name: &'static str,

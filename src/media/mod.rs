@@ -110,7 +110,7 @@ impl fmt::Display for FrameRate {
     }
 }
 
-/// What a test pattern shows.
+/// The contents of a test pattern.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TestPicture {
     /// Colour bars and a moving box: next to no bitrate.

@@ -62,7 +62,7 @@ impl FromStr for ProfileLevelId {
 /// alone, such as High and Constrained High, count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Profile {
-    /// What OpenH264 makes, and the least that everybody plays.
+    /// The profile that OpenH264 makes, and the least that every viewer plays.
     ConstrainedBaseline,
     /// With CABAC and weighted prediction.
     Main,
@@ -71,7 +71,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// What a decoder of that profile plays, or a stream of that profile needs; `None` if it is not known here. A decoder of
+    /// The profile that such a decoder plays, or such a stream needs; `None` if it is not known here. A decoder of
     /// Baseline, all of it, counts for Constrained Baseline.
     pub const fn of(id: ProfileLevelId) -> Option<Self> {
         match id.profile {
@@ -87,14 +87,14 @@ impl Profile {
 /// Which profiles a stream's video may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profiles {
-    /// Who doesn't play this can't watch.
+    /// A viewer needs to play at least this profile to watch.
     pub least: Profile,
-    /// Who plays this can watch whatever comes.
+    /// A viewer that plays this profile can watch whatever comes.
     pub most: Profile,
 }
 
 impl Profiles {
-    /// What OpenH264 makes.
+    /// The profiles of OpenH264's streams.
     pub const ENCODED: Self = Self {
         least: Profile::ConstrainedBaseline,
         most: Profile::ConstrainedBaseline,
