@@ -11,7 +11,7 @@ use openh264::{OpenH264API, Timestamp};
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 use std::time::Instant;
 
-/// What to encode to.
+/// The parameters of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Of the pictures; both sides even.
@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the sequence parameter set will say: Constrained Baseline at the lowest level that allows
+    /// The profile and level of the sequence parameter set: Constrained Baseline at the lowest level that allows
     /// the size, the rate and the bitrate (ITU-T H.264, A.3.1 and table A-1).
     pub fn profile_level_id(&self) -> ProfileLevelId {
         let macroblocks = self.size.width.div_ceil(16) * self.size.height.div_ceil(16);
@@ -121,7 +121,7 @@ impl Encoder {
             .scene_change_detect(false)
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
             .num_threads(1)
-            // What USB cameras deliver unless they say otherwise (USB Video Class, 3.9.2.6).
+            // USB cameras deliver this matrix unless they say otherwise (USB Video Class, 3.9.2.6).
             .vui(VuiConfig::bt709().matrix_coefficients(MatrixCoefficients::Smpte170M));
         let api = OpenH264API::from_source();
         let mut inner = openh264::encoder::Encoder::with_api_config(api, config)?;
@@ -133,7 +133,7 @@ impl Encoder {
         })
     }
 
-    /// What this encoder was made for.
+    /// The settings that this encoder was made for.
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -68,7 +68,7 @@ impl Compress {
     }
 }
 
-/// What becomes of each sample when a range of `span` around or above `from` is stretched to 255 around or above `to`.
+/// The new value of each sample when a range of `span` around or above `from` is stretched to 255 around or above `to`.
 fn table(from: i32, to: i32, span: i32) -> [u8; 256] {
     std::array::from_fn(|sample| {
         let stretched = f64::from((sample as i32 - from) * 255) / f64::from(span);

@@ -89,7 +89,7 @@ fn transpose(from: &[u8], width: usize, height: usize, orientation: Orientation,
             }
         }
     }
-    // What is left at the right and below.
+    // The loops above leave a margin at the right and below.
     for x in 0..width {
         let done = if x < whole_width { whole_height } else { 0 };
         for y in done..height {

@@ -57,7 +57,7 @@ fn full_to_limited(plane: usize, value: f64) -> f64 {
     }
 }
 
-/// What becomes of a sample of a plane.
+/// A function from a plane's index and a sample to the new sample.
 type Mapping = fn(usize, f64) -> f64;
 
 /// Both ranges of samples.

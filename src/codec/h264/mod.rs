@@ -1,6 +1,6 @@
 //! H.264 byte streams as they are, without decoding: NAL units, parameter sets, access units (ITU-T H.264, 7 and B).
 //!
-//! What a camera sends is not trusted: every length is bounded, and what makes no sense is refused or left out.
+//! The camera's data is not trusted: every length is bounded, and data that makes no sense is refused or left out.
 
 pub mod nal;
 mod parameters;

@@ -42,7 +42,7 @@ pub enum Unusable {
     NoKeyframe(u64),
 }
 
-/// What a sequence parameter set says of the pictures.
+/// The properties of the pictures in a sequence parameter set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {
     /// Profile and level, as SDP is to name them.
@@ -63,7 +63,7 @@ pub(super) struct Slice {
     pub first_macroblock: u32,
     /// `frame_num`.
     pub number: u32,
-    /// What it refers to.
+    /// The sequence parameter set that it refers to.
     pub sequence: Sequence,
 }
 

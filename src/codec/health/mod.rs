@@ -1,4 +1,4 @@
-//! What is wrong with a picture that arrives: frozen, black, covered.
+//! Flaws of the pictures that arrive: frozen, black, covered.
 //!
 //! Pure: pictures and the time go in. A few pictures are looked at, [`INTERVAL`] apart, which costs a thousandth of a
 //! core at the most (`cargo bench --bench pictures`), so the thread that has the picture does it.
@@ -47,7 +47,7 @@ const CELLS: (usize, usize) = (16, 9);
 /// Points that are looked at in each cell, across and down.
 const POINTS: usize = 8;
 
-/// What is wrong with the picture.
+/// A flaw of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flaw {
     /// It is always the same.
@@ -71,7 +71,7 @@ impl Flaw {
         }
     }
 
-    /// What it may mean.
+    /// A sentence about the probable cause.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Frozen => "the camera sends the same picture again and again",
@@ -91,7 +91,7 @@ impl Flaw {
     }
 }
 
-/// What a look at one picture says of it.
+/// The measurements of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// Of the rows that were looked at.
@@ -191,9 +191,9 @@ pub struct Checks {
     last_look: Option<(Instant, u64)>,
     /// Since when each flaw is there, without a picture that lacked it.
     since: [Option<Instant>; Flaw::ALL.len()],
-    /// What is told.
+    /// The flaw that is told now.
     told: Option<Flaw>,
-    /// Since when what is told is not so.
+    /// The time since which the told flaw has been absent.
     cleared: Option<Instant>,
 }
 
@@ -229,7 +229,7 @@ impl Checks {
             (told, found) if told == found => self.cleared = None,
             // The first flaw has lasted long enough.
             (None, _) => self.told = found,
-            // What was told is told until something else has been so for a time.
+            // A flaw is told until the pictures have been otherwise for a time.
             (Some(_), _) => {
                 let cleared = *self.cleared.get_or_insert(now);
                 if now.saturating_duration_since(cleared) >= CLEAR {

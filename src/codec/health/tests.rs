@@ -54,7 +54,7 @@ fn night(x: u32, y: u32) -> f64 {
     }
 }
 
-/// What is told after pictures of that many seconds, each made from its number.
+/// The flaw that is told after pictures of that many seconds, each made from its number.
 fn told(
     checks: &mut Checks,
     from: Instant,
@@ -139,7 +139,7 @@ fn a_flaw_is_taken_back_once_it_is_gone_for_a_time() {
     assert_eq!(told(&mut checks, later, 8, covered), Some(Flaw::Covered));
     let later = later + Duration::from_secs(8);
     assert_eq!(told(&mut checks, later, 4, room), None);
-    // What comes and goes by the second is never told.
+    // A flaw that comes and goes by the second is never told.
     let later = later + Duration::from_secs(4);
     let flickers = |number: u64| {
         if number.is_multiple_of(4) {

@@ -18,16 +18,16 @@ const SOFT: u8 = 150;
 /// Chroma of all but the mark: a grey with a touch of blue, as of the page.
 const TINT: [u8; 2] = [129, 127];
 
-/// What a slate says.
+/// The text of a slate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The stream's.
     pub name: &'a str,
     /// What is wrong, in a few plain words: `The camera is not connected`.
     pub title: &'a str,
-    /// What exactly: `/dev/video0: no such device`. May be empty.
+    /// The exact cause: `/dev/video0: no such device`. May be empty.
     pub detail: &'a str,
-    /// What helps. May be empty.
+    /// The cure. May be empty.
     pub cure: &'a str,
     /// For how long it has been so.
     pub elapsed: Duration,

@@ -172,7 +172,7 @@ impl<'a> ScanBits<'a> {
 /// Reads the image's one scan through.
 ///
 /// # Errors
-/// What is missing or damaged.
+/// The part that is missing or damaged.
 pub(super) fn check(image: &[u8], markers: &Markers) -> Result<(), Flaw> {
     let scan = &markers.scan;
     if !markers.is_sequential || scan.count != markers.count {

@@ -5,7 +5,7 @@ use crate::media::Size;
 use memchr::{memchr, memmem};
 use std::ops::Range;
 
-/// What is wrong with an image, as the end of a sentence.
+/// The reason for which an image is unusable, as the end of a sentence.
 pub(super) type Flaw = &'static str;
 
 const CUT_OFF: Flaw = "it is cut off";
@@ -39,7 +39,7 @@ pub(super) struct Scan {
     pub interval: usize,
 }
 
-/// What the markers tell.
+/// The contents of an image's markers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Markers {
     pub size: Size,

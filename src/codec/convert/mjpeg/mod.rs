@@ -167,7 +167,7 @@ enum Subsampling {
 struct JpegLayout {
     /// The JPEG's.
     size: Size,
-    /// What is taken of it, from the upper left corner.
+    /// The part that is used, from the upper left corner.
     taken: Size,
     subsamp: Subsamp,
     subsampling: Subsampling,

@@ -18,7 +18,7 @@ pub struct Unit {
     pub data: Bytes,
     /// It is an IDR picture.
     pub keyframe: bool,
-    /// What its parameter sets say.
+    /// The contents of its sequence parameter set.
     pub sequence: Sequence,
 }
 
