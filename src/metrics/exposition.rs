@@ -196,7 +196,7 @@ mod tests {
             ("application/openmetrics-text, text/plain", Text),
             ("application/openmetrics-text, */*", OpenMetrics),
             ("application/*, text/*;q=0.9", OpenMetrics),
-            // What is no media range asks for nothing.
+            // An entry that is no media range asks for nothing.
             ("application/openmetrics-text;q=2", Text),
             ("application/openmetrics-text;q=x", Text),
             ("openmetrics-text", Text),

@@ -44,7 +44,7 @@ pub struct Metrics {
     http: HttpMetrics,
 }
 
-/// What the media plane counts.
+/// The metrics of the media plane.
 #[derive(Clone)]
 pub struct RtcMetrics {
     /// Sessions made.
@@ -80,7 +80,7 @@ impl RtcMetrics {
     }
 }
 
-/// What is counted of those who may not watch.
+/// The metrics of refused requests to watch.
 #[derive(Clone, Default)]
 pub struct AuthMetrics {
     failures: Family<ReasonLabel, Counter>,
@@ -100,7 +100,7 @@ impl AuthMetrics {
     }
 }
 
-/// What the HTTP side counts.
+/// The metrics of the HTTP side.
 #[derive(Clone)]
 pub struct HttpMetrics {
     refused: Family<LimitLabel, Counter>,

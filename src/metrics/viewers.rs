@@ -32,7 +32,7 @@ const LOSSES: [f64; 9] = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// A rate of a viewer's that was not told for so long is over: it is told each second while media flows.
 const RATE_KEPT: Duration = Duration::from_secs(3);
 
-/// What carries a way to a viewer.
+/// The transport of the media to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Datagrams of their own.
@@ -103,7 +103,7 @@ impl Default for LatestFigure {
     }
 }
 
-/// What is known of one viewer.
+/// The measurements of one viewer.
 #[derive(Debug)]
 pub struct ViewerStats {
     id: u64,
@@ -142,7 +142,7 @@ impl ViewerStats {
         self.id
     }
 
-    /// What it watches.
+    /// The name of the stream that it watches.
     pub fn stream(&self) -> &str {
         &self.stream
     }
@@ -152,7 +152,7 @@ impl ViewerStats {
         self.since
     }
 
-    /// What its media travels over.
+    /// The transport of its media.
     pub fn transport(&self) -> Transport {
         if self.is_over_tcp.load(Ordering::Relaxed) {
             Transport::Tcp
@@ -167,7 +167,7 @@ impl ViewerStats {
         self.is_over_tcp.store(is_over_tcp, Ordering::Relaxed);
     }
 
-    /// What its path carries, in bits per second.
+    /// The estimated capacity of its network path, in bits per second.
     pub fn estimate(&self) -> Option<u64> {
         self.estimate.get()
     }
@@ -310,7 +310,7 @@ impl Viewers {
     }
 }
 
-/// What a viewer was sent up to some moment.
+/// The totals that a viewer was sent up to some moment.
 #[derive(Debug, Clone, Copy)]
 struct SentUpTo {
     at: Instant,
@@ -468,7 +468,7 @@ mod tests {
         for id in ["17", "18", "19"] {
             assert!(!text.contains(&format!("\"{id}\"")), "{text}");
         }
-        // What was counted stays when they have gone: counters never go down.
+        // The sums stay when the viewers have gone: counters never go down.
         drop(all);
         assert!(viewers.list().is_empty());
         assert_has(&metrics, &sums);
