@@ -1,4 +1,4 @@
-//! Who may watch, and over TLS or not: the tables `[auth]` and `[tls]`.
+//! The right to watch, and TLS: the tables `[auth]` and `[tls]`.
 
 use super::problem::Problems;
 use super::section::Section;

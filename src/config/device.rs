@@ -1,4 +1,4 @@
-//! What names a camera in the configuration, and which library captures it.
+//! The names of a camera in the configuration, and the library that captures it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Device {
     pub const EXPECTED: &str = "the path of a camera such as \"/dev/video0\", \"usb:VVVV:PPPP\" with its USB numbers in \
         hexadecimal and perhaps \":SERIAL\", \"name:\" and its name, or \"auto\"";
 
-    /// What somebody may have meant who wrote that, which names no camera.
+    /// The name that the user probably meant by a text that names no camera.
     fn meant(text: &str) -> Option<String> {
         let text = text.trim();
         let bare = text.trim_start_matches("./").trim_start_matches("dev/");

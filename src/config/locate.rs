@@ -69,7 +69,7 @@ fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<&'a Spanned<DeVal
 }
 
 impl ConfigErrors {
-    /// What is wrong with the values of these keys, each with its line in the file; `None` if that is nothing. Without a
+    /// The problems with the values of these keys, each with its line in the file; `None` if there are none. Without a
     /// file the keys are the built-in ones.
     pub fn of_keys(file: Option<&Path>, wrong: Vec<(Key, String)>) -> Option<Self> {
         if wrong.is_empty() {
@@ -87,7 +87,7 @@ impl ConfigErrors {
         Some(Self::new(file, problems))
     }
 
-    /// What is wrong with the value of an option of the command line.
+    /// A problem with the value of an option of the command line.
     pub fn of_option(option: &str, message: String) -> Self {
         let problem = Problem {
             line: None,

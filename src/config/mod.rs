@@ -117,14 +117,14 @@ pub enum Certificate {
     SelfSigned,
 }
 
-/// Who may watch.
+/// The rules of who may watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// What proves that somebody may.
+    /// The proof that a viewer needs.
     pub mode: AuthMode,
 }
 
-/// What proves that somebody may watch.
+/// The proof that a viewer needs to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMode {
     /// Nothing is needed.
@@ -151,7 +151,7 @@ impl Default for Auth {
     }
 }
 
-/// What is kept over a restart.
+/// The state that is kept over a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     /// Where, as an absolute path; `None` is for the command line and the environment to say.
@@ -183,7 +183,7 @@ pub struct Stream {
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
     pub keyframe_interval: Duration,
-    /// What viewers are asked to hold pictures back.
+    /// The delay that viewers are asked to hold pictures back.
     pub playout_delay: PlayoutDelay,
     /// How long the source stays open after the last viewer; 0 s to 1 h.
     pub linger: Duration,
@@ -271,14 +271,14 @@ impl Stream {
         }
     }
 
-    /// What is done to every picture.
+    /// The rotation and flip of every picture.
     pub const fn orientation(&self) -> Orientation {
         Orientation::new(self.rotate, self.flip)
     }
 }
 
 impl Default for Config {
-    /// What an empty file says: one stream `camera` from `/dev/video0`, HTTP and media on port 8080.
+    /// The configuration of an empty file: one stream `camera` from `/dev/video0`, HTTP and media on port 8080.
     fn default() -> Self {
         Self {
             http: Http {

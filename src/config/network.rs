@@ -62,7 +62,7 @@ pub const EXCLUDED_INTERFACES: [&str; 19] = [
 ];
 
 impl Rtc {
-    /// What is not configured, for a media port there: every interface but [`EXCLUDED_INTERFACES`].
+    /// The defaults for a media port at `listen`: every interface but [`EXCLUDED_INTERFACES`].
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -113,7 +113,7 @@ pub(super) fn read(
     let external_addresses =
         section.list(problems, "external_addresses", external, external_address);
     let interfaces = section.list(problems, "interfaces", "[\"eth0\"]", interface);
-    // Who says what to offer has said it all.
+    // A list of `interfaces` is complete: nothing is excluded from it by default.
     let exclude_interfaces = match section.entry("exclude_interfaces") {
         Some(_) => section.list(problems, "exclude_interfaces", "[\"tun*\"]", interface),
         None if interfaces.is_empty() => excluded_by_default(),

@@ -65,7 +65,7 @@ pub(super) fn config(text: &str) -> Result<Config, ConfigErrors> {
         config.tls = access::tls(&mut problems, &tls);
     }
     if let Some(auth) = root.table(&mut problems, AUTH) {
-        // What is wrong is reported, and then there is no configuration.
+        // Each problem is reported, and then there is no configuration.
         config.auth = access::auth(&mut problems, &auth).unwrap_or_default();
     }
     config.rtc.listen = config.http.listen;
@@ -144,7 +144,7 @@ fn streams(problems: &mut Problems<'_>, root: &Section<'_, '_>) -> Option<Vec<St
     streams.into_iter().collect()
 }
 
-/// What earlier streams hold, by the full key of its holder.
+/// The values that earlier streams hold, by the full key of their holder.
 #[derive(Default)]
 struct EarlierStreams {
     names: HashMap<String, String>,
@@ -200,7 +200,7 @@ fn stream(
     })
 }
 
-/// What is never encoded has to come encoded, and is shown as it comes.
+/// A stream that is never encoded needs a source that is encoded, and is shown as it comes.
 fn check_encode(
     problems: &mut Problems<'_>,
     section: &Section<'_, '_>,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: each problem with its line, its key and its cure.
+//! Problems of a configuration, each with its line, its key and its cure.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct Problem {
     pub line: Option<usize>,
     /// The full key, such as `stream[1].fps`; empty for errors of syntax.
     pub key: String,
-    /// What is wrong and what to do about it.
+    /// The problem and its cure.
     pub message: String,
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// What a value became, or what is wrong with it and the cure.
+/// The parsed value, or the problem with it and its cure.
 pub(super) type Parsed<T> = Result<T, String>;
 
 /// First segments of the daemon's own URLs: no stream may be named so.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 /// How the offer exchange behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whep {
-    /// What a viewer gets while the camera has failed.
+    /// The answer to a viewer while the camera has failed.
     pub camera_down: CameraDown,
     /// Refuse a PATCH that does not say by `If-Match` which ICE session it means.
     pub require_if_match: bool,
@@ -18,7 +18,7 @@ pub struct Whep {
     pub ice_servers: Vec<IceServer>,
 }
 
-/// What a viewer gets who asks for a stream whose camera has failed.
+/// The answer to a viewer that asks for a stream whose camera has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CameraDown {
     /// A session, whose pictures begin when the camera is back.

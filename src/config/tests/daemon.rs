@@ -1,4 +1,4 @@
-//! What the tables of the whole daemon promise: addresses, access, limits.
+//! Tests of the tables for the whole daemon: addresses, access, limits.
 
 use super::*;
 

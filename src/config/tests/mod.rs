@@ -1,4 +1,4 @@
-//! What the configuration promises: good files mean what they say, bad ones are answered with every problem at once.
+//! Tests of the configuration: good files mean what they say, bad ones are answered with every problem at once.
 
 mod daemon;
 mod streams;
@@ -10,7 +10,7 @@ fn complaint(text: &str) -> String {
     Config::parse(text).unwrap_err().to_string()
 }
 
-/// What one key of an otherwise good stream is told, without the line and the key.
+/// The complaint about one key of an otherwise good stream, without the line and the key.
 fn told(key_and_value: &str) -> String {
     let text = format!("[[stream]]\nname = \"a\"\npattern = true\n{key_and_value}");
     let complaint = complaint(&text);

@@ -1,4 +1,4 @@
-//! What `[[stream]]` promises: names, sources, pictures and rates.
+//! Tests of `[[stream]]`: names, sources, pictures and rates.
 
 use super::*;
 
