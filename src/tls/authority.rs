@@ -210,8 +210,8 @@ fn left_out<T: fmt::Debug>(what: &[T]) {
     );
 }
 
-/// What the authority says of itself. It follows from the key alone, so that it is the same when it is read again; and no
-/// clock has a part in it, since a board without a battery may not know the time yet.
+/// The subject and properties of the authority. They follow from the key alone, so they are the same when it is read again. No
+/// clock has a part in them, since a board without a battery may not know the time yet.
 fn params(key: &KeyPair) -> CertificateParams {
     let mut params = CertificateParams::default();
     let print = sha256(key.public_key_raw());

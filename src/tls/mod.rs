@@ -48,7 +48,7 @@ pub enum TlsError {
     Crypto(String),
 }
 
-/// What is wrong with a certificate and its key in PEM files: each file that can't be used, with why.
+/// The problems of a certificate and its key in PEM files: each file that can't be used, with the reason.
 pub fn check_files(chain: &Path, key: &Path) -> Vec<(PathBuf, String)> {
     let Err(error) = Files::new(chain, key).load() else {
         return Vec::new();
@@ -166,7 +166,7 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // What is loaded replaces the old at once, so a panic can't leave half of it.
+        // A loaded certificate replaces the old one at once, so a panic can't leave half of it.
         let mut current = self.0.lock();
         let now = Instant::now();
         if now.saturating_duration_since(current.looked) >= LOOK_AGAIN {

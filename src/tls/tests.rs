@@ -1,4 +1,4 @@
-//! What a client of ours thinks of the certificates.
+//! Tests of the certificates, as a client of ours sees them.
 
 use super::*;
 use std::net::IpAddr;
