@@ -15,7 +15,7 @@ const CAMERAS: usize = 64;
 /// Values that are kept of one; further ones are not. Cameras have some twenty.
 const VALUES: usize = 128;
 
-/// What is kept, in a directory or nowhere.
+/// The settings that are kept, in a directory or nowhere.
 #[derive(Debug, Clone, Default)]
 pub struct Kept {
     directory: Option<PathBuf>,
@@ -81,7 +81,7 @@ impl Kept {
         Self { directory }
     }
 
-    /// What is kept of a camera, by the names of its controls.
+    /// The kept values of a camera, by the names of its controls.
     pub fn values(&self, camera: &str) -> BTreeMap<String, i64> {
         let Some(directory) = &self.directory else {
             return BTreeMap::new();

@@ -25,14 +25,14 @@ pub enum SetError {
     Wrong(BTreeMap<String, String>),
 }
 
-/// What a camera has.
+/// The controls of a camera.
 #[derive(Debug, Clone)]
 pub struct Listing {
     /// Which camera it is, whatever its device node.
     pub camera: String,
     /// In the driver's order.
     pub controls: Vec<Control>,
-    /// What is kept of it.
+    /// The values that are kept of it.
     pub kept: BTreeMap<String, i64>,
 }
 
@@ -55,7 +55,7 @@ impl Device {
         }
     }
 
-    /// What the camera has. It may be capturing or not. Blocks.
+    /// Lists the controls of the camera, whether it is capturing or not. Blocks.
     ///
     /// # Errors
     /// As [`Node::open`], and when it doesn't answer.
@@ -78,7 +78,7 @@ impl Device {
     }
 
     /// Sets controls by name, all or none: if one can't be that, or the camera refuses one, what was set is set back.
-    /// What they are now. Blocks.
+    /// Returns the controls as they are now. Blocks.
     ///
     /// # Errors
     /// See [`SetError`].
@@ -122,7 +122,7 @@ impl Device {
     /// Sets again what is kept of the camera that is there now. What goes wrong is told in the log: a camera that can't be
     /// set is still a camera. Blocks.
     pub fn restore(&self) {
-        // What keeps it from being opened keeps the capture from it too, which tells.
+        // An error that prevents opening it here prevents the capture too, which reports it.
         if let Ok(node) = self.open()
             && let Err(error) = self.restore_to(&node)
         {
@@ -195,7 +195,7 @@ fn understood<'a>(
     }
 }
 
-/// What is kept and can still be set. The camera, or its driver, may be another than when it was kept.
+/// The kept values that can still be set. The camera, or its driver, may be another than when they were kept.
 fn still_good<'a>(
     controls: &'a [Control],
     kept: &BTreeMap<String, i64>,

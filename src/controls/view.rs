@@ -5,7 +5,7 @@ use crate::capture::camera::{Control, Kind};
 use serde::Serialize;
 use serde_json::Value;
 
-/// What a camera has.
+/// A camera's controls, as the API shows them.
 #[derive(Debug, Default, Serialize)]
 pub struct View<'a> {
     /// Which camera it is, whatever its device node; null without one.

@@ -1,4 +1,4 @@
-//! What somebody wants a control to be, and whether it can be that. Pure.
+//! The value that a user wishes for a control, and the check that the control allows it. Pure.
 
 use crate::capture::camera::{Control, Kind};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 /// A value for a control, as people and programs write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
-    /// What it is by default; it is not set again after a replug any more.
+    /// The default; the control is no longer set after a replug.
     Default,
     /// That number.
     Number(i64),
@@ -88,7 +88,7 @@ fn can_be(control: &Control, number: i64) -> bool {
     }
 }
 
-/// What a control can be, as the end of a sentence.
+/// The values that a control allows, as the end of a sentence.
 fn choices(control: &Control) -> String {
     let (least, most) = control.range;
     match control.kind {
