@@ -1,7 +1,7 @@
 //! Tells when a camera may have been plugged in, by the kernel's and udev's own word. Without one, by what appears in `/dev`.
 //!
-//! Whoever waits for a camera tries again then instead of waiting longer. A word too many costs an attempt, so
-//! nothing is trusted that is heard here.
+//! A stream that waits for a camera tries again then instead of waiting longer. A message too many costs an attempt, so
+//! no message heard here needs to be trusted.
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -21,7 +21,7 @@ const END: Token = Token(1);
 /// netlink(7): 1 is what the kernel tells, 2 is what udev has dealt with: links are made and groups are set then.
 const GROUPS: u32 = 1 | 2;
 
-/// What a video device is called in a message of either.
+/// The mark of a video device in a message of either.
 const VIDEO: &[u8] = b"SUBSYSTEM=video4linux\0";
 const ADDED: &[u8] = b"ACTION=add\0";
 

@@ -9,7 +9,7 @@ use crate::base::os_error::plain;
 use crate::media::{FrameRate, PixelFormat, RawFrame, Size};
 use std::fmt;
 
-/// What the configuration asks of a source.
+/// The configuration's request to a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     /// In pixels.
@@ -31,7 +31,7 @@ pub enum Wanted {
     H264,
 }
 
-/// What a source granted; it may differ from what was asked.
+/// The properties that a source granted; they may differ from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
     /// The source's own name, such as the camera's model.
@@ -50,7 +50,7 @@ pub struct Granted {
 ///
 /// It blocks, so it is made, used and dropped on one capture thread and need not be [`Send`].
 pub trait Source {
-    /// What was agreed when the source was opened.
+    /// The properties that were agreed when the source was opened.
     fn granted(&self) -> &Granted;
 
     /// Waits for the next frame for up to a second, and lends it. `None` if there is none yet: whether that is too long, the
@@ -93,7 +93,7 @@ pub trait Opener: Send + Sync + 'static {
         true
     }
 
-    /// What is opened, for logs and status: `/dev/video0`, `test pattern`.
+    /// The name of the source, for logs and status: `/dev/video0`, `test pattern`.
     fn describe(&self) -> String;
 
     /// Resets the hardware behind the source, whether it is open or not; what is open fails by that. May block for a second.
@@ -105,7 +105,7 @@ pub trait Opener: Send + Sync + 'static {
     }
 }
 
-/// What kind of failure it is; each has its own cure.
+/// The kind of a failure; each has its own cure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// There is no such device (ENOENT, ENODEV, ENXIO).
@@ -124,7 +124,7 @@ pub enum ErrorKind {
     Stalled,
     /// One frame can't be used.
     BadFrame,
-    /// What is named is no camera, but a file, a codec, a camera's metadata.
+    /// The named file is no camera, but a regular file, a codec, a camera's metadata.
     NotACamera,
     /// The camera can't do what is needed: it has no usable format, or its driver's answers make no sense.
     Unsupported,
@@ -215,7 +215,7 @@ impl ErrorKind {
     /// The cure of [`NotPassable`](Self::NotPassable) where the device has nothing else, and would be encoded if it had.
     pub const CURE_OF_H264: &str = "set the camera to a keyframe every two seconds, no B-frames and profile Baseline, Main or High";
 
-    /// What the user can do about it.
+    /// The cure that the user can apply.
     pub const fn cure(self) -> &'static str {
         match self {
             Self::NotFound => {
@@ -256,9 +256,9 @@ impl ErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct CaptureError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: ErrorKind,
-    /// What happened, with the device's name: `/dev/video0: no such device`.
+    /// The event, with the device's name: `/dev/video0: no such device`.
     pub detail: String,
     /// A cure that fits better than that of the kind.
     cure: Option<&'static str>,
@@ -281,7 +281,7 @@ impl CaptureError {
         self
     }
 
-    /// What the user can do about it.
+    /// The cure that the user can apply.
     pub const fn cure(&self) -> &'static str {
         match self.cure {
             Some(cure) => cure,

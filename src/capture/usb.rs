@@ -42,7 +42,7 @@ fn device_of(node: &Path) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// What tells USB devices apart.
+/// The numbers that tell USB devices apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub vendor: u16,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Shared by all cameras of a process.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// What the streams name; `auto` is not for these.
+    /// The devices that the streams name; `auto` never takes one of these.
     named: Vec<Device>,
     /// The nodes that are open, each with the slots that have it, which may be one several times: after a source that did not close.
     open: Mutex<BTreeMap<PathBuf, Vec<Owner>>>,
@@ -120,7 +120,7 @@ impl Claims {
 }
 
 impl Slot {
-    /// What names the camera.
+    /// The configured name of the camera.
     pub const fn device(&self) -> &Device {
         &self.device
     }

@@ -36,7 +36,7 @@ pub struct Node {
     pub(super) device: Arc<Descriptor>,
 }
 
-/// What the driver made of a [`Choice`].
+/// The settings that the driver made of a [`Choice`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Setup {
     /// Layout of the frames.

@@ -25,7 +25,7 @@ const PROFILES: [u32; 2] = [1, 0];
 /// can begin.
 const MAX_GROUP: Duration = Duration::from_secs(2);
 
-/// What is wanted of a camera's encoder.
+/// The wishes for a camera's encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wishes {
     /// Bits per second.

@@ -1,4 +1,4 @@
-//! What the kernel's error numbers mean for a camera, also when a library hides them in a text.
+//! The meaning of the kernel's error numbers for a camera, also when a library hides them in a text.
 
 use super::OWN_BACKEND;
 use super::device::ANOTHER;
@@ -23,7 +23,7 @@ pub(super) const fn kind_of(errno: i32) -> ErrorKind {
     }
 }
 
-/// What of the work with a device failed.
+/// The step of the work with a device that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Opening,
@@ -80,7 +80,7 @@ fn describe(
             let (why, cure) = who_may(node);
             (format!(": permission denied{why}"), cure)
         }
-        // Who may open it may do all else, unless a sandbox filters calls.
+        // A user that may open it may do all else, unless a sandbox filters calls.
         (ErrorKind::NoPermission, _) => (failed().0, Some(SANDBOX)),
         (ErrorKind::NoUsbBandwidth, _) => (": not enough USB bandwidth".to_owned(), None),
         (ErrorKind::Unsupported, Step::Opening | Step::Identifying) => (failed().0, Some(ANOTHER)),

@@ -1,4 +1,4 @@
-//! Who stands in the way of a camera: the process that holds it, the group that may open it. Read from `/proc` and `/etc/group`.
+//! Obstacles to opening a camera: the process that holds it, the group that may open it. Read from `/proc` and `/etc/group`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ const OWN: &str = "close the other program, or remove the stream that has the sa
 pub(super) const SANDBOX: &str =
     "give the device to the sandbox or container that fanlight runs in";
 
-/// What stands in the way: the end of a sentence about a node, and a cure if there is a better one than that of the kind of error.
+/// An obstacle: the end of a sentence about a node, and a cure if there is a better one than that of the kind of error.
 pub(super) type Hindrance = (String, Option<&'static str>);
 
 /// Which process has the node open.
@@ -62,7 +62,7 @@ fn holder_in(proc: &Path, node: &Path, own: u32) -> Hindrance {
     }
 }
 
-/// What a group is to a process that can't see it: one in a user namespace without it, as in the service (`overflowgid`).
+/// The number of a group for a process that can't see it: one in a user namespace without it, as in the service (`overflowgid`).
 const UNSEEN: u32 = 65_534;
 
 /// Why the node may not be opened; empty if that can't be told.

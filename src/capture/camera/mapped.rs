@@ -160,7 +160,7 @@ impl Source for Mapped {
     }
 }
 
-/// What the driver filled of a buffer, or why it is no use.
+/// The part of a buffer that the driver filled, or the reason for which it is unusable.
 fn filled<'a>(buffer: &'a [u8], about: &About) -> Result<&'a [u8], &'static str> {
     if has(about, Flags::ERROR) {
         return Err("a frame that the driver says is damaged");

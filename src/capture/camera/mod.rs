@@ -70,7 +70,7 @@ impl Camera {
         self
     }
 
-    /// What the device would be set to for what is wanted, with its name. It is asked, and left as it is.
+    /// The choice that would be set on the device for `wanted`, with the device's name. The device is asked, and left as it is.
     ///
     /// # Errors
     /// As [`open`](Opener::open), but for those that show only when it captures.

@@ -1,4 +1,4 @@
-//! What a camera offers: formats, their sizes, the rates of each size. Plain values.
+//! The offer of a camera: formats, their sizes, the rates of each size. Plain values.
 
 use crate::media::{FrameRate, PixelFormat, Size};
 
@@ -14,7 +14,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// What the code stands for; `None` if frames of this format can't be captured.
+    /// The format of this code; `None` if frames of this format can't be captured.
     pub fn format(&self) -> Option<PixelFormat> {
         PixelFormat::of_code(self.code)
     }

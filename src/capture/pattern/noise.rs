@@ -19,7 +19,7 @@ const ROWS: usize = 1 << 16;
 /// Pixels that the clouds move by for each frame, to the left and up.
 const PAN: (usize, usize) = (3, 1);
 
-/// What frames are put together from.
+/// The parts from which frames are put together.
 struct Tables {
     /// Each row twice, so that one may begin anywhere.
     clouds: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What the test pattern shows: colour bars and a box that glides to and fro, or noise; the stream's name, a clock, the
+//! The test pattern's scene: colour bars and a box that glides to and fro, or noise; the stream's name, a clock, the
 //! frame counter.
 //!
 //! From the top: counter strip, bars, lane of the box, name, clock; noise takes the place of bars and lane. All lengths follow the picture's size; what finds no

@@ -58,21 +58,21 @@ pub struct Control {
     pub label: String,
     /// How it is set.
     pub kind: Kind,
-    /// What it is now; `None` for a button, and if the camera doesn't tell.
+    /// The current value; `None` for a button, and if the camera doesn't tell.
     pub value: Option<i64>,
-    /// What it is without being set.
+    /// The value before it is set.
     pub default: i64,
     /// The least and the greatest value.
     pub range: (i64, i64),
     /// From one value to the next; above 0.
     pub step: i64,
-    /// What can be chosen from, of a menu. There may be holes between the numbers.
+    /// The choices of a menu. There may be holes between the numbers.
     pub menu: Vec<(i64, String)>,
     /// Another control makes it useless now: exposure time while exposure is automatic.
     pub is_inactive: bool,
     /// It can't be set.
     pub is_read_only: bool,
-    /// What it is set to is a state, which can be set again later; not so a push or a move.
+    /// The value is a state, which can be set again later; a push or a move is not.
     pub is_lasting: bool,
 }
 

@@ -56,7 +56,7 @@ impl Listed {
         }
     }
 
-    /// What names the camera for good, the surest first.
+    /// The lasting names of the camera, the surest first.
     fn names(&self) -> impl Iterator<Item = Device> {
         let usb = self.usb.iter().flat_map(|identity| {
             let usb = |serial| Device::Usb {
@@ -86,7 +86,7 @@ impl Listed {
     }
 }
 
-/// What a device node turns out to be when it is asked.
+/// The result of probing a device node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probed {
     /// It captures pictures.

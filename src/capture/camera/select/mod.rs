@@ -13,7 +13,7 @@ const MOST_CHOICES: usize = 8;
 /// Unusable formats that are named before they are only counted: some drivers know a hundred.
 const MOST_NAMED: usize = 4;
 
-/// What the camera is to be set to.
+/// The settings to be made on the camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// Layout of the frames.
@@ -24,7 +24,7 @@ pub struct Choice {
     pub size: Size,
     /// Frames per second.
     pub rate: FrameRate,
-    /// What it is, and why: one sentence for the log.
+    /// A description of the choice with its reason: one sentence for the log.
     pub reason: String,
 }
 
@@ -247,7 +247,7 @@ fn names(all: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// What was taken, what was not, and why.
+/// A text that says what was taken, what was not, and why.
 fn reason(best: &Candidate, ranked: &[Candidate], offers: &[Offer], request: &Request) -> String {
     let mut text = best.to_string();
     if best.size != request.size {

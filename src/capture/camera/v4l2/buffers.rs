@@ -15,7 +15,7 @@ use v4l::v4l2::vidioc;
 /// `V4L2_MEMORY_MMAP`.
 const MAPPED: u32 = 1;
 
-/// What the driver says of a filled buffer.
+/// The driver's description of a filled buffer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::capture::camera) struct About {
     /// Where the data begins.
@@ -58,7 +58,7 @@ impl Buffers {
     /// Requests so many buffers, hands them to the driver and starts the capture.
     ///
     /// # Errors
-    /// What the system says. What was done of it is undone.
+    /// The system's error. Completed steps are undone.
     pub fn start(device: Arc<Descriptor>, interface: Interface, count: u32) -> io::Result<Self> {
         let mut buffers = Self {
             device,
@@ -86,7 +86,7 @@ impl Buffers {
     /// Gives the buffer that was lent back, and takes the next one. `false` if none is filled after all.
     ///
     /// # Errors
-    /// What the system says; after that the capture is over.
+    /// The system's error; after that the capture is over.
     pub fn take(&mut self) -> io::Result<bool> {
         self.give_back()?;
         let mut plane: v4l2_plane = zeroed();
@@ -124,7 +124,7 @@ impl Buffers {
     /// Gives the buffer that was lent back to the driver.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn give_back(&mut self) -> io::Result<()> {
         match self.held.take() {
             // There are never more than 32.

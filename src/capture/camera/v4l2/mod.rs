@@ -42,7 +42,7 @@ impl Descriptor {
         Ok(Self(ManuallyDrop::new(again(|| Device::with_path(path))?)))
     }
 
-    /// What the device is.
+    /// The device's capabilities.
     pub fn capabilities(&self) -> io::Result<Capabilities> {
         again(|| self.query_caps())
     }
@@ -89,7 +89,7 @@ pub(in crate::capture::camera) struct Listed {
     pub description: String,
 }
 
-/// What a driver makes of a format that is asked for.
+/// The format that a driver grants for the one that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::capture::camera) struct Granted {
     pub code: [u8; 4],
@@ -129,7 +129,7 @@ fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 /// Waits until a buffer of the running capture is filled, whoever runs it. Whether one is.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(in crate::capture::camera) fn wait(device: &Device, limit: Duration) -> io::Result<bool> {
     let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let ready = again(|| device.handle().poll(libc::POLLIN, millis))?;
