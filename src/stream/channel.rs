@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How a stream is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What the encoder aims at, in bits per second.
+    /// The encoder's target, in bits per second.
     pub bitrate: u32,
     /// How long viewers hold pictures back.
     pub playout_delay: PlayoutDelay,
@@ -65,7 +65,7 @@ impl Channel {
         &self.jpegs
     }
 
-    /// What is wrong with its pictures.
+    /// The flaws of its pictures.
     pub const fn flaws(&self) -> &Arc<Flaws> {
         &self.flaws
     }

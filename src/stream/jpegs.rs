@@ -119,7 +119,7 @@ impl Jpegs {
             state.pace = Pace::default();
         }
         let mut images = self.0.images.subscribe();
-        // What is there already is news to this one.
+        // An image that is already there is news to this watcher.
         images.mark_changed();
         Watcher {
             shared: self.0.clone(),
@@ -202,7 +202,7 @@ impl Pace {
         if now < planned {
             return false;
         }
-        // What could not be taken for want of pictures is not made up for.
+        // Images that were missed for want of pictures are not made up for.
         let next = planned + interval;
         self.next = Some(if next > now { next } else { now + interval });
         true

@@ -123,17 +123,17 @@ impl Stream {
         &self.config.name
     }
 
-    /// What was asked for.
+    /// The stream's configuration.
     pub fn config(&self) -> &config::Stream {
         &self.config
     }
 
-    /// What the source is: `/dev/video0`, `test pattern`.
+    /// The name of the source: `/dev/video0`, `test pattern`.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// What the encoder is to do if the source grants what was asked for.
+    /// The encoder's settings if the source grants the request.
     fn asked(&self) -> Settings {
         asked(&self.config)
     }
@@ -185,12 +185,12 @@ impl Stream {
         self.control.lock().passing.profiles()
     }
 
-    /// What the video's sequence parameter set says, or will say before there is one.
+    /// The profile and level of the video's sequence parameter set, or the expected ones before there is one.
     pub fn profile_level_id(&self) -> ProfileLevelId {
         self.control.lock().profile_level_id
     }
 
-    /// What the stream is doing now.
+    /// The current status.
     pub fn status(&self) -> Status {
         self.control.lock().status.clone()
     }
@@ -212,7 +212,7 @@ impl Stream {
         self.meter.lock().add(Instant::now(), bytes);
     }
 
-    /// What it published in the last seconds, if pictures flow.
+    /// The rates measured in the last seconds, if pictures flow.
     pub fn measured(&self, now: Instant) -> Option<Measured> {
         self.meter.lock().measure(now)
     }
@@ -406,12 +406,12 @@ pub fn group_of_camera(config: &config::Stream) -> Duration {
         .min(capture::unit_cutter::LONGEST_ASKED)
 }
 
-/// What a stream that is configured like this asks of its source when it opens it the first time.
+/// The kind of data that a stream with this configuration asks of its source when it first opens it.
 pub fn wanted(config: &config::Stream) -> Wanted {
     Passing::new(encode(config)).wanted(Instant::now())
 }
 
-/// What is configured, with what follows from the rest of the configuration.
+/// The configured encoding, with the effects of the rest of the configuration.
 fn encode(config: &config::Stream) -> config::Encode {
     let is_turned = config.orientation() != Orientation::default();
     match (&config.source, config.format) {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// them need none a moment later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is known of the source.
+/// The kind of the source, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SourceKind {
     /// It was not opened yet.
@@ -25,7 +25,7 @@ enum SourceKind {
     Frames,
 }
 
-/// What makes frames be asked of a source that has H.264.
+/// The reason for asking a source that has H.264 for frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// Its H.264 can't be passed through, whoever watches.
@@ -50,7 +50,7 @@ pub enum Objection {
 pub struct Passing {
     encode: Encode,
     known: SourceKind,
-    /// What the source sends is no use; frames are asked of it.
+    /// The reason for which the source's H.264 is unusable and frames are asked of it.
     given_up: Option<Cause>,
     /// The source has nothing but H.264, as it said when frames were asked of it.
     is_only_h264: bool,
@@ -122,7 +122,7 @@ impl Passing {
         }
     }
 
-    /// What is configured, or what the source leaves of it.
+    /// The configured encoding, or the one that the source leaves possible.
     const fn encode(&self) -> Encode {
         match self.encode {
             Encode::Auto if self.is_only_h264 => Encode::Never,
@@ -135,7 +135,7 @@ impl Passing {
         self.encode() != Encode::Never
     }
 
-    /// What is to be asked of the source when it is opened.
+    /// The kind of data to be asked of the source when it is opened.
     pub fn wanted(&self, now: Instant) -> Wanted {
         match self.encode {
             Encode::Always => Wanted::Frames,
@@ -263,7 +263,7 @@ mod tests {
         passing.begin_anew();
         assert_eq!(passing.wanted(now), Wanted::Either);
         assert_eq!(range(&passing), (ConstrainedBaseline, Main));
-        // Who came while it was encoded was given no more than that.
+        // A viewer that came while it was encoded was given no more than that.
         passing.join(now, Some(ConstrainedBaseline));
         assert_eq!(passing.wanted(now), Wanted::Frames);
     }
@@ -315,7 +315,7 @@ mod tests {
         passing.may_be_another();
         assert!(passing.may_do());
         assert!(!Passing::new(Encode::Always).may_do());
-        // What a viewer can't play, another camera's is no better for.
+        // A viewer that can't play the stream can't play another camera's either.
         assert!(passing.give_up(Cause::Viewer));
         passing.may_be_another();
         assert_eq!(passing.wanted(now), Wanted::Frames);

@@ -1,11 +1,11 @@
-//! What a stream is doing, why, and since when; each transition is logged and counted once.
+//! The state of a stream, its reason and its beginning; each transition is logged and counted once.
 
 use crate::base::rounded::Rounded;
 use crate::capture::Granted;
 use crate::metrics;
 use std::time::Instant;
 
-/// What a stream is doing.
+/// The state of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Nobody watches; the source is closed. Whether it would open is not known.
@@ -54,11 +54,11 @@ pub struct Failure {
     pub kind: &'static str,
     /// A few words for everybody: `The camera is not connected`.
     pub title: &'static str,
-    /// What happened: `/dev/video0: no such device`.
+    /// The cause: `/dev/video0: no such device`.
     pub detail: String,
     /// Whether `detail` may name devices, serial numbers or processes of this machine, which viewers are not told.
     pub is_private: bool,
-    /// What the user can do.
+    /// The cure that the user can apply.
     pub cure: &'static str,
     /// Whether the source is there, so that opening it anew may mend it.
     pub has_camera: bool,
@@ -69,7 +69,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What happened, as far as everybody who watches may know.
+    /// The detail, as far as every viewer may know it.
     pub fn public_detail(&self) -> Option<&str> {
         (!self.is_private).then_some(&*self.detail)
     }
@@ -78,11 +78,11 @@ impl Failure {
 /// A snapshot for people and programs.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// What the stream is doing.
+    /// The current state.
     pub state: State,
-    /// Since when it is in that state.
+    /// The beginning of that state.
     pub since: Instant,
-    /// What the source last granted; `None` before it was first opened.
+    /// The properties that the source last granted; `None` before it was first opened.
     pub granted: Option<Granted>,
     /// Set in [`State::Stalled`] and [`State::Down`].
     pub failure: Option<Failure>,

@@ -19,7 +19,7 @@ struct Thread {
     told_at: Instant,
 }
 
-/// What a capture thread keeps until it has dropped its source.
+/// The token that a capture thread keeps until it has dropped its source.
 pub struct Open {
     life: Arc<AtomicU8>,
     metrics: metrics::StreamMetrics,
@@ -53,7 +53,7 @@ pub fn life(metrics: metrics::StreamMetrics) -> (Open, Closed) {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // Whoever left it behind may look only when the stream is watched again.
+        // The worker that left it behind may look only when the stream is watched again.
         if self.life.swap(HAS_ENDED, Ordering::Relaxed) == IS_STUCK {
             self.metrics.stuck.dec();
         }

@@ -23,7 +23,7 @@ use unit_cutter::{MAX_WAITING, Passage, Passed};
 /// encoded, so there are never more.
 const SPENT: usize = 2;
 
-/// What a source delivered, and what it granted.
+/// A delivery of a source, with the properties that it granted.
 pub struct Captured {
     pub granted: Arc<Granted>,
     pub content: Content,
@@ -153,7 +153,7 @@ struct Outlet<'a> {
     /// One more: nobody took it, or its frame could not be converted.
     spare: Option<I420>,
     converter: Converter,
-    /// What was granted, as far as frames of another size came.
+    /// The granted properties with the size of the frames, once frames of another size came.
     resized: Option<Arc<Granted>>,
     watch: Watch,
     passage: Passage,
@@ -249,7 +249,7 @@ impl Outlet<'_> {
         Ok(())
     }
 
-    /// What was granted, with the size that frames really have.
+    /// The granted properties, with the size that frames really have.
     fn with_size(&mut self, granted: &Arc<Granted>, size: Size) -> Arc<Granted> {
         if size == granted.size {
             return granted.clone();
@@ -329,7 +329,7 @@ fn capture(
         let frame = source.next_frame();
         match frame.and_then(|frame| frame.map(|frame| outlet.put(&granted, &frame)).transpose()) {
             Ok(Some(())) => unusable.end(),
-            // Whoever waits for pictures knows for how long.
+            // The caller that waits for pictures knows for how long.
             Ok(None) => {}
             Err(error) if error.kind == ErrorKind::BadFrame => {
                 outlet.metrics.bad.inc();

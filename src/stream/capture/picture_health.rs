@@ -1,4 +1,4 @@
-//! What is wrong with a stream's pictures, as the capture finds it and everybody else sees it.
+//! The flaws of a stream's pictures, which the capture finds and everybody else reads.
 
 use crate::base::sync::Mutex;
 use crate::codec::health::{Checks, Flaw, Look};
@@ -7,7 +7,7 @@ use crate::metrics;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-/// What is known of a stream's pictures now.
+/// The current flaws of a stream's pictures.
 #[derive(Debug, Default)]
 pub struct Flaws(Mutex<LatestFlaw>);
 
@@ -15,7 +15,7 @@ pub struct Flaws(Mutex<LatestFlaw>);
 struct LatestFlaw {
     /// The number of the watch that tells: the newest. One before may belong to a thread that a driver holds.
     watch: u64,
-    /// What it found; `None` while nobody looks.
+    /// The result of the watch; `None` while nobody looks.
     found: Option<Option<Flaw>>,
 }
 
@@ -72,7 +72,7 @@ impl Watch {
         }
     }
 
-    /// What is known from now on, if this is the newest watch. What was known before.
+    /// Stores the result, if this is the newest watch. Returns the previous result.
     fn tell(&self, found: Option<Option<Flaw>>) -> Option<Option<Flaw>> {
         let mut known = self.flaws.lock();
         if known.watch != self.number {

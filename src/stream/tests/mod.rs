@@ -67,7 +67,7 @@ struct Viewer {
     _demand: Demand,
 }
 
-/// What was seen: the camera's counter, or none.
+/// The observed picture: the camera's counter, or none.
 type Seen = Option<u32>;
 
 impl Viewer {
@@ -187,7 +187,7 @@ fn viewers_see_a_slate_while_there_is_no_camera_and_its_pictures_in_the_same_vid
         assert!(stream.status().failure.is_none());
         is_there.store(false, Ordering::Relaxed);
     }
-    // Who joins now has a picture before the camera has one.
+    // A viewer that joins now has a picture before the camera has one.
     let mut second = Viewer::join(&stream);
     viewer.until(false);
     second.until(false);

@@ -158,7 +158,7 @@ fn passes_all_the_same(stream: &Stream, fault: &WorkerFault) -> bool {
         && stream.control.lock().passing.has_only_h264()
 }
 
-/// What outlives a failure.
+/// The state that outlives a failure.
 struct Worker<'a> {
     stream: &'a Stream,
     opener: &'a Arc<dyn Opener>,
@@ -215,7 +215,7 @@ impl Worker<'_> {
     fn attempt(&mut self) -> Result<(), WorkerFault> {
         let stream = self.stream;
         stream.set_status(Status::opens);
-        // What was plugged in before this is found by it.
+        // The attempt finds devices that were plugged in before it.
         stream.control.lock().plugged = false;
         // Two threads would be in each other's way: the device is busy while the other has it.
         while let Room::From(at) = self.stuck.room(Instant::now()) {

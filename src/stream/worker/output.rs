@@ -1,4 +1,4 @@
-//! What viewers see: the camera's pictures, and the slate while there are none. One encoder makes both, so that to viewers it is one
+//! The viewers' stream: the camera's pictures, and the slate while there are none. One encoder makes both, so to viewers it is one
 //! stream.
 
 use crate::codec::encode::{EncodeError, Encoder, Settings};
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 /// The least between the time stamps of two pictures: the RTP clock has to go on.
 const STEP: Duration = Duration::from_millis(1);
 
-/// What was shown last.
+/// The kind of picture that was shown last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// Its pictures, encoded here.
     Camera,
-    /// What it encoded.
+    /// The camera's own H.264, passed through.
     Passed,
     Slate,
 }
@@ -37,7 +37,7 @@ pub struct Show<'a> {
     /// Time stamp of the last picture.
     last: Option<Instant>,
     slates: Slates,
-    /// What slates are drawn into; empty until then.
+    /// The picture that slates are drawn into; empty until then.
     canvas: Option<I420>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> Show<'a> {
                 control.profile_level_id = profile;
                 metrics.keyframes.inc();
                 self.keyframes.made(now);
-                // Who asked before is served by it.
+                // This keyframe also satisfies earlier requests.
                 channel.take_keyframe_request();
             }
             // Also asked between keyframes: somebody may have come.
@@ -221,14 +221,14 @@ impl<'a> Show<'a> {
             self.last = Some(at);
             if unit.keyframe {
                 self.keyframes.made(now);
-                // Who asked while it was made is served by it.
+                // This keyframe also satisfies requests made while it was encoded.
                 self.stream.channel.take_keyframe_request();
             }
         }
         Ok(unit)
     }
 
-    /// What is shown from now on begins with a keyframe, if it is something else than before.
+    /// Begins with a keyframe if the pictures from now on are of another kind than before.
     fn begin(&mut self, what: Shown) {
         if self.shown != Some(what) {
             self.shown = Some(what);
@@ -243,7 +243,7 @@ impl<'a> Show<'a> {
     }
 }
 
-/// What the slate says, to everybody who watches.
+/// The slate's text, for everybody who watches.
 fn message<'a>(name: &'a str, now: Instant, status: &'a Status) -> Message<'a> {
     let since = |since: Instant| now.saturating_duration_since(since);
     match &status.failure {
