@@ -16,13 +16,13 @@ pub enum Fault {
     /// A port can't be had.
     #[error("can't listen on {address} ({}): {}; {cure}", transport.name(), plain(.error))]
     Bind {
-        /// What was asked for.
+        /// The address that was asked for.
         address: SocketAddr,
-        /// Of which protocol.
+        /// The protocol of the address.
         transport: Transport,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
-        /// What to do.
+        /// The cure.
         cure: String,
     },
     /// The system has no thread, poller or randomness.

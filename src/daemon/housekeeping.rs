@@ -1,4 +1,4 @@
-//! What goes on beside serving: systemd's status line and watchdog, the ladder for cameras that fall silent, and waking streams when a
+//! Work beside serving: systemd's status line and watchdog, the ladder for cameras that fall silent, and waking streams when a
 //! camera is plugged in.
 
 use super::watchdog::{Fault, Sight, Turns, Watchdog};

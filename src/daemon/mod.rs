@@ -74,10 +74,10 @@ pub struct Daemon {
 /// The streams' cameras.
 type Slots = BTreeMap<String, Arc<Slot>>;
 
-/// What opens a stream's source.
+/// A function that makes the opener of a stream's source.
 type OpenSource = dyn Fn(&config::Stream) -> Arc<dyn Opener> + Send + Sync;
 
-/// What the state directory holds, and what is made of it.
+/// The contents of the state directory, and the values made of them.
 struct Durable {
     /// Taken as long as the daemon runs.
     state: Option<Arc<StateDir>>,
@@ -350,7 +350,7 @@ fn making(mjpeg: config::Mjpeg) -> Option<Making> {
     })
 }
 
-/// What counts besides proofs: whose pages may lean on the browser, and by which names this daemon is known.
+/// The rules besides proofs: whose pages may rely on the browser, and the names by which this daemon is known.
 fn policy(http: &config::Http) -> Policy {
     Policy {
         origins: http.cors_origins.clone(),

@@ -1,4 +1,4 @@
-//! What a configuration names, looked at before anything is started: its files, its cameras, its addresses.
+//! Checks of the files, cameras and addresses that a configuration names, before anything is started.
 
 use crate::access::judge::JwtKeys;
 use crate::base::os_error::plain;

@@ -61,7 +61,7 @@ impl Serving {
         }
     }
 
-    /// What the last daemon noted there; `None` if there was none.
+    /// The note that the last daemon left there; `None` if there was none.
     ///
     /// # Errors
     /// When it is there and can't be read.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What is seen of a stream.
+/// An observation of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Sight {
     /// Pictures are wanted of it.
@@ -19,7 +19,7 @@ pub struct Sight {
     pub may_reset: bool,
 }
 
-/// What is to be done.
+/// The actions to be taken.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Streams whose USB devices are to be reset, by their place.
@@ -28,7 +28,7 @@ pub struct Verdict {
     pub fault: Option<Fault>,
 }
 
-/// What another process may do better.
+/// A fault that another process may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// That stream, by its place, delivers nothing any more.
@@ -66,7 +66,7 @@ pub struct Turns {
     pub http: Option<u64>,
 }
 
-/// What was seen so far.
+/// The observations so far.
 #[derive(Debug, Default)]
 pub struct Watchdog {
     streams: Vec<StreamWatch>,
@@ -111,7 +111,7 @@ impl Watchdog {
                 stream.was_reset = true;
                 verdict.resets.push(place);
             }
-            // What never came in this process would not come in the next one either, and the other streams' viewers would
+            // A stream that never came in this process would not come in the next one either, and the other streams' viewers would
             // lose theirs again and again.
             if stream.deliveries > 0 && silence >= Self::GIVE_UP {
                 verdict.fault = Some(Fault::Stream(place));

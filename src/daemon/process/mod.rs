@@ -19,7 +19,7 @@ pub fn serve(config: Config) -> Result<(), Fault> {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(run(config));
-    // What could not be closed in time, a camera whose driver blocks, must not keep the process.
+    // A resource that could not be closed in time, such as a camera whose driver blocks, must not keep the process.
     runtime.shutdown_background();
     outcome
 }

@@ -1,4 +1,4 @@
-//! What the daemon prints first: the links that open its page.
+//! The first output of the daemon: the links that open its page.
 //!
 //! The links carry the token on a terminal only. A log or a journal keeps what it gets, and others read it.
 
