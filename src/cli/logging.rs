@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged unless `RUST_LOG` says otherwise.
+/// The log filter unless `RUST_LOG` says otherwise.
 const FILTER: &str = "warn,fanlight=info";
 
 /// Added to every filter. The WebRTC core, whose crates' names all begin like this, logs what the network sends it, which anyone

@@ -13,7 +13,7 @@ use std::{fs, io};
 pub struct Camera {
     /// Such as `/dev/video0`.
     pub device: String,
-    /// What names the camera for good in the configuration, in whatever port; `None` if nothing tells it from others.
+    /// The lasting name of the camera in the configuration, in whatever port; `None` if nothing tells it from others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasting_name: Option<String>,
     /// The links to it that survive a restart and another USB port, such as those in `/dev/v4l/by-id`.

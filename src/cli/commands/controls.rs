@@ -114,7 +114,7 @@ fn device(arguments: &ControlsArguments, target: Option<&str>) -> Result<Device,
             first.unwrap_or_else(|| DEFAULT_DEVICE.to_owned())
         }
     };
-    // What a daemon wrote down is a name of a camera, and so is what looks like one.
+    // A name that a daemon wrote down is a name of a camera, and so is a text that looks like one.
     let camera: config::Device = text.parse().map_err(|_| ControlsError::Setting(text))?;
     Ok(Device::new(Claims::new([]).slot(camera), kept))
 }

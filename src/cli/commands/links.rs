@@ -67,7 +67,7 @@ pub enum LinkError {
     Ledger(#[from] LedgerError),
 }
 
-/// What a command prints.
+/// The output of a command.
 #[derive(Debug, Default)]
 pub struct Told {
     /// On standard output.
@@ -237,7 +237,7 @@ fn called(share: &Share) -> String {
     }
 }
 
-/// What a link allows and for how long, such as `view of garden, for 2 h`.
+/// A description of a link's rights and lifetime, such as `view of garden, for 2 h`.
 fn allows(share: &Share, now: u64) -> String {
     let streams = match &*share.streams {
         [] => "every stream".to_owned(),

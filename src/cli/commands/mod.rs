@@ -43,7 +43,7 @@ fn with_heads(table: &str, is_wanted: bool) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What is the matter with this machine.
+/// Diagnoses the problems of this machine.
 ///
 /// # Errors
 /// When the system has no threads.
@@ -58,7 +58,7 @@ pub fn doctor(arguments: &DoctorArguments) -> io::Result<Report> {
     Ok(report)
 }
 
-/// What there is to say of a configuration file with which a daemon can start.
+/// Notes on a configuration file with which a daemon can start.
 ///
 /// # Errors
 /// Everything that is wrong with it, and with what it names.

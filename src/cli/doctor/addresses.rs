@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 const CHECK: &str = "addresses";
 
-/// What an answer would offer to a viewer on another machine, besides the address that its request came to.
+/// The addresses that an answer would offer to a viewer on another machine, besides the one that its request came to.
 pub fn check(config: &Config) -> Vec<Finding> {
     match list() {
         Ok(interfaces) => judge(&config.rtc, &interfaces),
@@ -63,7 +63,7 @@ fn judge(rtc: &Rtc, interfaces: &[Interface]) -> Vec<Finding> {
     vec![Finding::warn(CHECK, seen, cure)]
 }
 
-/// What the STUN servers have told the daemon that runs, by what its answers offer.
+/// The addresses that the STUN servers have told the running daemon, as its answers offer them.
 pub fn discovered(rtc: &Rtc, offered: &[SocketAddr]) -> Vec<Finding> {
     let ours: Vec<_> = list()
         .unwrap_or_default()

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 const CHECK: &str = "camera";
 
-/// What was found.
+/// The results of the check.
 pub struct Cameras {
     /// One for each camera, and more.
     pub findings: Vec<Finding>,
@@ -92,7 +92,7 @@ fn look(config: &Config, has_daemon: bool) -> Cameras {
     cameras
 }
 
-/// Who else has it open, which is no fault yet: a camera can be looked at by many, and one can capture.
+/// The other processes that have it open, which is no fault yet: many can look at a camera, and one can capture.
 fn users(path: &Path, has_daemon: bool) -> Option<Finding> {
     let mut users = holders::of_device(path);
     users.retain(|user| !(has_daemon && user.name == "fanlight"));
@@ -119,7 +119,7 @@ fn cure(error: &CaptureError, path: &Path) -> String {
     }
 }
 
-/// What this user lacks for the device.
+/// The permission that this user lacks for the device.
 fn permission(path: &Path) -> Option<String> {
     let gid = Gid::from_raw(fs::metadata(path).ok()?.gid());
     let group = Group::from_gid(gid).ok()??;

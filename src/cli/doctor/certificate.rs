@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const CHECK: &str = "certificate";
-/// Who renews certificates by themselves does so a month before their end.
+/// Tools that renew certificates by themselves do so a month before the end.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// For a handshake with a daemon on this machine.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -45,7 +45,7 @@ fn written() -> Option<SystemTime> {
     fs::metadata(file).ok()?.modified().ok()
 }
 
-/// What the kernel knows of it, by way of systemd; `None` where it is not at hand.
+/// The kernel's knowledge of the clock, as systemd reports it; `None` where systemd is not at hand.
 async fn is_synchronized() -> Option<bool> {
     let mut ask = Command::new("timedatectl");
     ask.args(["show", "--property=NTPSynchronized", "--value"]);

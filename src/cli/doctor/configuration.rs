@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use std::path::{Path, PathBuf};
 
 const CHECK: &str = "config";
-/// What the service is started with.
+/// The file that the service is started with.
 const FILE_OF_THE_SERVICE: &str = "/etc/fanlight/fanlight.toml";
 
 /// The configuration that a daemon would have that is started so, or the service's.
@@ -27,7 +27,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
         }
     };
     if let Some(file) = &service {
-        // What the environment says is this user's, not the service's.
+        // The environment is this user's, not the service's.
         let own = Config::load(file).ok().and_then(|own| own.state.directory);
         config.state.directory = own.or_else(|| Some(OF_THE_SERVICE.into()));
     }

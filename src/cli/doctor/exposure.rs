@@ -7,7 +7,7 @@ use crate::daemon::own_hosts;
 
 const CHECK: &str = "exposure";
 
-/// What the configuration lets strangers do.
+/// Reports the access that the configuration gives to strangers.
 pub fn check(config: &Config) -> Finding {
     judge(config, &own_hosts(&config.http))
 }

@@ -60,9 +60,9 @@ pub struct Finding {
     pub check: &'static str,
     /// How bad it is.
     pub outcome: Outcome,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
-    /// What to do, if there is something to do.
+    /// The cure, if one is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
 }

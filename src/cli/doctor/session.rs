@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// For goodbyes.
 const GOODBYE: Duration = Duration::from_secs(8);
 
-/// What came of it.
+/// The results of all sessions.
 #[derive(Default)]
 pub struct Sessions {
     /// One for each stream.
@@ -119,7 +119,7 @@ struct ExaminedDaemon {
     token: Option<String>,
 }
 
-/// What came of a session.
+/// The results of one session.
 struct WatchedSession {
     width: usize,
     height: usize,
@@ -183,7 +183,7 @@ impl ExaminedDaemon {
         let seen = self.receive(&mut client, &reply.body, stream, start).await;
         client.close().await;
         if let Some(session) = reply.location {
-            // What is left of it ends by itself soon.
+            // If this fails, the session soon ends by itself.
             let _ = self
                 .ask("DELETE", &format!("/{stream}/{}", last_of(&session)), None)
                 .await;
@@ -233,7 +233,7 @@ impl ExaminedDaemon {
         }
     }
 
-    /// What the daemon says of a stream.
+    /// The daemon's status of a stream.
     async fn state(&self, stream: &str) -> Option<Value> {
         let path = format!("/api/streams/{stream}");
         let reply = self.ask("GET", &path, None).await.ok()?;
