@@ -1,4 +1,4 @@
-//! What strangers can send, as functions of bytes that must never panic: each is a target of cargo-fuzz (`tests/fuzz`),
+//! Inputs that strangers can send, as functions of bytes that must never panic: each is a target of cargo-fuzz (`tests/fuzz`),
 //! and ordinary tests run it on the inputs that are kept there.
 
 pub use crate::http::fuzz::request;
@@ -68,8 +68,8 @@ fn guards() -> &'static [Guard; 2] {
     })
 }
 
-/// What a request says of itself: a query, then a header a line, of any bytes. Nothing is granted for less than a token, wherever
-/// the request comes from.
+/// The parts of a request that matter to access: a query, then a header a line, of any bytes. Nothing is granted for less than a
+/// token, wherever the request comes from.
 pub fn auth(data: &[u8]) {
     let now = Now {
         unix: NOW,
@@ -110,7 +110,7 @@ pub fn auth(data: &[u8]) {
     }
 }
 
-/// What has a good signature, whatever it says: what issuers sign, and links.
+/// Inputs with a good signature and any contents: what issuers sign, and links.
 fn signed(text: &str, lines: &[&str], now: Now) {
     let [tokens, jwt] = guards();
     let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
