@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A file's stamp, or the error number in place of one.
 type Mark = Result<Stamp, i32>;
 
-/// Where the files are.
+/// The paths of the files.
 #[derive(Debug)]
 enum FilePlace {
     Paths(Vec<PathBuf>),

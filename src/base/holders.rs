@@ -1,4 +1,4 @@
-//! Which processes have a port or a device, as far as this user may see (proc(5)).
+//! Processes that have a port or a device open, as far as this user may see (proc(5)).
 
 use std::fmt;
 use std::fs;
@@ -30,7 +30,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// As people call it.
+    /// The name as people know it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "TCP",

@@ -10,7 +10,7 @@ use std::time::Duration;
 struct Content<T, E> {
     value: Option<T>,
     overwritten: u64,
-    /// Why the writer ended; `None` while it may still write.
+    /// The writer's end and its error, if any; `None` while it may still write.
     end: Option<Result<(), E>>,
     reader_is_gone: bool,
 }
@@ -118,7 +118,7 @@ impl<T, E> Reader<T, E> {
         }
     }
 
-    /// How many values were overwritten since the last call.
+    /// The number of values that were overwritten since the last call.
     pub fn take_overwritten(&self) -> u64 {
         std::mem::take(&mut self.0.lock().overwritten)
     }

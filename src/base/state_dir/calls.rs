@@ -94,7 +94,7 @@ pub fn write_all(file: &File, mut content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the disk hold what was written.
+/// Makes the disk store the written data.
 pub fn sync(file: &File) -> io::Result<()> {
     repeat(|| fsync(file))
 }

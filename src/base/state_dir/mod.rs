@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Added to the name of a file that is no use, and is kept all the same.
+/// This suffix marks a file that is unusable and is kept all the same.
 const ASIDE: &str = ".bad";
 /// Locked by the process that writes in the directory.
 const VISIT: &str = ".visit";
@@ -41,10 +41,10 @@ const PATIENCE_OF_DAEMON: Duration = Duration::from_millis(100);
 /// From one attempt to the next.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
-/// Where systemd keeps the state of the service.
+/// The directory where systemd keeps the state of the service.
 pub const OF_THE_SERVICE: &str = "/var/lib/fanlight";
 
-/// Why the state directory, or a file of it, can't be used; the sentence ends with the cure.
+/// The reason for which the state directory, or a file of it, can't be used; the sentence ends with the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process has the directory.
@@ -77,7 +77,7 @@ pub enum StateError {
     System {
         /// A verb, such as `read`.
         attempt: &'static str,
-        /// Of the directory or the file.
+        /// The path of the directory or the file.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
@@ -145,7 +145,7 @@ pub struct StateDir {
     directory: File,
     /// The lock of the process that writes; `None` if it is taken for each write.
     writing: Option<File>,
-    /// How long to wait for it.
+    /// The time to wait for it.
     patience: Duration,
 }
 
@@ -237,16 +237,16 @@ impl StateDir {
     /// Whether a daemon has that directory now.
     pub fn is_in_use(path: &Path) -> bool {
         let directory = calls::open_directory(path);
-        // Shared, so that those who ask don't take each other for a daemon.
+        // The lock is shared, so that several callers don't take each other for a daemon.
         directory.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Where the directory is.
+    /// The path of the directory.
     pub fn directory(&self) -> &Path {
         &self.path
     }
 
-    /// Where a file is, for messages.
+    /// The path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -337,7 +337,7 @@ impl StateDir {
         }
     }
 
-    /// Keeps a file that is no use under the name that this returns, so that another can take its place.
+    /// Keeps an unusable file under the name that this returns, so that another can take its place.
     ///
     /// # Errors
     /// When the system refuses.

@@ -6,7 +6,7 @@ use super::{StateDir, StateError};
 /// The content that the daemon goes on with.
 #[derive(Debug)]
 pub struct Obtained<T> {
-    /// As it was read or made.
+    /// The contents, as they were read or made.
     pub value: T,
     /// Why it is not what the file held, or will not be there after the next start.
     pub trouble: Option<String>,

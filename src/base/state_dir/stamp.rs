@@ -15,7 +15,7 @@ pub struct Stamp {
     pub mode: u32,
     /// Its names.
     pub links: u64,
-    /// In bytes.
+    /// The length in bytes.
     pub length: u64,
     inode: (u64, u64),
     modified: (i64, i64),
