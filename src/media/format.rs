@@ -1,4 +1,4 @@
-//! How a source lays out the pixels of a frame: the one table of all formats. Selection, listing, configuration and conversion read it.
+//! The layout of a frame's pixels: the one table of all formats. Selection, listing, configuration and conversion read it.
 
 use super::Size;
 use std::fmt;
@@ -40,7 +40,7 @@ pub enum PixelFormat {
     H264,
 }
 
-/// Where the samples of a frame are. The converter is chosen by it.
+/// The arrangement of the samples of a frame. The converter is chosen by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// 4:2:2 in groups of four bytes, which stand for two pixels side by side.
@@ -81,7 +81,7 @@ pub enum Order {
     Vyuy,
 }
 
-/// How luma samples are stored where there is nothing else.
+/// The storage of luma samples where there is nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// A byte each.
@@ -180,7 +180,7 @@ impl PixelFormat {
         Some(entry.format)
     }
 
-    /// Where its samples are.
+    /// The arrangement of its samples.
     pub const fn layout(self) -> Layout {
         self.entry().layout
     }

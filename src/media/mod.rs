@@ -140,7 +140,7 @@ pub struct RawFrame<'a> {
     pub data: &'a [u8],
     /// The layout of `data`.
     pub format: PixelFormat,
-    /// In pixels.
+    /// The size in pixels.
     pub size: Size,
     /// Bytes from one row to the next, see [`PixelFormat::stride`]; 0 for rows without padding.
     pub stride: usize,

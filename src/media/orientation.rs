@@ -1,8 +1,8 @@
-//! How a picture is turned and mirrored on its way from the camera to the viewers.
+//! The rotation and mirroring of a picture between the camera and the viewers.
 
 use super::Size;
 
-/// How far a picture is turned, clockwise.
+/// The clockwise rotation of a picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rotation {
     /// Not at all.
@@ -26,7 +26,7 @@ impl Rotation {
     }
 }
 
-/// How a picture is mirrored, as viewers see it: after it was turned.
+/// The mirroring of a picture, as viewers see it: after it was turned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Flip {
     /// Not at all.

@@ -84,7 +84,7 @@ impl Profile {
     }
 }
 
-/// Which profiles a stream's video may have.
+/// The profiles that a stream's video may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profiles {
     /// A viewer needs to play at least this profile to watch.
