@@ -14,7 +14,7 @@ use std::time::Instant;
 /// The parameters of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Of the pictures; both sides even.
+    /// The size of the pictures; both sides even.
     pub size: Size,
     /// The highest rate of pictures.
     pub rate: FrameRate,

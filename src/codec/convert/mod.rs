@@ -20,7 +20,7 @@ use orient::orient;
 /// Chroma that stands for "no colour".
 const NEUTRAL: u8 = 128;
 
-/// Why a frame could not be converted. It costs that one frame; the converter stays usable.
+/// The reason for which a frame could not be converted. It costs that one frame; the converter stays usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConvertError {
     /// The buffer ends before the picture does.

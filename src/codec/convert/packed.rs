@@ -18,7 +18,7 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    /// The library's own way to 4:2:0 drops the chroma of every other row, which shimmers on thin
+    /// The library's own conversion to 4:2:0 drops the chroma of every other row, which shimmers on thin
     /// coloured lines, so the rows are unpacked as 4:2:2 and averaged in pairs here.
     pub(super) fn unpack(
         &mut self,

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 /// Longer sets are refused: with every scaling list there is, one has 500 bytes.
 const MAX_SET: usize = 1024;
 
-/// Why a stream can't be passed through.
+/// The reason for which a stream can't be passed through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// B-pictures, or the announcement of such.

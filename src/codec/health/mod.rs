@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 /// Time from one picture that is looked at to the next. Not a second: a clip that repeats each second is not frozen.
 pub const INTERVAL: Duration = Duration::from_millis(730);
 
-/// How long a picture has to stand still.
+/// The time for which a picture has to stand still.
 pub const FROZEN: Duration = Duration::from_secs(10);
 
-/// How long it has to be black or covered.
+/// The time for which it has to be black or covered.
 pub const BLANK: Duration = Duration::from_secs(5);
 
-/// How long it has to be neither, or something else, before that is believed.
+/// The time for which it has to be neither, or something else, before that is believed.
 pub const CLEAR: Duration = Duration::from_secs(2);
 
 /// The brightest luma that is dark, in limited range: black is 16. Sensors without light stay below.
@@ -189,7 +189,7 @@ fn fold(hash: u64, row: &[u8]) -> u64 {
 #[derive(Debug, Default)]
 pub struct Checks {
     last_look: Option<(Instant, u64)>,
-    /// Since when each flaw is there, without a picture that lacked it.
+    /// The time since which each flaw is there, without a picture that lacked it.
     since: [Option<Instant>; Flaw::ALL.len()],
     /// The flaw that is told now.
     told: Option<Flaw>,
@@ -204,7 +204,7 @@ impl Checks {
             .is_none_or(|(at, _)| now.saturating_duration_since(at) >= INTERVAL)
     }
 
-    /// Takes a look at a picture into account; what is wrong with the pictures, if anything.
+    /// Takes a look at a picture into account. Returns the current flaw of the pictures, if any.
     pub fn add(&mut self, look: &Look, now: Instant) -> Option<Flaw> {
         let last = self.last_look.replace((now, look.fingerprint));
         let before = last.map_or(now, |(at, _)| at);

@@ -21,7 +21,7 @@ const TINT: [u8; 2] = [129, 127];
 /// The text of a slate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// The stream's.
+    /// The stream's name.
     pub name: &'a str,
     /// What is wrong, in a few plain words: `The camera is not connected`.
     pub title: &'a str,
@@ -29,7 +29,7 @@ pub struct Message<'a> {
     pub detail: &'a str,
     /// The cure. May be empty.
     pub cure: &'a str,
-    /// For how long it has been so.
+    /// The time for which it has been so.
     pub elapsed: Duration,
 }
 

@@ -3,7 +3,7 @@
 use crate::media::I420;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-/// How thick the strokes are.
+/// The thickness of the strokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
     Regular,
@@ -47,7 +47,7 @@ impl Face {
         }
     }
 
-    /// Of a line, in pixels.
+    /// The height of a line, in pixels.
     pub const fn height(self) -> usize {
         self.raster.val() * self.scale
     }

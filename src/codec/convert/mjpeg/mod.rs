@@ -152,20 +152,20 @@ pub(super) fn unusable(error: Error) -> ConvertError {
     })
 }
 
-/// How chroma is subsampled.
+/// The subsampling of chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subsampling {
     /// There is none.
     Grey,
     /// Luma samples per chroma sample, across and down, each 1, 2 or 4.
     By(usize, usize),
-    /// In a way that has no name in the library, such as 4:1:0: it decodes such pictures to colours only.
+    /// A ratio that has no name in the library, such as 4:1:0: it decodes such pictures to colours only.
     Unnamed,
 }
 
-/// How the decompressor lays out one picture.
+/// The decompressor's layout of one picture.
 struct JpegLayout {
-    /// The JPEG's.
+    /// The size of the JPEG.
     size: Size,
     /// The part that is used, from the upper left corner.
     taken: Size,
