@@ -12,7 +12,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// For the header `Content-Type`.
+    /// The value of the header `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",

@@ -174,7 +174,7 @@ impl Metrics {
         self.rtc.clone()
     }
 
-    /// The part for those who may not watch.
+    /// The part that counts refused viewers.
     pub fn auth(&self) -> AuthMetrics {
         self.auth.clone()
     }

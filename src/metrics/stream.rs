@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-/// Of work on one picture, in seconds.
+/// Buckets for the work on one picture, in seconds.
 const WORK: [f64; 12] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ];
@@ -118,7 +118,7 @@ pub struct StreamMetrics {
     pub nacks: Counter,
     /// Packets sent again.
     pub retransmissions: Counter,
-    /// Pictures that were left out for a viewer who could not keep up, up to the next keyframe.
+    /// Pictures that were left out, up to the next keyframe, for a viewer that could not keep up.
     pub pictures_skipped: Counter,
     /// Viewers that are connected now.
     pub viewers: Gauge,

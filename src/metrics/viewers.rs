@@ -22,11 +22,11 @@ pub const MOST_SHOWN: usize = 2000;
 
 /// Upper bounds of estimates, in bytes per second.
 const ESTIMATES: [f64; 10] = [1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7];
-/// Of round trips, in seconds.
+/// Buckets for round trips, in seconds.
 const ROUND_TRIPS: [f64; 11] = [
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
-/// Of the part of the packets that was lost.
+/// Buckets for the part of the packets that was lost.
 const LOSSES: [f64; 9] = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 /// A rate of a viewer's that was not told for so long is over: it is told each second while media flows.
@@ -42,7 +42,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// As candidates (RFC 8839, 5.1), the API and the metrics have it.
+    /// The name that candidates (RFC 8839, 5.1), the API and the metrics use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -137,7 +137,7 @@ pub struct ViewerStats {
 }
 
 impl ViewerStats {
-    /// As logs call it. It names no session: that is a secret of the viewer's.
+    /// The number that names it in logs. It names no session: that is a secret of the viewer's.
     pub const fn id(&self) -> u64 {
         self.id
     }
@@ -172,7 +172,7 @@ impl ViewerStats {
         self.estimate.get()
     }
 
-    /// A packet's way to it and back.
+    /// The round-trip time of a packet to it.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip.get().map(Duration::from_micros)
     }
