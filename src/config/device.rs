@@ -160,7 +160,7 @@ impl From<&str> for Device {
     }
 }
 
-/// Which library captures a camera.
+/// The library that captures a camera.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
     /// `v4l` on Linux, `nokhwa` elsewhere.

@@ -26,13 +26,13 @@ pub struct Limits {
     pub connections_per_address: u32,
     /// POST, PUT and DELETE requests and ICE restarts a second from one address, in the long run.
     pub request_rate: u32,
-    /// How many of them may come at once after a pause.
+    /// The number of requests that may come at once after a pause.
     pub request_burst: u32,
     /// Bytes of a request's body.
     pub request_size: u32,
     /// For a request's head, from its first byte or the connection's opening; and the patience with a body's beginning.
     pub header_time: Duration,
-    /// For the first byte of a connection's next request.
+    /// The time for the first byte of a connection's next request.
     pub idle_time: Duration,
     /// Bytes a second that a body must make, after `header_time`.
     pub body_rate: u32,

@@ -63,7 +63,7 @@ pub struct Config {
 pub struct Http {
     /// TCP; [`DEFAULT_LISTEN`] unless configured. Port 0 lets the kernel choose.
     pub listen: SocketAddr,
-    /// Where viewers reach the page through a proxy or a router, with a slash at the end: `https://cam.example/garden/`.
+    /// The URL at which viewers reach the page through a proxy or a router, with a slash at the end: `https://cam.example/garden/`.
     pub public_url: Option<String>,
     /// Origins whose pages may watch, in the form of an `Origin` header; `*` stands for all. None by default: the
     /// daemon's own page needs none.
@@ -72,11 +72,11 @@ pub struct Http {
     pub frame_ancestors: Vec<String>,
     /// Names by which people reach the daemon, besides those of its host; it matters without authentication only.
     pub hosts: Vec<String>,
-    /// JPEG images for those who watch over HTTP.
+    /// JPEG images for viewers over HTTP.
     pub mjpeg: Mjpeg,
 }
 
-/// JPEG images for those who watch over HTTP.
+/// JPEG images for viewers over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mjpeg {
     /// Images a second of a stream, at the most; 0 to 30, of which 0 is none at all.
@@ -97,13 +97,13 @@ impl Default for Mjpeg {
 /// HTTP over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Where the certificate comes from.
+    /// The source of the certificate.
     pub certificate: Certificate,
-    /// TCP: another address, where plain HTTP is answered with the way to HTTPS. At `[http] listen` it is in any case.
+    /// TCP: another address, where plain HTTP is redirected to HTTPS. At `[http] listen` it is in any case.
     pub redirect: Option<SocketAddr>,
 }
 
-/// Where a certificate comes from.
+/// The source of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificate {
     /// PEM files, read again when they change.
@@ -154,7 +154,7 @@ impl Default for Auth {
 /// The state that is kept over a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    /// Where, as an absolute path; `None` is for the command line and the environment to say.
+    /// The directory, as an absolute path; `None` leaves it to the command line and the environment.
     pub directory: Option<PathBuf>,
 }
 
@@ -163,9 +163,9 @@ pub struct State {
 pub struct Stream {
     /// Part of the URL: 1 to 64 of `a-z A-Z 0-9 - _`, not a reserved word.
     pub name: String,
-    /// Where the pictures come from.
+    /// The source of the pictures.
     pub source: Source,
-    /// Which library captures a camera.
+    /// The library that captures a camera.
     pub backend: Backend,
     /// Asked of the source; 16x16 to 3840x2160, even sides.
     pub size: Size,
@@ -173,19 +173,19 @@ pub struct Stream {
     pub fps: FrameRate,
     /// `None` is `auto`.
     pub format: Option<PixelFormat>,
-    /// How far pictures are turned.
+    /// The rotation of the pictures.
     pub rotate: Rotation,
-    /// How they are mirrored after that.
+    /// The mirroring of the pictures after that.
     pub flip: Flip,
     /// Whether a camera's own H.264 is passed through. Test patterns are encoded in any case.
     pub encode: Encode,
-    /// Of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
+    /// The bitrate of the encoded video, in bits per second; 50 kbit/s to 100 Mbit/s.
     pub bitrate: u32,
     /// Time between keyframes that nobody asked for; 0.5 s to 60 s.
     pub keyframe_interval: Duration,
     /// The delay that viewers are asked to hold pictures back.
     pub playout_delay: PlayoutDelay,
-    /// How long the source stays open after the last viewer; 0 s to 1 h.
+    /// The time for which the source stays open after the last viewer; 0 s to 1 h.
     pub linger: Duration,
     /// Keep the source open without viewers.
     pub always_on: bool,
@@ -233,7 +233,7 @@ pub struct PlayoutDelay {
     pub max: Duration,
 }
 
-/// Where a stream's pictures come from.
+/// The source of a stream's pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A V4L2 camera.

@@ -14,7 +14,7 @@ use toml::de::DeValue;
 pub struct Rtc {
     /// UDP; the HTTP address unless configured.
     pub listen: SocketAddr,
-    /// Where viewers may come whose network blocks UDP.
+    /// The listener for viewers whose network blocks UDP.
     pub tcp_listen: TcpListen,
     /// Addresses under which the daemon is reached through NAT, offered to viewers in addition to the interfaces' own.
     pub external_addresses: Vec<ExternalAddress>,
@@ -24,10 +24,10 @@ pub struct Rtc {
     pub exclude_interfaces: Vec<InterfaceName>,
 }
 
-/// Where media over TCP is listened for.
+/// The listener for media over TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TcpListen {
-    /// Where HTTP is: the first bytes of a connection tell.
+    /// The listener of HTTP: the first bytes of a connection tell the two apart.
     #[default]
     Http,
     /// There.
@@ -138,7 +138,7 @@ fn tcp_listen(value: &DeValue<'_>) -> Parsed<TcpListen> {
     }
 }
 
-/// Where viewers beyond a NAT reach the media port.
+/// The address at which viewers beyond a NAT reach the media port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExternalAddress {
     /// There, under the number that it has.
@@ -169,7 +169,7 @@ impl StunServer {
     const PORT: u16 = 3478;
 }
 
-/// As it is written.
+/// Writes the value as it stands in the file.
 impl fmt::Display for StunServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.host {

@@ -29,7 +29,7 @@ pub(super) fn flag(value: &DeValue<'_>) -> Parsed<bool> {
         .ok_or_else(|| wrong_type(value, "true or false, without quotes"))
 }
 
-/// Which test pattern, if any.
+/// Parses the test pattern, if there is one.
 pub(super) fn pattern(value: &DeValue<'_>) -> Parsed<Option<TestPicture>> {
     let names = TestPicture::ALL.map(|picture| format!("\"{}\"", picture.name()));
     let expected = format!("true, false, {}", names.join(" or "));

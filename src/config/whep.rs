@@ -7,7 +7,7 @@ use super::value::{self, Parsed, one_of, shown, wrong_type};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
 
-/// How the offer exchange behaves.
+/// The behaviour of the offer exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whep {
     /// The answer to a viewer while the camera has failed.
@@ -28,7 +28,7 @@ pub enum CameraDown {
 }
 
 impl CameraDown {
-    /// As it is written.
+    /// The value as it is written in the file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Wait => "wait",
