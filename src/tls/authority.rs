@@ -30,7 +30,7 @@ const NETWORKS: &str = "networks:";
 /// Below these no public site can be (RFC 6761, RFC 6762, RFC 8375, and what home routers use).
 const PRIVATE: [&str; 5] = ["localhost", "local", "lan", "internal", "home.arpa"];
 
-/// How long a server's certificate is good for: Apple's devices take no more than 825 days.
+/// The lifetime of a server's certificate: Apple's devices take no more than 825 days.
 const VALIDITY: Duration = Duration::from_secs(397 * 24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

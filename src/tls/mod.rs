@@ -29,18 +29,18 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 /// A connection over TLS.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-/// How long a change of certificate may go unnoticed.
+/// The time for which a change of certificate may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why there is no TLS.
+/// The reason for which there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be used.
     #[error("{}: {reason}", path.display())]
     File {
-        /// Which.
+        /// The file that can't be used.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason and the cure.
         reason: String,
     },
     /// The crypto library fails.
@@ -129,7 +129,7 @@ struct CurrentCertificate {
     key: Arc<CertifiedKey>,
     source: Box<dyn Source>,
     looked: Instant,
-    /// Why there is no newer one, as it was told last.
+    /// The reason for which there is no newer one, as it was last logged.
     told: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where certificates come from, and when it is time for another.
+//! Sources of certificates, and the times at which another one is due.
 
 use super::TlsError;
 use super::authority::Authority;
