@@ -16,21 +16,21 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Why nothing was set.
+/// The reason for which nothing was set.
 #[derive(Debug)]
 pub enum SetError {
     /// The camera is not connected, or does not answer.
     Camera(CaptureError),
-    /// By the names that were given, what is wrong with each.
+    /// The problem with each name that was given.
     Wrong(BTreeMap<String, String>),
 }
 
 /// The controls of a camera.
 #[derive(Debug, Clone)]
 pub struct Listing {
-    /// Which camera it is, whatever its device node.
+    /// The identity of the camera, whatever its device node.
     pub camera: String,
-    /// In the driver's order.
+    /// The controls in the driver's order.
     pub controls: Vec<Control>,
     /// The values that are kept of it.
     pub kept: BTreeMap<String, i64>,
@@ -221,7 +221,7 @@ fn still_good<'a>(
     wanted
 }
 
-/// Why a camera refused a value.
+/// Says why a camera refused a value.
 fn refusal(control: &Control, error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EBUSY) => "this control can't be changed while the camera runs".to_owned(),

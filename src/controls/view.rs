@@ -8,7 +8,7 @@ use serde_json::Value;
 /// A camera's controls, as the API shows them.
 #[derive(Debug, Default, Serialize)]
 pub struct View<'a> {
-    /// Which camera it is, whatever its device node; null without one.
+    /// The identity of the camera, whatever its device node; null without one.
     camera: Option<&'a str>,
     controls: Vec<ControlView<'a>>,
 }
@@ -29,7 +29,7 @@ struct ControlView<'a> {
     maximum: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<i64>,
-    /// Of a menu only.
+    /// The choices of a menu, and only of a menu.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     menu: Vec<Item<'a>>,
     inactive: bool,
