@@ -1,4 +1,4 @@
-//! Where pictures come from: the [`Source`] trait, what can go wrong, and the sources there are.
+//! Sources of pictures: the [`Source`] trait, what can go wrong, and the sources there are.
 
 pub mod camera;
 pub mod hotplug;
@@ -12,7 +12,7 @@ use std::fmt;
 /// The configuration's request to a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// In pixels.
+    /// The size in pixels.
     pub size: Size,
     /// Frames per second.
     pub rate: FrameRate,
@@ -20,7 +20,7 @@ pub struct Request {
     pub format: Option<PixelFormat>,
 }
 
-/// Which kind of frames is wanted of a source.
+/// The kind of frames that is wanted of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// Frames to be encoded.
@@ -36,13 +36,13 @@ pub enum Wanted {
 pub struct Granted {
     /// The source's own name, such as the camera's model.
     pub device: String,
-    /// In pixels.
+    /// The size in pixels.
     pub size: Size,
     /// Frames per second.
     pub rate: FrameRate,
     /// Layout of the frames.
     pub format: PixelFormat,
-    /// Why this format, size and rate: one sentence for the log.
+    /// The reason for this format, size and rate: one sentence for the log.
     pub reason: String,
 }
 
@@ -135,7 +135,7 @@ pub enum ErrorKind {
 }
 
 impl Wanted {
-    /// Whether a frame of that format serves.
+    /// Whether a frame of that format satisfies the request.
     pub fn takes(self, format: PixelFormat) -> bool {
         match self {
             Self::Frames => format != PixelFormat::H264,

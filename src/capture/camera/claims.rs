@@ -1,4 +1,4 @@
-//! Which cameras the streams of this process have, so that `auto` takes none of another stream's.
+//! The cameras that the streams of this process have, so that `auto` takes none of another stream's.
 
 use super::Node;
 use super::names::{Listed, Places, Probed, list, resolve};

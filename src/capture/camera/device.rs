@@ -30,7 +30,7 @@ pub struct Node {
     pub name: String,
     /// The kernel driver, such as `uvcvideo`.
     pub driver: String,
-    /// Where the device is attached, such as `usb-0000:00:14.0-1`.
+    /// The bus to which the device is attached, such as `usb-0000:00:14.0-1`.
     pub bus: String,
     flags: Flags,
     pub(super) device: Arc<Descriptor>,
@@ -41,7 +41,7 @@ pub struct Node {
 pub(super) struct Setup {
     /// Layout of the frames.
     pub format: PixelFormat,
-    /// In pixels.
+    /// The size in pixels.
     pub size: Size,
     /// Frames per second.
     pub rate: FrameRate,
@@ -52,7 +52,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Why it became this: the reason of the choice, and where the driver departs from it.
+    /// Explains these settings: the reason of the choice, and the driver's departures from it.
     pub fn explain(&self, choice: &Choice) -> String {
         let Self {
             format, size, rate, ..
@@ -71,7 +71,7 @@ impl Node {
     /// Opens a device node, or a link to one such as those in `/dev/v4l/by-id`.
     ///
     /// # Errors
-    /// `NotFound`, `NoPermission`, `Busy`, or `NotACamera` for what is no `/dev/videoN`.
+    /// `NotFound`, `NoPermission`, `Busy`, or `NotACamera` for a path that is no `/dev/videoN`.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         let (target, index) = Self::locate(path)?;
         let device =
@@ -92,7 +92,7 @@ impl Node {
     /// The device node that the path leads to, and the N of its `/dev/videoN`. Nothing is opened.
     ///
     /// # Errors
-    /// `NotFound`, `NoPermission`, or `NotACamera` for what is no `/dev/videoN`.
+    /// `NotFound`, `NoPermission`, or `NotACamera` for a path that is no `/dev/videoN`.
     pub fn locate(path: &Path) -> Result<(PathBuf, u32), CaptureError> {
         let no_camera = |what: &str| {
             let detail = format!("{}: {what}", path.display());
@@ -110,7 +110,7 @@ impl Node {
         Ok((target, index))
     }
 
-    /// Why the node can't be a camera, if it can't.
+    /// Says why the node can't be a camera, if it can't.
     pub fn no_camera(&self) -> Option<&'static str> {
         let is = |flag| self.flags.contains(flag);
         if is(Flags::VIDEO_M2M) || is(Flags::VIDEO_M2M_MPLANE) {

@@ -1,6 +1,6 @@
 //! A camera's own H.264 encoder: its settings as far as they are wanted, and keyframes when they are, by V4L2's codec controls.
 //!
-//! Many cameras have none of them, USB webcams above all; then the camera does as it likes.
+//! Many cameras have none of them, USB webcams above all; then the camera decides for itself.
 
 use super::errors::catch_panic;
 use crate::media::FrameRate;

@@ -14,7 +14,7 @@ pub(super) const SANDBOX: &str =
 /// An obstacle: the end of a sentence about a node, and a cure if there is a better one than that of the kind of error.
 pub(super) type Hindrance = (String, Option<&'static str>);
 
-/// Which process has the node open.
+/// Names the process that has the node open.
 pub(super) fn holder(node: &Path) -> Hindrance {
     let node = fs::canonicalize(node).unwrap_or_else(|_| node.to_owned());
     holder_in(Path::new("/proc"), &node, std::process::id())
@@ -65,7 +65,7 @@ fn holder_in(proc: &Path, node: &Path, own: u32) -> Hindrance {
 /// The number of a group for a process that can't see it: one in a user namespace without it, as in the service (`overflowgid`).
 const UNSEEN: u32 = 65_534;
 
-/// Why the node may not be opened; empty if that can't be told.
+/// Says why the node may not be opened; empty if that can't be told.
 pub(super) fn who_may(node: &Path) -> Hindrance {
     let Ok(data) = fs::metadata(node) else {
         return (String::new(), None);

@@ -1,4 +1,4 @@
-//! Which camera it is, whatever `/dev/videoN` it has today: what is kept of a camera is kept by this.
+//! The identity of a camera, whatever `/dev/videoN` it has today: values are kept by this identity.
 
 use super::Node;
 use crate::capture::usb::{Identity, above};

@@ -19,7 +19,7 @@ pub const LEVELS: [u8; 2] = [16, 235];
 /// A block is black below the first mean luma and white above the second; anything between is no counter.
 pub const THRESHOLDS: [u32; 2] = [96, 160];
 
-/// Where the blocks are in a picture.
+/// The place of the blocks in a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strip {
     /// Side of a block in pixels, a multiple of 16.

@@ -14,7 +14,7 @@ const OCTAVES: [(usize, u32); 3] = [(128, 90), (32, 40), (8, 20)];
 const DARKEST: u32 = 40;
 /// Grain is less than this.
 const GRAIN: u32 = 24;
-/// Where a row of grain may begin.
+/// The number of places where a row of grain may begin.
 const ROWS: usize = 1 << 16;
 /// Pixels that the clouds move by for each frame, to the left and up.
 const PAN: (usize, usize) = (3, 1);

@@ -28,7 +28,7 @@ const INK: u8 = 235;
 /// The box goes to the right edge and back in this time.
 const LAP: Duration = Duration::from_secs(4);
 
-/// Where everything is, in pixels.
+/// The place of every part, in pixels.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     size: Size,

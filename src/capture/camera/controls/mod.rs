@@ -12,7 +12,7 @@ use names::{Names, is_motion};
 use std::io;
 use v4l::control::{self, Description, Flags, MenuItem, Type, Value};
 
-/// How a control is set.
+/// The kind of value that a control takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// By a number.
@@ -56,7 +56,7 @@ pub struct Control {
     pub name: String,
     /// The driver's name for it, for people.
     pub label: String,
-    /// How it is set.
+    /// The kind of value that it takes.
     pub kind: Kind,
     /// The current value; `None` for a button, and if the camera doesn't tell.
     pub value: Option<i64>,

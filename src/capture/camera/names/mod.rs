@@ -7,7 +7,7 @@ use crate::config::Device;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the system lists its video devices; tests have trees of their own.
+/// The directories where the system lists its video devices; tests have trees of their own.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// A folder for each device: `/sys/class/video4linux`.

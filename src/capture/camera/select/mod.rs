@@ -20,7 +20,7 @@ pub struct Choice {
     pub format: PixelFormat,
     /// The code by which the camera offers it.
     pub code: [u8; 4],
-    /// In pixels.
+    /// The size of the frames, in pixels.
     pub size: Size,
     /// Frames per second.
     pub rate: FrameRate,
@@ -37,7 +37,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// One way to run the camera.
+/// One mode in which to run the camera.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     format: PixelFormat,
@@ -213,7 +213,7 @@ fn candidates(
         .collect()
 }
 
-/// How far a size is from the wanted one: the ratio of the sides, so that a larger picture of the right shape is nearer
+/// The distance of a size from the wanted one: the ratio of the sides, so that a larger picture of the right shape is nearer
 /// than a smaller one of the wrong shape. In millionths of the natural logarithm.
 fn distance(size: Size, wanted: Size) -> u64 {
     let side = |side: u32, wanted: u32| {
@@ -282,7 +282,7 @@ fn reason(best: &Candidate, ranked: &[Candidate], offers: &[Offer], request: &Re
     text
 }
 
-/// Why not the best candidate of another format.
+/// Says why the best candidate of another format was not taken.
 fn why_not(best: &Candidate, other: Option<&Candidate>, request: &Request) -> String {
     let Some(other) = other else {
         return "no whole rate".to_owned();

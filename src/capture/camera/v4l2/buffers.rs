@@ -18,9 +18,9 @@ const MAPPED: u32 = 1;
 /// The driver's description of a filled buffer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::capture::camera) struct About {
-    /// Where the data begins.
+    /// The offset at which the data begins.
     pub offset: usize,
-    /// Where it ends.
+    /// The offset at which the data ends.
     pub end: usize,
     /// See [`v4l::buffer::Flags`].
     pub flags: u32,

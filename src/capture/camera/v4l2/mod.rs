@@ -22,7 +22,7 @@ use v4l::v4l_sys::{
 };
 use v4l::v4l2::vidioc;
 
-/// How often a call is made again that a signal interrupted.
+/// The number of times that an interrupted call is made again.
 const MOST_TRIES: usize = 16;
 
 /// Formats, sizes or rates that are asked for: a driver with more than that has lost count.
@@ -65,7 +65,7 @@ impl Drop for Descriptor {
     }
 }
 
-/// Which of V4L2's two interfaces a device captures by.
+/// The one of V4L2's two interfaces by which a device captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::capture::camera) enum Interface {
     SinglePlanar,
