@@ -1,4 +1,4 @@
-//! Where a stream meets those who watch it: its pictures, and their wish for a keyframe.
+//! The meeting point of a stream and its viewers: the stream's pictures, and the viewers' wish for a keyframe.
 
 use super::capture::picture_health::Flaws;
 use super::hub::{Hub, Notify, Subscription};
@@ -9,12 +9,12 @@ use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How a stream is sent.
+/// The parameters with which a stream is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The encoder's target, in bits per second.
     pub bitrate: u32,
-    /// How long viewers hold pictures back.
+    /// The time for which viewers hold pictures back.
     pub playout_delay: PlayoutDelay,
 }
 
@@ -50,7 +50,7 @@ impl Channel {
         &self.name
     }
 
-    /// How it is sent.
+    /// The parameters with which it is sent.
     pub const fn terms(&self) -> Terms {
         self.terms
     }
@@ -80,7 +80,7 @@ impl Channel {
         self.hub.subscribe(notify)
     }
 
-    /// Says whether keyframes are made when they are asked for, or come when the camera likes.
+    /// Says whether keyframes are made on request, or come when the camera chooses.
     pub fn set_makes_keyframes(&self, makes: bool) {
         self.makes_keyframes.store(makes, Ordering::Relaxed);
     }

@@ -16,11 +16,11 @@ const CAPACITY: usize = 64;
 /// Called after each published unit, on the publisher's thread: must not block.
 pub type Notify = Box<dyn Fn() + Send>;
 
-/// Units were dropped before this subscriber read them; what it is given next is a keyframe.
+/// Units were dropped before this subscriber read them; the next unit that it gets is a keyframe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} access units were dropped before they were read")]
 pub struct Lagged {
-    /// How many.
+    /// The number of dropped units.
     pub missed: u64,
 }
 
@@ -39,7 +39,7 @@ impl Ring {
     }
 }
 
-/// Where the encoder publishes. Clones share one ring.
+/// The end at which the encoder publishes. Clones share one ring.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Mutex<Ring>>);
 

@@ -1,4 +1,4 @@
-//! A stream's pictures as JPEG images, for those who watch over HTTP: made on a thread of their own while somebody wants
+//! A stream's pictures as JPEG images, for viewers over HTTP: made on a thread of their own while somebody wants
 //! them, at a bounded rate, once for all.
 //!
 //! Two slots are on the way, and a newer picture overwrites an older one in both: that before the compressing thread, and
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 /// How long the compressing thread sleeps at a time; its end wakes it anyway.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// How the images are made.
+/// The parameters of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Making {
     /// The shortest time from one to the next, on average.
@@ -37,7 +37,7 @@ pub struct Jpeg {
     pub captured_at: Instant,
 }
 
-/// Where a stream's pictures become JPEG images.
+/// The compressor that turns a stream's pictures into JPEG images.
 #[derive(Default)]
 pub struct Jpegs(Arc<Shared>);
 
@@ -128,7 +128,7 @@ impl Jpegs {
     }
 }
 
-/// As long as it lives, images are made.
+/// Images are made as long as this guard lives.
 pub struct Watcher {
     shared: Arc<Shared>,
     images: watch::Receiver<Option<Jpeg>>,

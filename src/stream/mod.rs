@@ -42,7 +42,7 @@ struct Control {
     /// A device was plugged in since the source was opened last.
     plugged: bool,
     status: Status,
-    /// Of the last sequence parameter set.
+    /// The profile and level of the last sequence parameter set.
     profile_level_id: ProfileLevelId,
     passing: Passing,
 }
@@ -146,7 +146,7 @@ impl Stream {
         self.opener.reset()
     }
 
-    /// Its pictures, for those who watch.
+    /// Its pictures, for viewers.
     pub const fn channel(&self) -> &Arc<Channel> {
         &self.channel
     }
@@ -201,7 +201,7 @@ impl Stream {
         !control.stopping && (self.config.always_on || control.demand > 0)
     }
 
-    /// How many pictures of the source were published so far. Slates are none.
+    /// The number of the source's pictures that were published so far. Slates don't count.
     pub fn deliveries(&self) -> u64 {
         self.delivered.load(Ordering::Relaxed)
     }
@@ -348,7 +348,7 @@ impl Stream {
     }
 }
 
-/// How a [`Stream::rest`] ended.
+/// The reason for which a [`Stream::rest`] ended.
 enum Rested {
     /// It is time, or somebody has joined.
     Enough,
@@ -366,7 +366,7 @@ fn asked(config: &config::Stream) -> Settings {
     }
 }
 
-/// As long as it lives, its stream's source stays open.
+/// The stream's source stays open as long as this guard lives.
 pub struct Demand {
     stream: Arc<Stream>,
     plays: Option<Profile>,

@@ -34,7 +34,7 @@ pub enum Cause {
     Viewer,
 }
 
-/// Why those who watch can't do with a source's H.264.
+/// The reason for which the viewers can't use a source's H.264.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// Somebody doesn't play that profile.
@@ -99,7 +99,7 @@ impl Passing {
         }
     }
 
-    /// A viewer came who plays that, or one who needs frames.
+    /// A viewer came that plays that profile, or one that needs frames.
     pub fn join(&mut self, now: Instant, plays: Option<Profile>) {
         *self.count(plays) += 1;
         if plays.is_none() {

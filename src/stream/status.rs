@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-/// Why a stream is [`State::Stalled`] or [`State::Down`].
+/// The reason for which a stream is [`State::Stalled`] or [`State::Down`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A word for it, such as `not_found`.
@@ -89,7 +89,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Of a stream that nobody has watched yet.
+    /// The status of a stream that nobody has watched yet.
     pub const fn idle(now: Instant) -> Self {
         Self {
             state: State::Idle,

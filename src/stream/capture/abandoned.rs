@@ -27,7 +27,7 @@ pub struct Open {
     _open: SyncSender<()>,
 }
 
-/// How others see that it has.
+/// The end by which others see that the thread has dropped its source.
 pub struct Closed {
     life: Arc<AtomicU8>,
     closed: Receiver<()>,
@@ -39,7 +39,7 @@ const RUNS: u8 = 0;
 const IS_STUCK: u8 = 1;
 const HAS_ENDED: u8 = 2;
 
-/// For a thread of that stream.
+/// Makes the two ends for a thread of that stream.
 pub fn life(metrics: metrics::StreamMetrics) -> (Open, Closed) {
     let life = Arc::new(AtomicU8::new(RUNS));
     let (open, closed) = sync_channel(0);

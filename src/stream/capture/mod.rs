@@ -145,7 +145,7 @@ impl Capture {
     }
 }
 
-/// Where frames go.
+/// The destination of the frames.
 struct Outlet<'a> {
     pictures: &'a Writer<Captured, CaptureError>,
     /// Pictures to draw over.

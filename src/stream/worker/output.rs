@@ -55,7 +55,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// Nobody watches: what was needed for pictures is given back.
+    /// Nobody watches: the buffers for pictures are given back.
     pub fn pause(&mut self) {
         self.encoder = None;
         self.canvas = None;
