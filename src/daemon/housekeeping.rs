@@ -14,7 +14,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How often the daemon is looked at.
+/// The interval between two looks at the daemon.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The thread that watches over the daemon. Neither strangers' requests nor a stuck part delay what it tells systemd's
@@ -30,7 +30,7 @@ struct Housekeeper {
     plane: Arc<Plane>,
     heartbeat: Arc<Heartbeat>,
     watchdog: Watchdog,
-    /// How long systemd waits, if it does.
+    /// The time that systemd waits, if it does.
     patience: Option<Duration>,
     /// The status line that systemd has.
     told: String,
@@ -159,7 +159,7 @@ fn reset(stream: Arc<Stream>) {
     }
 }
 
-/// Tells streams when a camera may have been plugged in, as long as what is returned lives.
+/// Tells streams when a camera may have been plugged in, as long as the returned guard lives.
 pub fn watch_devices(streams: &Streams) -> Option<Hotplug> {
     let told = streams.clone();
     Hotplug::listen(move || told.iter().for_each(|stream| stream.plugged()))

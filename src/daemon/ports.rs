@@ -33,7 +33,7 @@ pub fn has_media(config: &Config) -> bool {
     }
 }
 
-/// Where media over TCP is listened for, unless that is where HTTP is.
+/// Binds the address for media over TCP, unless that is HTTP's.
 pub fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
     match config.rtc.tcp_listen {
         TcpListen::At(address) if !has_media(config) => bind_tcp(Some(address)),
@@ -41,7 +41,7 @@ pub fn bind_media(config: &Config) -> Result<Option<TcpListener>, Fault> {
     }
 }
 
-/// Where plain HTTP is answered with the way to HTTPS.
+/// Binds the address where plain HTTP is redirected to HTTPS.
 pub fn bind_redirect(config: &Config) -> Result<Option<TcpListener>, Fault> {
     bind_tcp(config.tls.as_ref().and_then(|tls| tls.redirect))
 }

@@ -13,12 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// The file in the state directory.
 pub const FILE: &str = "serving.json";
 
-/// Where and how a daemon serves.
+/// The addresses of a daemon, and the manner in which it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {
-    /// Where HTTP is bound.
+    /// The address to which HTTP is bound.
     pub http: SocketAddr,
-    /// Where viewers reach it through a proxy or a router, with a slash at the end.
+    /// The URL at which viewers reach it through a proxy or a router, with a slash at the end.
     #[serde(default)]
     pub public_url: Option<String>,
     /// Whether that is HTTPS.
@@ -35,7 +35,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Of a daemon with that configuration, bound to that address.
+    /// The note of a daemon with that configuration, bound to that address.
     pub fn new(config: &Config, http: SocketAddr) -> Self {
         let needs_token = config.auth.mode == AuthMode::Token;
         Self {
@@ -70,7 +70,7 @@ impl Serving {
         Ok(file.and_then(|file| serde_json::from_slice(&file).ok()))
     }
 
-    /// Where a client on this machine reaches it.
+    /// The address at which a client on this machine reaches it.
     pub fn local_address(&self) -> SocketAddr {
         let mut address = self.http;
         // IPv6's wildcard takes IPv4 as well, which some machines have alone.

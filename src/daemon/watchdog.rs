@@ -24,7 +24,7 @@ pub struct Sight {
 pub struct Verdict {
     /// Streams whose USB devices are to be reset, by their place.
     pub resets: Vec<usize>,
-    /// Why the process is to give up.
+    /// The reason for which the process is to give up.
     pub fault: Option<Fault>,
 }
 
@@ -78,14 +78,14 @@ pub struct Watchdog {
 #[derive(Debug, Default)]
 struct Part {
     turns: Option<u64>,
-    /// Since when it has not turned.
+    /// The time since which it has not turned.
     still_since: Option<Instant>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct StreamWatch {
     deliveries: u64,
-    /// For how long it has delivered nothing that it should.
+    /// The time for which it has delivered nothing that it should.
     silence: Duration,
     /// When it was last seen to be silent, with its camera there.
     silent_at: Option<Instant>,
