@@ -143,7 +143,7 @@ fn names_a_camera(word: &str) -> bool {
         .any(|start| word.starts_with(start))
 }
 
-/// One control a line: its name, what it is, what it can be, and what else there is to say.
+/// One control a line: its name, its value, its allowed values, and any remarks.
 fn table(listing: &Listing) -> String {
     if listing.controls.is_empty() {
         return format!("{} has no controls", listing.camera);

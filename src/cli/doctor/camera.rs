@@ -1,4 +1,4 @@
-//! The cameras: there, allowed, free, and able to do what is asked of them.
+//! The cameras: there, allowed, free, and able to deliver the configured pictures.
 
 use super::Finding;
 use crate::base::holders;
@@ -20,7 +20,7 @@ const CHECK: &str = "camera";
 pub struct Cameras {
     /// One for each camera, and more.
     pub findings: Vec<Finding>,
-    /// The names of the streams whose camera is no use.
+    /// The names of the streams whose camera is unusable.
     pub failed: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The configuration: which one it is, and what is wrong with it.
+//! The configuration: its file, and its problems.
 
 use super::Finding;
 use crate::base::state_dir::{OF_THE_SERVICE, StateDir};
@@ -13,7 +13,7 @@ const CHECK: &str = "config";
 const FILE_OF_THE_SERVICE: &str = "/etc/fanlight/fanlight.toml";
 
 /// The configuration that a daemon would have that is started so, or the service's.
-/// `None` if it is no use; then nothing else can be looked at.
+/// `None` if it is unusable; then nothing else can be looked at.
 pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     let service = service(run);
     let file = run.config.as_deref().or(service.as_deref());

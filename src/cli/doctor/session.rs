@@ -46,7 +46,7 @@ impl From<Finding> for Sessions {
     }
 }
 
-/// Watches each stream. Those in `without` have a camera that is no use: with a daemon of our own, they show the test pattern.
+/// Watches each stream. Those in `without` have an unusable camera: with a daemon of our own, they show the test pattern.
 pub async fn check(patient: &Patient, without: &[String]) -> Sessions {
     if let Some(running) = &patient.daemon {
         return match ExaminedDaemon::of(running) {
