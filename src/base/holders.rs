@@ -112,7 +112,7 @@ fn with_open(leads_there: impl Fn(&Path) -> bool) -> Vec<Holder> {
     holders.collect()
 }
 
-/// For a sentence: `firefox (process 7) and cheese (process 9)`; `None` if there is nobody.
+/// The holders in a sentence: `firefox (process 7) and cheese (process 9)`; `None` if there is nobody.
 pub fn told(holders: &[Holder]) -> Option<String> {
     let each: Vec<_> = holders.iter().map(Holder::to_string).collect();
     (!each.is_empty()).then(|| each.join(" and "))

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// For files: a link is not followed, and a pipe without a writer blocks nobody.
+/// The flags for opening files: a link is not followed, and a pipe without a writer blocks nobody.
 const CAUTION: OFlag = OFlag::O_NOFOLLOW
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY)

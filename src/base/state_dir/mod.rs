@@ -59,7 +59,7 @@ pub enum StateError {
     /// Something in the directory is not what fanlight puts there.
     #[error("{} {reason}", path.display())]
     Unfit {
-        /// Which.
+        /// The path in question.
         path: PathBuf,
         /// The reason, with the cure.
         reason: String,
@@ -67,9 +67,9 @@ pub enum StateError {
     /// A file's content makes no sense.
     #[error("{}: {reason}; delete it, and fanlight makes a new one", path.display())]
     Damaged {
-        /// Which.
+        /// The path in question.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The system refuses.
@@ -193,7 +193,7 @@ impl StateDir {
     }
 
     /// The directory of a daemon that may be running, for a command that reads and writes: nobody else writes meanwhile.
-    /// Which files are the commands' and which are the daemon's is for them to agree on.
+    /// The commands and the daemon have to agree on the files that each of them writes.
     ///
     /// # Errors
     /// When it is not there or can't be opened, or another command is at work in it for long.
@@ -388,7 +388,7 @@ impl StateDir {
         StateError::Unfit { path, reason }
     }
 
-    /// Of an attempt to open a file.
+    /// The error of an attempt to open a file.
     fn refused(&self, attempt: &'static str, name: &str, error: io::Error) -> StateError {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ELOOP) => {

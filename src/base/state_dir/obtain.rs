@@ -53,7 +53,7 @@ impl StateDir {
         Ok(made)
     }
 
-    /// For a daemon, which serves whatever is wrong with the file.
+    /// The variant for a daemon, which serves whatever is wrong with the file.
     ///
     /// # Errors
     /// Those of `make`.

@@ -23,7 +23,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of what a path leads to.
+    /// Takes the stamp of the file that a path leads to.
     ///
     /// # Errors
     /// When there is nothing, or the system does not say.
