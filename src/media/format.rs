@@ -104,7 +104,7 @@ struct FormatRow {
     layout: Layout,
     /// Place in the order of preference among formats of the same size and rate: what a frame costs. H.264 saves the encoding;
     /// planes are copied; pairs are parted; groups are unpacked and averaged; colours are computed; JPEG is decoded. A picture
-    /// without colour is cheap, but only for those who ask for it or have nothing else.
+    /// without colour is cheap, but only for streams that ask for it or have nothing else.
     rank: u8,
 }
 

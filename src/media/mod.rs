@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 /// Width and height of a picture in pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size {
-    /// In pixels.
+    /// The width in pixels.
     pub width: u32,
-    /// In pixels.
+    /// The height in pixels.
     pub height: u32,
 }
 
@@ -198,7 +198,7 @@ impl I420 {
         }
     }
 
-    /// In pixels; both sides are even.
+    /// The size in pixels; both sides are even.
     pub const fn size(&self) -> Size {
         self.size
     }

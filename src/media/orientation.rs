@@ -20,7 +20,7 @@ impl Rotation {
     /// Every rotation, in the order of their degrees.
     pub const ALL: [Self; 4] = [Self::None, Self::Quarter, Self::Half, Self::ThreeQuarters];
 
-    /// In degrees, clockwise.
+    /// The angle in degrees, clockwise.
     pub const fn degrees(self) -> u32 {
         90 * self as u32
     }
