@@ -31,7 +31,7 @@ pub const CLEAR: Duration = Duration::from_secs(2);
 /// The brightest luma that is dark, in limited range: black is 16. Sensors without light stay below.
 pub const DARK: u8 = 32;
 
-/// Of a thousand points, how many may be brighter in a black picture: pixels that are broken.
+/// The number of points in a thousand that may be brighter in a black picture: broken pixels.
 pub const BRIGHT_PERMILLE: usize = 2;
 
 /// The least difference of two neighbouring cells that is structure, in steps of luma: four times what noise with a
@@ -94,7 +94,7 @@ impl Flaw {
 /// The measurements of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Of the rows that were looked at.
+    /// A fingerprint of the rows that were looked at.
     pub fingerprint: u64,
     /// Next to nothing is brighter than [`DARK`].
     pub is_black: bool,

@@ -52,7 +52,7 @@ impl Face {
         self.raster.val() * self.scale
     }
 
-    /// Of a character, in pixels.
+    /// The width of a character, in pixels.
     pub const fn width(self) -> usize {
         get_raster_width(self.weight, self.raster) * self.scale
     }

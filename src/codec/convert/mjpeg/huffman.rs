@@ -15,7 +15,7 @@ const BAD_CODE: Flaw = "its data is damaged";
 
 /// One Huffman table.
 struct HuffmanTable<'a> {
-    /// For the next nine bits, the length of the code and its symbol; 0 where it is longer.
+    /// The length of the code and its symbol, by the next nine bits; 0 where the code is longer.
     short: [(u8, u8); 1 << LOOKUP],
     /// For each length of a code, the first code of the next length, left-aligned in 16 bits, and what leads from a code to its symbol.
     limits: [(u32, i32); 17],
