@@ -12,7 +12,7 @@ const WINDOW: u64 = 16;
 pub struct Measured {
     /// Pictures a second.
     pub fps: f64,
-    /// Of the pictures' data, without any headers of the network's.
+    /// The rate of the pictures' data, without any network headers.
     pub bits_per_second: f64,
 }
 

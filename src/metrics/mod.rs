@@ -1,6 +1,6 @@
 //! The daemon's counters, gauges and histograms, and their exposition for Prometheus.
 //!
-//! No globals: [`Metrics`] is made once and parts of it are handed to those who count. docs/metrics.md lists every name.
+//! No globals: [`Metrics`] is made once, and its parts are handed to the code that counts. docs/metrics.md lists every name.
 
 mod exposition;
 mod meter;
@@ -34,9 +34,9 @@ struct LimitLabel {
 
 /// All there is to measure.
 pub struct Metrics {
-    /// Of fanlight's own.
+    /// The registry of fanlight's own metrics.
     registry: Registry,
-    /// Of the process, whose names have no prefix.
+    /// The registry of the process's metrics, whose names have no prefix.
     process: Registry,
     streams: Families,
     rtc: RtcMetrics,

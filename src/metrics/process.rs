@@ -26,7 +26,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Of a process that has just begun.
+    /// The metrics of a process that has just begun.
     pub fn new() -> Self {
         Self {
             begun: Instant::now(),
