@@ -30,7 +30,7 @@ pub struct Limits {
     pub request_burst: u32,
     /// Bytes of a request's body.
     pub request_size: u32,
-    /// For a request's head, from its first byte or the connection's opening; and the patience with a body's beginning.
+    /// The time for a request's head, from its first byte or the connection's opening; and for the beginning of a body.
     pub header_time: Duration,
     /// The time for the first byte of a connection's next request.
     pub idle_time: Duration,

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 pub struct Key {
     /// Such as `tls`.
     pub table: &'static str,
-    /// Which `[[stream]]`, counted from 0.
+    /// The place of the `[[stream]]`, counted from 0.
     pub index: Option<usize>,
     /// Such as `certificate`.
     pub name: &'static str,

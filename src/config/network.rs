@@ -235,7 +235,7 @@ impl FromStr for InterfaceName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        /// Of a name, in bytes (`IFNAMSIZ` of Linux, with its zero).
+        /// The greatest length of a name, in bytes (`IFNAMSIZ` of Linux, with its zero).
         const LONGEST: usize = 15;
         let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
         (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(is_name))
