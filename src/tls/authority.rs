@@ -1,5 +1,5 @@
 //! A certificate authority of our own, for networks where no other can vouch for a machine: made once, kept in the state
-//! directory, to be trusted by those who watch.
+//! directory, to be trusted by viewers.
 //!
 //! A device that trusts it trusts it in all it says, so it can say little: it is constrained (RFC 5280, 4.2.1.10) to addresses and
 //! names that no public site has, and to those that the machine had when the authority was made. A box that is broken into

@@ -101,7 +101,7 @@ pub struct OwnAuthority {
 }
 
 impl OwnAuthority {
-    /// For a machine with these names and interfaces.
+    /// Makes the source for a machine with these names and interfaces.
     pub const fn new(authority: Authority, names: Vec<String>, interfaces: Interfaces) -> Self {
         Self {
             authority,

@@ -15,7 +15,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Of a certificate in DER; `None` if it is none.
+    /// The validity of a certificate in DER; `None` if it is none.
     pub fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let validity = certificate.validity();
@@ -28,7 +28,7 @@ impl Validity {
         })
     }
 
-    /// Of the first certificate in a PEM file, which must go with the key in the other.
+    /// The validity of the first certificate in a PEM file, which must go with the key in the other.
     ///
     /// # Errors
     /// As the daemon would have them at its start.
