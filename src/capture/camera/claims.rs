@@ -35,7 +35,7 @@ pub struct Slot {
 }
 
 impl Claims {
-    /// For streams with these cameras.
+    /// Makes the claims for streams with these cameras.
     pub fn new(named: impl IntoIterator<Item = Device>) -> Arc<Self> {
         Arc::new(Self {
             named: named

@@ -4,7 +4,7 @@ use super::Node;
 use crate::capture::usb::{Identity, above};
 use std::fs;
 
-/// Of one part, such as a serial number; longer ones are cut.
+/// The greatest length of one part, such as a serial number; longer parts are cut.
 const LONGEST: usize = 64;
 
 impl Node {

@@ -204,7 +204,7 @@ fn understood(description: Description, names: &mut Names) -> Option<Control> {
 
 #[cfg(test)]
 impl Control {
-    /// For tests of what is made of a control.
+    /// A control with these properties, for tests.
     pub(crate) fn drawn(name: &str, kind: Kind, range: (i64, i64), step: i64, value: i64) -> Self {
         Self {
             id: 0,

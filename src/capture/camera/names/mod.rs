@@ -32,7 +32,7 @@ pub struct Listed {
     pub node: PathBuf,
     /// The device's own name; empty if it is unknown.
     pub name: String,
-    /// Of a USB device.
+    /// The identity of a USB device.
     pub usb: Option<Identity>,
     /// The folder of the device that it is a part of; a USB device may have several cameras, such as one for infrared.
     pub device: PathBuf,

@@ -144,7 +144,7 @@ impl Buffers {
         Some((data, about))
     }
 
-    /// For a request about one buffer. The pointer in it is to `plane`.
+    /// Makes the argument of a request about one buffer. The pointer in it is to `plane`.
     fn buffer(&self, index: u32, plane: &mut v4l2_plane) -> v4l2_buffer {
         let mut buffer: v4l2_buffer = zeroed();
         buffer.index = index;
