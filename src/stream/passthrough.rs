@@ -1,5 +1,5 @@
 //! Whether a stream's pictures are the camera's own H.264: what is asked of the source, what was learned of it, and
-//! what those who watch can play. Pure.
+//! what the viewers can play. Pure.
 //!
 //! An answer names a profile before the camera is open, and another viewer's may be lower. So each viewer is given the highest
 //! profile that it offers and the camera may send, and a camera whose pictures somebody can't play is encoded for all,
@@ -158,7 +158,7 @@ impl Passing {
         self.is_only_h264 = false;
     }
 
-    /// Why those who watch can't do with the source's H.264, if they can't. Where there is nothing else, who was answered before
+    /// The reason for which the viewers can't use the source's H.264, if any. Where there is nothing else, a viewer answered before
     /// the profile was known is sent it all the same: most play more than they say.
     pub fn objection(&self, now: Instant) -> Option<Objection> {
         if self.encode() == Encode::Never {
@@ -187,14 +187,14 @@ impl Passing {
         self.given_up.is_some()
     }
 
-    /// Whether its H.264 may do for those who come next, though it is asked for frames now.
+    /// Whether its H.264 may do for the next viewers, though it is asked for frames now.
     pub fn may_do(&self) -> bool {
         self.encode() == Encode::Auto
             && self.given_up != Some(Cause::Source)
             && self.known != SourceKind::Frames
     }
 
-    /// The source has nothing but H.264, which is passed through from now on to those who play it. `false` if that is not
+    /// The source has nothing but H.264, which is passed through from now on to viewers that play it. `false` if that is not
     /// wanted, or was known.
     pub fn has_only_h264(&mut self) -> bool {
         let is_news = self.encode() == Encode::Auto;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// follows up to the next keyframe.
 pub const MAX_WAITING: usize = 64;
 
-/// Without a keyframe for so long the camera's H.264 is no use: nobody can begin to watch, and who lost a packet waits as
+/// Without a keyframe for so long the camera's H.264 is unusable: nobody can begin to watch, and a viewer that lost a packet waits as
 /// long. Cameras with a keyframe each ten seconds are let through.
 const MAX_GROUP: Duration = Duration::from_secs(12);
 

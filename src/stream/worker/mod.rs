@@ -168,7 +168,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Nobody watches: what those who did were in need of, and what failed for them, is over.
+    /// Nobody watches: the former viewers' needs, and the failures that met them, are over.
     fn begin_anew(&mut self) {
         self.backoff.reset();
         self.show.pause();

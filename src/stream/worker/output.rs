@@ -29,7 +29,7 @@ enum Shown {
 /// Encodes and publishes.
 pub struct Show<'a> {
     stream: &'a Stream,
-    /// Of the camera's pictures; before there was one, as was asked for.
+    /// The encoder's settings for the camera's pictures; before there was one, those that were asked for.
     settings: Settings,
     encoder: Option<Encoder>,
     keyframes: Keyframes,
