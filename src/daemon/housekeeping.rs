@@ -167,7 +167,7 @@ pub fn watch_devices(streams: &Streams) -> Option<Hotplug> {
         .ok()
 }
 
-/// For people who ask systemd.
+/// The status line for people who ask systemd.
 pub fn status(streams: &Streams, plane: &Plane) -> String {
     let each = streams.iter().map(|stream| {
         let viewers = stream.channel().metrics().viewers.get();

@@ -139,7 +139,7 @@ impl Part {
 }
 
 impl StreamWatch {
-    /// For how long it has delivered nothing that it should.
+    /// Returns the time for which it has delivered nothing that it should.
     fn look(&mut self, now: Instant, sight: Sight) -> Duration {
         // A reset takes the camera away for a moment, which ends no silence. If it stays away, the silence does not grow.
         let has_camera = sight.has_camera || self.was_reset;
