@@ -47,9 +47,9 @@ pub struct Format {
 /// A size, or a range of sizes up to it, with its rates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mode {
-    /// In pixels.
+    /// The width in pixels.
     pub width: u32,
-    /// In pixels.
+    /// The height in pixels.
     pub height: u32,
     /// The smallest width and height, if the camera offers all sizes between.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -72,7 +72,7 @@ pub enum LinkError {
 pub struct Told {
     /// On standard output.
     pub text: String,
-    /// For people, on standard error: a program that reads the text needs none of it.
+    /// Notes for people, on standard error: a program that reads the text needs none of it.
     pub notes: Vec<String>,
 }
 

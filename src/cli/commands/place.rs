@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For a connection on this machine.
+/// The time for a connection on this machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A daemon that has run, and perhaps runs.

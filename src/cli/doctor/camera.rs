@@ -24,7 +24,7 @@ pub struct Cameras {
     pub failed: Vec<String>,
 }
 
-/// For all drivers together. One that does not answer blocks whoever asks.
+/// The time for all drivers together. One that does not answer blocks its caller.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Looks at each stream's camera; nothing is changed, so a running capture is not disturbed. While a daemon runs it may be the one

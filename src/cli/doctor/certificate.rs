@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const CHECK: &str = "certificate";
 /// Tools that renew certificates by themselves do so a month before the end.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
-/// For a handshake with a daemon on this machine.
+/// The time for a handshake with a daemon on this machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 const DAY: u64 = 24 * 3600;
 

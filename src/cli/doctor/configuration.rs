@@ -72,7 +72,7 @@ pub fn check(run: &Run, findings: &mut Vec<Finding>) -> Option<Config> {
     Some(config)
 }
 
-/// The service's file, if the command line names no other daemon, and the service runs or it is root who asks: who has installed it
+/// The service's file, if the command line names no other daemon, and the service runs or root asks: a user that has installed it
 /// wants to know why it does not run.
 fn service(run: &Run) -> Option<PathBuf> {
     let file = Path::new(FILE_OF_THE_SERVICE);

@@ -56,7 +56,7 @@ impl Outcome {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which check it was: a word.
+    /// The name of the check: one word.
     pub check: &'static str,
     /// How bad it is.
     pub outcome: Outcome,
@@ -129,13 +129,13 @@ impl Report {
         of_it.count()
     }
 
-    /// For programs.
+    /// The report as JSON, for programs.
     pub fn json(&self) -> String {
         // Strings and lists always have a JSON form.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// For people: a line for each finding, and the sum.
+    /// The report as text, for people: a line for each finding, and the sum.
     pub fn text(&self, is_coloured: bool) -> String {
         let [warn, fail] = [Outcome::Warn, Outcome::Fail].map(|outcome| self.count(outcome));
         let sum = match (fail, warn) {

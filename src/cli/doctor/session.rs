@@ -19,13 +19,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const CHECK: &str = "session";
-/// For a reply on this machine.
+/// The time for a reply on this machine.
 const REPLY: Duration = Duration::from_secs(10);
-/// For the first picture: a camera that takes longer than ten seconds counts as stalled.
+/// The time for the first picture: a camera that takes longer than ten seconds counts as stalled.
 const PICTURE: Duration = Duration::from_secs(20);
 /// How often the daemon is asked meanwhile what is wrong.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// For goodbyes.
+/// The time for goodbyes.
 const GOODBYE: Duration = Duration::from_secs(8);
 
 /// The results of all sessions.
