@@ -23,7 +23,7 @@ const TINT: [u8; 2] = [129, 127];
 pub struct Message<'a> {
     /// The stream's name.
     pub name: &'a str,
-    /// What is wrong, in a few plain words: `The camera is not connected`.
+    /// The problem in a few plain words: `The camera is not connected`.
     pub title: &'a str,
     /// The exact cause: `/dev/video0: no such device`. May be empty.
     pub detail: &'a str,
