@@ -1,4 +1,4 @@
-//! What the command line answers to wrong usage, where clap's own words would leave a newcomer without a way on.
+//! Answers to wrong usage of the command line, where clap's own words would leave a newcomer without a next step.
 
 use super::Cli;
 use crate::base::redact::without_password;
@@ -42,7 +42,7 @@ impl Cli {
     /// Reads the command line.
     ///
     /// # Errors
-    /// What is wrong with it, or the text of `--help` and `--version`.
+    /// The message about it, or the text of `--help` and `--version`.
     pub fn read<T: Into<OsString> + Clone>(
         arguments: impl IntoIterator<Item = T>,
     ) -> Result<Self, Error> {

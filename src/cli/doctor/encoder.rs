@@ -56,7 +56,7 @@ fn best<E>(
     Ok(best)
 }
 
-/// What the picture in the middle took.
+/// The median time of the pictures.
 fn measure(stream: &Stream) -> Result<Duration, EncodeError> {
     let mut encoder = Encoder::new(Settings {
         size: stream.size,

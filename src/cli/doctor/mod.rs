@@ -156,7 +156,7 @@ fn many(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// What is examined.
+/// The subject of the examination.
 struct Patient {
     config: Config,
     /// The daemon that runs with it, if there is one.

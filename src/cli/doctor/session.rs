@@ -286,7 +286,7 @@ fn seen(stream: &str, watched: &WatchedSession, is_without: bool, whose: &str) -
     }
 }
 
-/// What is wrong with a stream, and the cure.
+/// The problem of a stream, and the cure.
 fn failure(state: &Value) -> Option<(String, String)> {
     let of_error = |key: &str| Some(state.get("error")?.get(key)?.as_str()?.to_owned());
     // Without `admin` there may be no detail.
