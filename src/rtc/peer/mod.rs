@@ -1,5 +1,6 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
+use self::flight::Flight;
 use super::net::demux::{Kind, kind};
 use super::peer::dtls_keys::KeyTap;
 use super::peer::identity::{Identity, Sources};
@@ -10,7 +11,7 @@ use super::sdp::offer::{Offer, Setup};
 use super::send::egress::{Egress, Parameters};
 use super::send::sender::Report;
 use super::wire::binding;
-use super::wire::dtls::{fatal_alert, has_alert, has_forged_cipher_change};
+use super::wire::dtls::{fatal_alert, has_alert, has_forged_cipher_change, is_handshake};
 use super::wire::srtcp::Opener;
 use super::wire::srtp::Profile;
 use crate::rtc::peer::end_reason::EndReason;
@@ -88,6 +89,8 @@ pub struct Peer {
     /// The core takes DTLS.
     has_started: bool,
     held: Vec<BytesMut>,
+    /// Until there are keys.
+    flight: Option<Flight>,
     /// Both sides of the ICE session that the core believes in: ours and the viewer's.
     believed: (Credentials, Credentials),
     /// The core's datagrams that were read before they were asked for.
@@ -138,6 +141,7 @@ impl Peer {
             we_are_client: video.setup == Setup::Active,
             has_started: false,
             held: Vec::new(),
+            flight: Some(Flight::default()),
             believed: (credentials.clone(), video.ice.clone()),
             out: VecDeque::new(),
             events: Vec::new(),
@@ -172,6 +176,12 @@ impl Peer {
         }
         self.read(now, message);
         self.collect();
+        if !self.pull(now)
+            && let Some(flight) = &mut self.flight
+            && is_handshake(datagram)
+        {
+            self.out.extend(flight.repeat(now).iter().cloned());
+        }
         if self.is_closed_by_viewer() {
             self.events.push(Event::Ended(EndReason::Closed));
         }
@@ -239,6 +249,24 @@ impl Peer {
             tracing::debug!(%error, "the core's timer");
         }
         self.collect();
+        self.pull(now);
+    }
+
+    /// Takes what the core has to send of the handshake. `false` if there is nothing.
+    fn pull(&mut self, now: Instant) -> bool {
+        let Some(flight) = &mut self.flight else {
+            return true;
+        };
+        let messages = std::iter::from_fn(|| self.core.poll_write());
+        // Its checks are of a path that does not exist.
+        let messages: Vec<_> = messages
+            .map(|transmit| transmit.message)
+            .filter(|message| kind(message) != Some(Kind::Stun))
+            .collect();
+        let has_some = !messages.is_empty();
+        self.out.extend(messages.iter().cloned());
+        flight.sent(now, messages);
+        has_some
     }
 
     /// When [`timeout`](Self::timeout) is due.
@@ -364,7 +392,10 @@ impl Peer {
             }
             CoreEvent::OnConnectionStateChangeEvent(state) => {
                 let event = match state {
-                    RTCPeerConnectionState::Connected => Event::Connected,
+                    RTCPeerConnectionState::Connected => {
+                        self.flight = None;
+                        Event::Connected
+                    }
                     RTCPeerConnectionState::Failed => Event::Ended(EndReason::Lost),
                     RTCPeerConnectionState::Closed => Event::Ended(EndReason::Closed),
                     _ => return,
@@ -483,6 +514,7 @@ fn candidate(
 
 pub mod dtls_keys;
 pub mod end_reason;
+pub mod flight;
 pub mod ice;
 pub mod identity;
 pub mod panic_guard;

@@ -3,6 +3,7 @@
 /// Content types (RFC 5246, 6.2.1).
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
 const FATAL: u8 = 2;
 
 /// A fatal alert before there were keys (RFC 5246, 7.2).
@@ -39,6 +40,11 @@ pub fn fatal_alert(datagram: &[u8]) -> Option<u8> {
         (ALERT, 0, &[FATAL, description]) => Some(description),
         _ => None,
     })
+}
+
+/// Whether a datagram has a message of the handshake before there are keys.
+pub fn is_handshake(datagram: &[u8]) -> bool {
+    records(datagram).any(|(kind, epoch, _)| kind == HANDSHAKE && epoch == 0)
 }
 
 /// Whether a datagram has an alert of any kind, encrypted or not.

@@ -311,13 +311,10 @@ fn session(call: Call, after: u32, errno: i32) -> Option<u32> {
     } else {
         2
     };
-    // The core does not always go on after a flight of its handshake was lost: that viewer has to join again, and is the one
-    // that is hurt.
-    let may_fail = usize::from(call == Call::Send);
     let is_well = |session: &Session| {
         let clients = session.clients.iter().take(concerned);
         let well = clients.filter(|client| !client.is_in_want(session.pictures));
-        well.count() + may_fail >= concerned
+        well.count() >= concerned
     };
     // A handshake is repeated after a second, and a keyframe comes within another.
     for _ in 0..60 {
