@@ -215,6 +215,27 @@ fn the_portable_library_survives_a_call_that_fails_and_a_capture_that_breaks_for
     lock().take_back();
 }
 
+#[test]
+fn a_driver_that_tells_of_frames_and_has_none_is_a_camera_that_stalls() {
+    let _turn = turn();
+    for lies_after in [0, 2] {
+        plug_in(Model {
+            lies_after: Some(lies_after),
+            ..Model::default()
+        });
+        let camera = camera(Backend::V4l, None);
+        let error = match camera.open_for(Wanted::Frames) {
+            Ok(mut source) => (0..1000)
+                .find_map(|_| source.next_frame().err())
+                .expect("it is told in the end"),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind, ErrorKind::Stalled, "{error}");
+        assert!(error.to_string().contains("tells of frames"), "{error}");
+    }
+    assert_nothing_is_left(&"a driver that lies");
+}
+
 /// A picture that the device sends as JPEG.
 fn jpeg(size: Size) -> Vec<u8> {
     let (width, height) = (size.width as usize, size.height as usize);

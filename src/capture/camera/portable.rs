@@ -15,11 +15,6 @@ use nokhwa::{Buffer, NokhwaError};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two looks at a device that does not answer: short at first, for drivers that recover soon.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest such time, to which it doubles.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// Starts the capture on a node that is set up, and closes it: drivers let only the descriptor that set the device up start
 /// it. Returns with the first frame in hand, for only then the driver has found room on the USB bus. A camera that never
 /// delivers one blocks for ever.
@@ -157,35 +152,21 @@ impl Source for Portable {
     }
 }
 
-impl Portable {
-    /// Whether the device fails, and is not gone.
-    fn fails(&self) -> bool {
-        let answer = self.watch.device.capabilities();
-        answer.is_err_and(|error| error.raw_os_error() != Some(libc::ENODEV))
-    }
-}
-
 impl Drop for Portable {
     fn drop(&mut self) {
         let Some(library) = self.library.take() else {
             return;
         };
         // The library panics if a device refuses to stop, and while it unwinds from that once more if it does not take its buffers back
-        // either, which would end the process. So this thread waits until the device answers or is unplugged. The stream leaves such
-        // threads behind, and never many: nothing is leaked, however often a camera breaks.
-        let mut pause = SHORTEST_PAUSE;
-        while self.fails() && self.fails() {
-            if pause == SHORTEST_PAUSE {
-                tracing::warn!(
-                    "the camera does not answer, so that its library can't close it; unplug the camera"
-                );
-            }
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "drivers tell nobody that they answer again, and nobody waits for this thread"
-            )]
-            std::thread::sleep(pause);
-            pause = LONGEST_PAUSE.min(2 * pause);
+        // either, which would end the process. What does not answer any more, but is not gone, is left open.
+        let fails = || {
+            let answer = self.watch.device.capabilities();
+            answer.is_err_and(|error| error.raw_os_error() != Some(libc::ENODEV))
+        };
+        if fails() && fails() {
+            tracing::warn!("the camera does not answer, so that its library can't close it");
+            std::mem::forget(library);
+            return;
         }
         // It is closed all the same.
         let _ = catch_panic(Path::new(""), || drop(library));
