@@ -165,7 +165,7 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
         .chain(rooms)
     {
         let tile = format!("a[href={name}]");
-        let script = "document.querySelector(arguments[0]).scrollIntoView()";
+        let script = "document.querySelector(arguments[0])?.scrollIntoView()";
         browser.run(script, &[json!(tile)]).await;
         browser.until_state(&tile, "playing").await;
     }
@@ -184,7 +184,7 @@ async fn the_front_page_shows_all_streams_and_what_is_wrong_with_one() {
     for sentence in [
         "The camera is not connected",
         "/dev/video99: no such device.",
-        "Plug the camera in, or name another device; “fanlight cameras” lists them.",
+        "Plug the camera in, or choose another device: “fanlight cameras” lists them.",
     ] {
         assert!(said.contains(sentence), "{sentence} is not in {said}");
     }

@@ -81,7 +81,7 @@ fn a_webcams_brightness_is_set_and_set_again_after_a_replug() {
         look(&daemon);
         assert_eq!(driver_says("brightness"), 190);
         let log = daemon.log();
-        let (_, after) = log.rsplit_once("set again: brightness = 190").unwrap();
+        let (_, after) = log.rsplit_once("restored: brightness = 190").unwrap();
         assert!(
             after.contains("source opened"),
             "set before the first frame: {log}"

@@ -66,9 +66,17 @@ fn findings() -> Vec<&'static str> {
         .split("_ => return None")
         .next()
         .unwrap_or_default();
-    let arms = by_server.lines().filter(|line| line.ends_with("=> ("));
-    let arms = arms.filter_map(|line| line.trim().strip_prefix('"'));
-    let words = calls.chain(arms).filter_map(|rest| rest.split('"').next());
+    // Their words are those of the reason.
+    let reasons = include_str!("../src/rtc/peer/end_reason.rs");
+    let word = |name: &str| {
+        let arm = reasons.split(&format!("Self::{name} => \"")).nth(1)?;
+        arm.split('"').next()
+    };
+    let arms = by_server
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("EndReason::"));
+    let arms = arms.filter_map(|arm| word(arm.split(' ').next()?));
+    let words = calls.filter_map(|rest| rest.split('"').next()).chain(arms);
     words.collect()
 }
 

@@ -171,8 +171,15 @@ async fn every_tile_of_the_grid_shows_images_though_connections_are_few() {
     browser.open(&daemon.url("/")).await;
     for name in names {
         let tile = format!("a[href={name}]");
-        let show = "document.querySelector(arguments[0]).scrollIntoView()";
-        browser.run(show, &[json!(tile)]).await;
+        let show = "
+            const tile = document.querySelector(arguments[0]);
+            tile?.scrollIntoView();
+            return tile !== null";
+        eventually("the tile", async || {
+            let is_there = browser.run(show, &[json!(tile)]).await;
+            (is_there == true).then_some(()).ok_or_else(|| tile.clone())
+        })
+        .await;
         until_way(&browser, &tile, "mjpeg").await;
         browser.until_text(&tile, "JPEG").await;
     }

@@ -1,5 +1,16 @@
 //! One viewer: a sans-I/O peer connection of the WebRTC core that answers an offer and sends one video track.
 
+mod core;
+pub mod dtls_keys;
+pub mod end_reason;
+pub mod flight;
+pub mod ice;
+pub mod identity;
+pub mod panic_guard;
+#[cfg(test)]
+mod tests;
+
+use self::core::{CODEC_PARAMETERS, build, candidate, codec, settings, track};
 use self::flight::Flight;
 use super::net::demux::{Kind, kind};
 use super::peer::dtls_keys::KeyTap;
@@ -20,29 +31,16 @@ use crate::rtc::wire::dtls::HandshakeAlert;
 use crate::stream::Terms;
 use bytes::{Bytes, BytesMut};
 use rtc::crypto::{CryptoError, RTCCrypto, RTCCryptoProvider};
-use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
-use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::Registry;
-use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::RTCConfigurationBuilder;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MediaEngine};
-use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
+use rtc::peer_connection::RTCPeerConnection;
 use rtc::peer_connection::event::RTCPeerConnectionEvent as CoreEvent;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
-use rtc::peer_connection::transport::{
-    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCDtlsTransportState, RTCIceCandidate,
-};
-use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::source_description::{
     SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem,
 };
 use rtc::rtp_transceiver::RTCRtpSenderId;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
-    RTCRtpEncodingParameters, RtpCodecKind,
-};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error as CoreError;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
@@ -51,12 +49,7 @@ use rtc::stun::message::{BINDING_REQUEST, Message};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// What the core is configured with and offered. It matches codecs by the text of their parameters, so both
-/// are this text; what the viewer is told stands in `answer`.
-const CODEC_PARAMETERS: &str =
-    "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+use std::time::Instant;
 
 /// The core knows both ends of the connection by these two addresses, whatever path a datagram takes: paths are not its
 /// concern. They are reserved for documentation (RFC 5737) and never leave the process.
@@ -66,9 +59,6 @@ const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2
 /// Datagrams of DTLS that are held until there is a path for the answers. A client's first flight is one datagram, with a
 /// large certificate a few; of more, the later are dropped, and DTLS repeats them.
 const MAX_HELD: usize = 4;
-
-/// How often the core looks at its connection.
-const ICE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a viewer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -406,117 +396,3 @@ impl Peer {
         }
     }
 }
-
-fn settings(
-    provider: Arc<dyn RTCCryptoProvider>,
-    credentials: &Credentials,
-    offer: &Offer,
-) -> SettingEngine {
-    let role = match offer.video.setup {
-        Setup::Passive => RTCDtlsRole::Server,
-        Setup::Active => RTCDtlsRole::Client,
-    };
-    SettingEngineBuilder::new()
-        .with_crypto_provider(provider)
-        .with_answering_dtls_role(role)
-        .with_srtp_protection_profiles(vec![
-            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-        ])
-        // Names of the form `.local` are never looked up.
-        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        .with_lite(true)
-        .with_ice_credentials(
-            credentials.ufrag.clone(),
-            credentials.password.as_str().to_owned(),
-        )
-        // It knows no path; that a viewer is gone is found by `viewer`.
-        .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), None)
-        .with_ice_connection_attempts(Some(ICE_INTERVAL), None)
-        .build()
-}
-
-fn build(
-    now: Instant,
-    identity: &Identity,
-    settings: SettingEngine,
-    offer: &Offer,
-    codec: &RTCRtpCodec,
-) -> Result<RTCPeerConnection, CoreError> {
-    let mut media = MediaEngine::default();
-    let parameters = RTCRtpCodecParameters {
-        rtp_codec: codec.clone(),
-        payload_type: offer.video.codec.payload_type,
-    };
-    media.register_codec(parameters, RtpCodecKind::Video)?;
-    let configuration = RTCConfigurationBuilder::new()
-        .with_certificates(vec![identity.certificate.clone()])
-        .build();
-    RTCPeerConnectionBuilder::new()
-        .with_configuration(configuration)
-        .with_setting_engine(settings)
-        .with_media_engine(media)
-        .with_interceptor_registry(Registry::new())
-        .build(now)
-}
-
-fn codec(feedback: &[&str]) -> RTCRtpCodec {
-    let feedback = feedback.iter().map(|kind| {
-        let (typ, parameter) = kind.split_once(' ').unwrap_or((kind, ""));
-        RTCPFeedback {
-            typ: typ.to_owned(),
-            parameter: parameter.to_owned(),
-        }
-    });
-    RTCRtpCodec {
-        mime_type: MIME_TYPE_H264.to_owned(),
-        clock_rate: 90_000,
-        channels: 0,
-        sdp_fmtp_line: CODEC_PARAMETERS.to_owned(),
-        rtcp_feedback: feedback.collect(),
-    }
-}
-
-fn track(ssrc: u32, codec: RTCRtpCodec) -> MediaStreamTrack {
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(ssrc),
-            ..Default::default()
-        },
-        codec,
-        ..Default::default()
-    };
-    let name = |text: &str| text.to_owned();
-    MediaStreamTrack::new(
-        name("fanlight"),
-        name("video"),
-        name("video"),
-        RtpCodecKind::Video,
-        vec![encoding],
-    )
-}
-
-fn candidate(
-    address: SocketAddr,
-) -> Result<rtc::peer_connection::transport::RTCIceCandidateInit, CoreError> {
-    let host = CandidateHostConfig {
-        base_config: CandidateConfig {
-            network: "udp".to_owned(),
-            address: address.ip().to_string(),
-            port: address.port(),
-            component: 1,
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    RTCIceCandidate::from(&host.new_candidate_host()?).to_json()
-}
-
-pub mod dtls_keys;
-pub mod end_reason;
-pub mod flight;
-pub mod ice;
-pub mod identity;
-pub mod panic_guard;
-#[cfg(test)]
-mod tests;

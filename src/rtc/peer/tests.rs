@@ -7,6 +7,7 @@ use crate::rtc::peer::end_reason::EndReason;
 use crate::rtc::sim::simulation::answered;
 use crate::rtc::wire::outbox::Path;
 use std::collections::VecDeque;
+use std::time::Duration;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol as NetProtocol, Receive};
 use str0m::{Candidate, Event as ClientEvent, Input, Output, Rtc};
@@ -20,6 +21,9 @@ const STEP: Duration = Duration::from_millis(1);
 /// Datagrams on their way: when they arrive, and whether at the server.
 type Wire = VecDeque<(Instant, bool, Vec<u8>)>;
 
+/// Whether a datagram is lost, given its direction: `true` to the server.
+type Lose = Box<dyn FnMut(bool, &[u8]) -> bool>;
+
 struct Network {
     start: Instant,
     now: Instant,
@@ -28,7 +32,7 @@ struct Network {
     client: Rtc,
     wire: Wire,
     /// Decides what is lost on the way; told whether it goes to the server.
-    lose: Box<dyn FnMut(bool, &[u8]) -> bool>,
+    lose: Lose,
     connected: Option<Duration>,
     client_connected: bool,
     client_failed: bool,
