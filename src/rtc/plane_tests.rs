@@ -182,3 +182,19 @@ fn a_session_gives_way_only_to_one_that_the_media_thread_is_told_of() {
         }
     ));
 }
+
+#[test]
+fn refused_offers_walk_through_the_sessions_that_join_ten_times_a_second_at_the_most() {
+    let (plane, ..) = idle(3);
+    let mut table = plane.sessions.lock();
+    let begun = table.entries().map(|(_, entry)| entry.record.read().begun);
+    let begun = begun.min().unwrap();
+    let mut admits = |ms| {
+        let now = begun + Duration::from_millis(ms);
+        table.admits(now, "other", None).is_ok()
+    };
+    assert!(!admits(2990), "each may still be heard");
+    assert!(!admits(3089), "it is not looked for again so soon");
+    assert!(admits(3090));
+    assert!(admits(3091), "what was found stays found");
+}

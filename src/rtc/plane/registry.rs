@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// within milliseconds of their answer, and repeat that.
 const UNHEARD: Duration = Duration::from_secs(3);
 
+/// After a search for such a session in vain, none is looked for in this time: the search walks through all sessions that are not
+/// connected, and everybody waits for the table meanwhile.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A session, as HTTP knows it.
 pub struct Entry {
     /// Its viewer on the media thread.
@@ -65,6 +69,8 @@ pub struct Table {
     limits: Limits,
     /// Sessions that are not connected yet, in the order in which they were made.
     setups: BTreeMap<ViewerId, SessionId>,
+    /// When the last search for one that gives way was in vain.
+    searched: Option<Instant>,
     /// Who watches without a session.
     seats: usize,
     by_stream: HashMap<String, u32>,
@@ -78,7 +84,12 @@ impl Table {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn admits(&self, now: Instant, stream: &str, client: Option<IpAddr>) -> Result<(), Limit> {
+    pub fn admits(
+        &mut self,
+        now: Instant,
+        stream: &str,
+        client: Option<IpAddr>,
+    ) -> Result<(), Limit> {
         self.has_room(stream, client)?;
         if self.is_setup_full() && self.unheard(now).is_none() {
             return Err(Limit::Setups);
@@ -91,14 +102,20 @@ impl Table {
     }
 
     /// The oldest session that is not connected and has not been heard of for [`UNHEARD`].
-    fn unheard(&self, now: Instant) -> Option<(ViewerId, &SessionId)> {
+    fn unheard(&mut self, now: Instant) -> Option<(ViewerId, SessionId)> {
+        let is_early = |at| now.saturating_duration_since(at) < SEARCH_INTERVAL;
+        if self.searched.is_some_and(is_early) {
+            return None;
+        }
         let is_unheard = |session: &SessionId| {
             let entry = self.entries.get(session);
             entry.is_some_and(|entry| entry.record.silence(now) >= UNHEARD)
         };
         let mut setups = self.setups.iter();
-        let (viewer, session) = setups.find(|(_, session)| is_unheard(session))?;
-        Some((*viewer, session))
+        let found = setups.find(|(_, session)| is_unheard(session));
+        let found = found.map(|(viewer, session)| (*viewer, session.clone()));
+        self.searched = found.is_none().then_some(now);
+        found
     }
 
     /// Whether there is a place for another viewer, with or without a session.
@@ -145,8 +162,11 @@ impl Table {
         hand_over: impl FnOnce(Option<ViewerId>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.admits(now, entry.stream.name(), entry.client)?;
-        let gives_way = self.unheard(now).filter(|_| self.is_setup_full());
-        let gives_way = gives_way.map(|(viewer, session)| (viewer, session.clone()));
+        let gives_way = if self.is_setup_full() {
+            self.unheard(now)
+        } else {
+            None
+        };
         hand_over(gives_way.as_ref().map(|(viewer, _)| *viewer))?;
         if let Some((_, session)) = &gives_way {
             self.end(session, now, EndReason::GaveWay);
@@ -222,6 +242,7 @@ impl Sessions {
             entries: HashMap::new(),
             limits,
             setups: BTreeMap::new(),
+            searched: None,
             seats: 0,
             by_stream: HashMap::new(),
             by_client: HashMap::new(),

@@ -136,7 +136,7 @@ impl Viewer {
         self.record.connected(stats.stats());
         self.stats = Some(stats);
         self.channel.metrics().viewers.inc();
-        session_log::connected(&self.span, self.client, path.endpoint(), self.age(now));
+        session_log::connected(&self.span, self.client, path.endpoint(), self.age(now), now);
         true
     }
 

@@ -43,6 +43,39 @@ fn a_full_connection_costs_nobody_else_anything_and_its_viewer_goes_on_at_a_keyf
     assert!(last + 4 > network.pictures());
 }
 
+/// A keyframe leaves in three portions.
+#[test]
+fn a_connection_that_is_full_within_a_keyframe_is_sent_another_and_never_the_half_of_one() {
+    for portions in 1..=3 {
+        let mut network = Simulation::new(1).with_keyframes_each(5 * SECOND);
+        let slow = network.join(DISTANT);
+        network.clients[slow].connection = Some(7);
+        network.run(SECOND);
+        let (keyframes, mut sent) = (network.keyframes.len(), network.clients[slow].sent.len());
+        while network.keyframes.len() == keyframes {
+            sent = network.clients[slow].sent.len();
+            network.run(ms(1));
+        }
+        network.run(ms(2 * (portions - 1)));
+        let of_keyframe = network.clients[slow].sent.len() - sent;
+        assert_eq!(of_keyframe, [24, 48, 54][portions as usize - 1]);
+        network.fill(7);
+        network.run(3 * SECOND);
+        network.empty(7);
+        let emptied = network.now;
+        network.run(4 * SECOND);
+        // The client's stack asserts that each picture is whole, and asks for a keyframe if one does not follow the last.
+        let client = &network.clients[slow];
+        assert_eq!(client.frames, client.shown);
+        assert_eq!(client.keyframe_requests, 0);
+        let first = client
+            .frames
+            .iter()
+            .find(|frame| frame.at > emptied + ms(50));
+        assert!(first.is_some_and(|frame| frame.keyframe), "{first:?}");
+    }
+}
+
 #[test]
 fn a_connection_that_is_full_again_and_again_costs_a_keyframe_each_few_seconds() {
     let mut network = Simulation::new(1);

@@ -15,16 +15,36 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Anybody who may watch can begin sessions and leave them.
 static NEVER_CONNECTED: LogLimit = LogLimit::new(10, Duration::from_secs(10));
 static GAVE_WAY: LogLimit = LogLimit::new(1, Duration::from_secs(1));
+static CONNECTED: LogLimit = LogLimit::new(100, Duration::from_secs(10));
+static LEFT: LogLimit = LogLimit::new(100, Duration::from_secs(10));
 
 /// The keys are there.
-pub fn connected(span: &tracing::Span, client: IpAddr, over: Endpoint, age: Duration) {
-    tracing::info!(
-        parent: span,
-        %client,
-        %over,
-        after = %Rounded(age),
-        "connected"
-    );
+pub fn connected(
+    span: &tracing::Span,
+    client: IpAddr,
+    over: Endpoint,
+    age: Duration,
+    now: Instant,
+) {
+    if let Some(left_out) = admit(&CONNECTED, now) {
+        tracing::info!(
+            parent: span,
+            %client,
+            %over,
+            after = %Rounded(age),
+            left_out,
+            "connected"
+        );
+    }
+}
+
+/// Whether such a line of information may be logged: the number of those that were left out, if there are any.
+fn admit(limit: &LogLimit, now: Instant) -> Option<Option<u64>> {
+    // A line that the level hides takes no place.
+    let left_out = tracing::enabled!(tracing::Level::INFO)
+        .then(|| limit.admit(now))
+        .flatten()?;
+    Some((left_out > 0).then_some(left_out))
 }
 
 /// A session is over.
@@ -34,7 +54,10 @@ pub fn ended(span: &tracing::Span, client: IpAddr, facts: &Facts, reason: EndRea
     if reason == EndReason::Panic {
         tracing::error!(parent: span, %after, "the WebRTC core panicked, and this session has ended");
     } else if facts.media.is_some() {
-        tracing::info!(parent: span, %after, "left: {}", diagnosis::reason_in_words(reason));
+        if let Some(left_out) = admit(&LEFT, now) {
+            let words = diagnosis::reason_in_words(reason);
+            tracing::info!(parent: span, %after, left_out, "left: {words}");
+        }
     } else if reason == EndReason::GaveWay {
         if let Some(more) = GAVE_WAY.admit(now) {
             tracing::warn!(

@@ -99,6 +99,7 @@ fn a_goodbye_is_said_in_plain_words() {
             client(),
             Path::tcp("192.0.2.7:5".parse().unwrap(), 1).endpoint(),
             later,
+            Instant::now(),
         )
     });
     assert!(
@@ -120,4 +121,27 @@ fn sessions_that_give_way_leave_one_line_a_second_with_their_number() {
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:#?}");
     assert!(lines[2].contains("sessions=1000"), "{}", lines[2]);
+}
+
+#[test]
+fn viewers_that_come_and_go_all_the_time_leave_a_hundred_lines_in_ten_seconds_and_their_number() {
+    let record = Record::new(Instant::now());
+    record.connected(Metrics::new().rtc().viewers.add("camera", 1).stats());
+    let facts = record.read();
+    // Later than what other tests log, whose lines count as well.
+    let start = facts.begun + Duration::from_secs(3600);
+    let over = Path::tcp("192.0.2.7:5".parse().unwrap(), 1).endpoint();
+    let lines = logged(|span| {
+        for n in 0..10_001 {
+            let now = start + Duration::from_millis(n);
+            connected(span, client(), over, Duration::ZERO, now);
+            ended(span, client(), &facts, EndReason::Deleted, now);
+        }
+    });
+    for kind in ["connected", "left: the viewer left"] {
+        let lines: Vec<_> = lines.lines().filter(|line| line.contains(kind)).collect();
+        assert_eq!(lines.len(), 101, "{kind}");
+        assert!(!lines[99].contains("left_out"), "{}", lines[99]);
+        assert!(lines[100].contains("left_out=9900"), "{}", lines[100]);
+    }
 }

@@ -1,7 +1,7 @@
 //! A viewer of the simulation: an independent WebRTC stack, and what it saw.
 
 use super::network::{Faults, Network};
-use super::picture::examine_picture;
+use super::picture::{State, examine_picture};
 use crate::rtc::net::demux::{binding_success, is_nomination};
 use crate::rtc::wire::credentials::Credentials;
 use crate::rtc::wire::outbox::ConnectionId;
@@ -10,9 +10,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use str0m::media::{KeyframeRequestKind, MediaData, Mid};
 use str0m::{Event, IceConnectionState, Output, Rtc};
-
-/// From this loss on, a damaged picture is counted in place of failing the test at once.
-const HEAVY_LOSS: f64 = 0.2;
 
 /// How long a datagram waits before a narrow way.
 const QUEUE: Duration = Duration::from_millis(100);
@@ -46,8 +43,6 @@ pub struct Client {
     pub frames: Vec<Frame>,
     /// Those that a decoder could show: a keyframe, or the one after the last.
     pub shown: Vec<Frame>,
-    /// Pictures that were put together wrongly under heavy loss.
-    pub damaged: u32,
     /// Times when RTP packets left for it.
     pub sent: Vec<Instant>,
     /// How many of them left for where it was before.
@@ -113,7 +108,6 @@ impl Client {
             joined: now,
             frames: Vec::new(),
             shown: Vec::new(),
-            damaged: 0,
             sent: Vec::new(),
             sent_to_former: 0,
             sent_by_tcp: 0,
@@ -191,12 +185,11 @@ impl Client {
     }
 
     fn received(&mut self, now: Instant, data: &MediaData) {
-        let (number, keyframe, is_whole) = examine_picture(&data.data);
-        if !is_whole && self.faults.loss >= HEAVY_LOSS {
-            self.damaged += 1;
+        let (number, keyframe, state) = examine_picture(&data.data);
+        if state == State::WithoutParameterSets {
             return;
         }
-        assert!(is_whole, "picture {number} is damaged");
+        assert_eq!(state, State::Whole, "picture {number}");
         let frame = Frame {
             number,
             keyframe,

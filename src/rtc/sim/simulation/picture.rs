@@ -24,15 +24,26 @@ pub fn write_picture(number: u32, keyframe: bool, len: u32) -> Bytes {
     unit.into()
 }
 
+/// How much of a picture arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Whole,
+    /// A keyframe that is whole but for its parameter sets. They travel in a packet of their own, the first. If that is lost for
+    /// good, the receiver takes the next one for the first, as that begins a NAL unit too (str0m 0.25: `is_partition_head` in
+    /// `packet/h264.rs`, and `update_segments` in `packet/buffer_rx.rs`).
+    WithoutParameterSets,
+    Damaged,
+}
+
 /// The number of a picture that must be whole, and whether it is a keyframe.
 pub fn read_picture(data: &[u8]) -> (u32, bool) {
-    let (number, keyframe, is_whole) = examine_picture(data);
-    assert!(is_whole, "picture {number} is damaged");
+    let (number, keyframe, state) = examine_picture(data);
+    assert_eq!(state, State::Whole, "picture {number}");
     (number, keyframe)
 }
 
-/// The number of a picture, whether it is a keyframe, and whether it is whole.
-pub fn examine_picture(data: &[u8]) -> (u32, bool, bool) {
+/// The number of a picture, whether it is a keyframe, and how much of it is there.
+pub fn examine_picture(data: &[u8]) -> (u32, bool, State) {
     let nals: Vec<_> = nal::units(data).collect();
     let slice = nals.last().unwrap();
     let keyframe = slice[0] == 0x65;
@@ -40,6 +51,34 @@ pub fn examine_picture(data: &[u8]) -> (u32, bool, bool) {
     let number = std::str::from_utf8(&slice[2..end]).unwrap();
     let number = number.parse().unwrap();
     let expected = write_picture(number, keyframe, (slice.len() - end - 1) as u32);
-    let is_whole = nal::units(&expected).eq(nals);
-    (number, keyframe, is_whole)
+    let expected: Vec<_> = nal::units(&expected).collect();
+    let state = if expected == nals {
+        State::Whole
+    } else if keyframe && expected[2..] == nals[..] {
+        State::WithoutParameterSets
+    } else {
+        State::Damaged
+    };
+    (number, keyframe, state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyframe_without_parameter_sets_is_told_from_damaged_pictures() {
+        let keyframe = write_picture(266, true, 0);
+        assert_eq!(examine_picture(&keyframe), (266, true, State::Whole));
+        let units: Vec<_> = nal::units(&keyframe).collect();
+        let slice = keyframe.slice_ref(units[2]);
+        let slice = [&[0, 0, 0, 1], &slice[..]].concat();
+        let state = |data: &[u8]| examine_picture(data).2;
+        assert_eq!(state(&slice), State::WithoutParameterSets);
+        let without_a_packet = [&slice[..2000], &slice[3150..]].concat();
+        assert_eq!(state(&without_a_packet), State::Damaged);
+        let other = write_picture(267, false, 5000);
+        let of_two = [&other[..2000], &keyframe[2000..6000]].concat();
+        assert_eq!(state(&of_two), State::Damaged);
+    }
 }
