@@ -56,9 +56,9 @@ pub struct Access {
     auth: Auth,
     policy: Policy,
     state: Option<Arc<StateDir>>,
-    /// What requests are judged by. Its lock is never held while the disk is waited for.
+    /// The secrets in use. No thread waits for the disk while it holds this lock.
     judging: Mutex<Judging>,
-    /// What the disk holds. Its lock may be held for as long as a disk hangs, and so no request ever waits for it.
+    /// The secrets on disk. A thread may hold this lock for as long as the disk hangs, so no request waits for it.
     kept: Mutex<Kept>,
     looking: Looking,
     failures: Mutex<Failures>,
@@ -214,7 +214,7 @@ impl Access {
         noted.err()
     }
 
-    /// What decides now, and the time that expiry is judged by.
+    /// The guard in use, and the time by which it judges expiry.
     fn guard(&self, now: Now) -> (Arc<Guard>, Now) {
         let mut judging = self.lock();
         let clock = judging.clock.as_mut();

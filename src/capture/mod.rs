@@ -185,7 +185,7 @@ impl ErrorKind {
             Self::Busy => "Another program is using the camera",
             Self::NoPermission => "Permission to open the camera is denied",
             Self::NoUsbBandwidth => "The USB bus is too busy for the camera",
-            Self::NoResources => "The machine has no memory left for the camera",
+            Self::NoResources => "The machine has no resources left for the camera",
             Self::Lost => "The camera was disconnected",
             Self::Stalled => "The camera sends no pictures",
             Self::BadFrame => "The camera sends damaged pictures",

@@ -132,7 +132,7 @@ pub struct ShareArguments {
     /// A name for the link, such as the person who gets it; --list shows it
     #[arg(long, value_name = "NAME", value_parser = share_name)]
     pub name: Option<String>,
-    /// What the link allows; may be repeated
+    /// A permission that the link grants; may be repeated
     #[arg(long, value_name = "SCOPE", default_value = "view", value_parser = offered_scope())]
     pub scope: Vec<Scope>,
     /// Print the QR code even if the output is not a terminal

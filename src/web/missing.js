@@ -1,4 +1,4 @@
-// What is shown where there is no camera of a name: the cameras that there are. The server's configuration may change, so the
+// The card for an unknown camera lists the cameras that exist. The server's configuration may change, so the
 // list is kept true, and the page continues by itself once the camera is in it.
 
 import { listStreams } from './api.js';

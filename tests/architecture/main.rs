@@ -192,7 +192,7 @@ fn dependencies_point_down() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What in a file runs against the layers of a folder.
+/// The imports of a file that run against the layers of a folder.
 fn departures(source: &Source, folder: &str, layers: Layers) -> Vec<String> {
     let folder: Vec<_> = folder.split('/').filter(|name| !name.is_empty()).collect();
     let own = source.module();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const PRESS: &str = "dispatchEvent(new KeyboardEvent('keydown', { key: arguments[0] }))";
 
-/// What of the page lies over the picture: the classes of all that is not transparent.
+/// The classes of all elements over the picture that are not transparent.
 const OVER_THE_PICTURE: &str = "
     const isSeen = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && element.offsetWidth > 0;
     const parts = document.querySelectorAll('.badge *, .controls, .controls *, .notice');

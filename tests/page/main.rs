@@ -1,4 +1,4 @@
-//! What people meet on the page besides the picture, in headless Chromium: buttons and keys, panels, the grid, other cameras, links, frames of
+//! The page around the picture, in headless Chromium: buttons and keys, panels, the grid, other cameras, links, frames of
 //! other sites, and whether everybody can use it.
 //!
 //! Leaves screenshots of what it saw in `target/screenshots`.

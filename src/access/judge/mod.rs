@@ -208,7 +208,7 @@ impl Guard {
         Ok(Grant::everything())
     }
 
-    /// What the cookies are good for. A request about one stream, or about the daemon, has the grant of the cookie that allows it and
+    /// The grant of the cookies together. A request about one stream, or about the daemon, has the grant of the cookie that allows it and
     /// covers most; one about whichever streams there are has that of all of them together. A cookie that proves nothing is no wrong
     /// guess, since nobody typed it.
     fn best_cookie(
@@ -232,7 +232,7 @@ impl Guard {
         let mut best = grants.next()?;
         if target == Target::Any {
             for grant in grants.filter(|grant| grant.allows(scope, target)) {
-                // What adds nothing is left out: what is granted ends with the first of its parts.
+                // A cookie that adds nothing is left out, since a grant ends with the first of its parts.
                 if !best.covers(&grant) && !best.besides.iter().any(|one| one.covers(&grant)) {
                     best.besides.push(grant);
                 }
@@ -241,7 +241,7 @@ impl Guard {
         Some(best)
     }
 
-    /// What each of a request's cookies is good for, as far as it is one of ours and proves something.
+    /// The grants of those cookies that are this daemon's own and prove something.
     fn cookies(&self, request: &Request<'_>, now: Now) -> impl Iterator<Item = Grant> {
         let cookies = request.cookies();
         cookies.filter_map(move |text| self.check(text, now).ok())

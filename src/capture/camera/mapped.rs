@@ -17,9 +17,9 @@ const BUFFERS: u32 = 4;
 /// How long the first frame may take: less than the limit of the stream, so that the driver's words come first.
 const FIRST_FRAME: Duration = Duration::from_secs(8);
 
-/// How long a driver is left alone that tells of a frame and then has none: less than a frame lasts.
+/// The pause after a frame that the driver announced and did not have: shorter than a frame lasts.
 const PAUSE: Duration = Duration::from_millis(5);
-/// With so many frames in a row that are told of and not there, the driver is at fault: a second's worth.
+/// The number of such frames in a row that makes the driver the culprit: a second of pauses.
 const MOST_VAIN: u32 = 200;
 
 /// A camera that is capturing.
@@ -68,7 +68,7 @@ pub(super) fn start(
         if buffers.take().map_err(fail)? {
             break;
         }
-        bear(&node, &mut vain)?;
+        pause_in_vain(&node, &mut vain)?;
     }
     Ok(Box::new(Mapped {
         granted,
@@ -103,15 +103,15 @@ impl Mapped {
         if is_there {
             self.vain = 0;
         } else {
-            bear(&self.node, &mut self.vain)?;
+            pause_in_vain(&self.node, &mut self.vain)?;
         }
         Ok(is_there)
     }
 }
 
-/// The driver told of a frame that is not there. It is asked again a moment later, since it may say so again and again, at the cost of a
-/// whole processor.
-fn bear(node: &Node, vain: &mut u32) -> Result<(), CaptureError> {
+/// Pauses after a frame that the driver announced and did not have. Without the pause, a driver that repeats this takes a whole
+/// processor. After [`MOST_VAIN`] such frames in a row the camera counts as stalled.
+fn pause_in_vain(node: &Node, vain: &mut u32) -> Result<(), CaptureError> {
     *vain += 1;
     if *vain >= MOST_VAIN {
         let path = node.path.display();
@@ -120,7 +120,7 @@ fn bear(node: &Node, vain: &mut u32) -> Result<(), CaptureError> {
     }
     #[expect(
         clippy::disallowed_methods,
-        reason = "what could be waited for is what the driver tells wrongly; it is shorter than a frame"
+        reason = "the driver's own sign of a frame is wrong, so nothing else can be waited for; the pause is shorter than a frame"
     )]
     std::thread::sleep(PAUSE);
     Ok(())

@@ -32,7 +32,7 @@ pub struct Entry {
     pub viewer: ViewerId,
     /// What it shows.
     pub stream: Arc<Stream>,
-    /// Who watches, as [`crate::base::addresses::client`] tells; none if that address is shared by many.
+    /// The viewer's address, as [`crate::base::addresses::client`] groups addresses; `None` if many people share it.
     pub client: Option<IpAddr>,
     /// Names its ICE session (draft-ietf-wish-whep-03, 4.4.1): a strong entity tag without its quotes.
     pub tag: String,

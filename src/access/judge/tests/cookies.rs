@@ -1,4 +1,4 @@
-//! What several cookies are worth together.
+//! Tests of requests with several cookies.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn what_is_about_every_stream_shows_what_all_cookies_allow_together() {
     assert_eq!(streams(&all, Scope::Admin), ["yard"], "scopes do not mix");
     assert!(!all.allows(Scope::View, Target::Daemon));
     assert_eq!(all.besides.len(), 2, "what adds nothing is left out");
-    // What was granted ends with the first of its parts; the rest is granted anew.
+    // The grant ends with the first of its parts. The next request is granted the rest.
     assert!(all.may_end() && guard.still_holds(&all, now()));
     let later = Now {
         unix: NOW + 30,
